@@ -37,7 +37,7 @@ def test_ambiguous_prefix_lists_the_runs(terminal: Callable[..., Terminal], star
     ran = terminal("runs", "get", ids[0][:6], width=60)
     assert ran.end() == 2
     text = " ".join(ran.screen.split())
-    assert text.startswith(f"stepflow: several run IDs begin with {ids[0][:6]} hint: it may be {ids[1]}")
+    assert text.startswith(f"stepflow: several run IDs begin with {ids[0][:6]} hint: use one of these: {ids[1]}")
 
 
 def test_unknown_prefix(stepflow: Stepflow, ada: str) -> None:

@@ -295,7 +295,7 @@ def test_ambiguous_prefix(stepflow: Stepflow, write_log: Callable[..., Path]) ->
     write_log(("info", f"begins: run_id={FIRST}"), ("info", f"begins: run_id={SECOND}"))
     done = stepflow("runs", "logs", "01a2b3c4")
     assert done.code == 2
-    assert f"several run IDs begin with 01a2b3c4\nhint: it may be {SECOND}, {FIRST}\n" in done.stderr
+    assert f"several run IDs begin with 01a2b3c4\nhint: use one of these: {SECOND}, {FIRST}\n" in done.stderr
     assert messages(stepflow, FIRST[:-1] + "1") == [f"begins: run_id={FIRST}"]
 
 

@@ -1,1 +1,1 @@
-"""Execute runs, wait for them and watch them."""
+"""Executes, waits for and watches runs."""

@@ -1,4 +1,4 @@
-"""Run a batch, reading inputs and writing records as it goes, with a journal next to the output file."""
+"""Runs a batch, reading inputs and writing records as it goes. A journal is kept next to the output file."""
 
 from __future__ import annotations
 
@@ -49,15 +49,18 @@ if TYPE_CHECKING:
     from stepflow_client import InputStream, Outcome
     from stepflow_client._command import OutcomeFormat
 
-# Seconds between progress updates.
+# Number of seconds between progress updates.
 _EVERY = 0.2
 
 
 class LatencyCounts(Counter[float]):
-    """Counts inputs by their run's latency in seconds, which keeps the number of keys small."""
+    """Counts inputs by the latency of their run in seconds.
+
+    Inputs of the same run share a key, so there are few keys.
+    """
 
     def percentile(self, share: float) -> float | None:
-        """Return the latency within which this share of the inputs ended, or None if there are no inputs."""
+        """Return the latency within which this share of the inputs ended, or None if no inputs were counted."""
         left = share * self.total()
         for seconds, count in sorted(self.items()):
             left -= count
@@ -67,7 +70,7 @@ class LatencyCounts(Counter[float]):
 
 
 class BatchProgress(BatchCount):
-    """A batch's progress and failures."""
+    """The progress and failures of a batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class BatchProgress(BatchCount):
         self._hint: str | None = None
         self._runs: set[str | None] = set()
         self._failed_runs: set[str | None] = set()
-        """The runs with failed inputs, out of all `_runs`. None stands for inputs that were never sent."""
+        """The subset of `_runs` with failed inputs. None stands for inputs that were never sent."""
         self._latencies = LatencyCounts()
         self._shown = time.monotonic()
 
@@ -94,11 +97,11 @@ class BatchProgress(BatchCount):
 
     @property
     def single_run_id(self) -> str | None:
-        """The run ID, if the whole batch is a single run."""
+        """The run's ID if the whole batch is a single run, otherwise None."""
         return next(iter(self._runs)) if len(self._runs) == 1 else None
 
     def is_update_due(self) -> bool:
-        """Return whether it is time to update the progress."""
+        """Return whether it is time to show the progress again."""
         now = time.monotonic()
         if now - self._shown <= _EVERY:
             return False
@@ -106,12 +109,12 @@ class BatchProgress(BatchCount):
         return True
 
     def update_spinner(self, spinner: Spinner) -> None:
-        """Show the progress."""
+        """Show the progress in a spinner."""
         running = self.begun - self.done
         spinner.update(str(self.make_progress()) + (f", {running:,} running" if running > 0 else ""))
 
     def print_summary(self, *, is_brief: bool = False) -> None:
-        """Print the outcome, starting with the most frequent failures.
+        """Print a summary that lists the most frequent failures first.
 
         Args:
             is_brief: Whether to leave out counts and latencies.
@@ -124,7 +127,7 @@ class BatchProgress(BatchCount):
             rate = f"{self.done / self.seconds:.0f}/s"
             note(f"{self.done} inputs done, {self.failed} failed, {rate}, {duration_text(self.seconds)}")
             if self._latencies:
-                # An individual input's latency is unknown, so use the latency of its run.
+                # The latency of an individual input isn't known, so use the latency of its run.
                 percentiles = {percent: self._latencies.percentile(percent / 100) for percent in (50, 95, 99)}
                 shown = (f"p{percent} {duration_text(seconds)}" for percent, seconds in percentiles.items())
                 note(f"  latency of runs: {', '.join(shown)}")
@@ -134,15 +137,16 @@ class BatchProgress(BatchCount):
             raise failed_batch_problem(self.failed, self.done, self._failed_runs, self._hint)
 
 
-# Maximum number of inputs sent as one run when records are printed.
+# When records are printed, a batch of up to this many inputs is sent as one run.
 _ONE_RUN = 400
 
 
 class BatchRun:
-    """A batch that reads its inputs on demand.
+    """A batch that reads each input only when it is needed.
 
     Raises:
-        Problem: If the format isn't supported here, or the output file exists and isn't being continued.
+        Problem: If the format isn't supported here, or if the output file already exists and the batch isn't being
+            continued.
         FlowFileError: If the inputs can't be read.
     """
 
@@ -154,13 +158,13 @@ class BatchRun:
         """File positions of the inputs in progress, keyed by their number in the batch."""
         output = job.options.output
         self._format: OutcomeFormat | None = _choose_record_format(output)
-        """The record format for a file or for CSV, or None if `output` prints the records."""
+        """The format of the records in a file or in CSV, or None if `output` prints the records."""
         self._path = "" if output.path in (None, "-") else str(output.path)
         """The output file, or "" for standard output."""
         self._journal = f"{self._path}.journal" if self._path else None
         options, source = job.options, job.options.inputs or ""
         self._source = source
-        # Fail early if the inputs can't be read or existing files would be overwritten.
+        # Fail now if the inputs can't be read or existing files would be overwritten.
         if os.path.isfile(os.path.realpath(source)) or (not os.path.lexists(source) and source != "-"):
             with open_input_stream(source, options.input_format, stops=False) as inputs:
                 next(inputs, None)
@@ -195,9 +199,11 @@ class BatchRun:
             chosen = sample_inputs(chosen, options.sample, options.seed or 0)
         with self._hinting_continuation(target, "--resume" if self._journal else None):
             if self._format is None:
-                # Send a small batch as a single run, with one ID and records in input order.
+                # Send a small batch as a single run, so that there is just one ID and records are in the order of the
+                # inputs.
                 first = list(islice(chosen, _ONE_RUN + 1))
-                # A chunk size larger than the batch tells the client that no other run shares --max-concurrency.
+                # If the chunk size is larger than the batch, the client knows that no other run shares
+                # --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
                 records = self._run_inputs_yielding_records(
                     target, chain(first, chosen), self._journal, chunk_size=size, ordered=True
@@ -205,7 +211,7 @@ class BatchRun:
                 with closing(records):
                     printed = _iter_first_per_run(records) if options.output.format == "name" else records
                     options.output.print_records(printed, BATCH_RESULT, default="jsonl", flush=True)
-                # Flush to surface errors from writing the last record.
+                # Flush now, so that an error while writing the last record is reported.
                 sys.stdout.flush()
             else:
                 with write_outcomes(self._path or sys.stdout, flow=self._job.flow, format=self._format) as file:
@@ -215,20 +221,20 @@ class BatchRun:
         self.progress.print_summary(is_brief=not self._path)
 
     def _retry_failed_inputs(self, target: Target) -> None:
-        """Rerun the failed inputs. The output file is replaced all at once, after the last input has ended."""
+        """Rerun the failed inputs. The output file is only replaced once the last of them has ended."""
         output, form = self._path, self._format
         assert form is not None
         if self._journal is not None and os.path.exists(self._journal):
             with closing(Journal(self._journal)) as written:
                 if not written.has_batch_ended():
-                    # A retry would drop the remaining inputs from the output.
+                    # A retry would drop the inputs that haven't run yet from the output.
                     raise usage(f"the batch of {output} was interrupted", "continue it with --resume first")
         records = (record for record in _read_written_records(output, form) if record["status"] != "completed")
         failed = {record["index"]: (record.get("key"), record["run_id"]) for record in records}
         if not failed:
             note(f"no input of {output} has failed")
             return
-        # Name the journal after its inputs, so that a different retry doesn't reuse it.
+        # Include a hash of the inputs in the journal's name, so that a retry of other inputs doesn't reuse it.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
         complete_job_from_server(target, self._job)
@@ -241,18 +247,18 @@ class BatchRun:
                         if record["index"] not in failed:
                             file.write(record)
                     self._write_records(target, chosen, journal, file)
-                # Delete the old journal: resuming from it would bring back the earlier outcomes.
+                # Delete the old journal, because resuming from it would bring back the earlier outcomes.
                 Path(f"{output}.journal").unlink(missing_ok=True)
             Path(journal).unlink(missing_ok=True)
         self.progress.print_summary()
 
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
-        """Yield the failed inputs. Compares keys with the recorded keys, since the file could have changed."""
+        """Yield the failed inputs. Their keys must match the recorded keys, because the file may have changed since."""
         try:
             for position, value in select_inputs_at_positions(self._iter_inputs(), failed):
                 key = failed[position][0]
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
-                # Keys in CSV and Parquet files are text, and an unreadable line has no key.
+                # Keys from CSV and Parquet files are text, and the record of an unreadable line has no key.
                 if key is not None and str(key) not in keys:
                     raise usage(f"{self._source} has changed: input {position} is no longer the one with key {key!r}")
                 yield position, value
@@ -260,9 +266,10 @@ class BatchRun:
             raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
 
     def _iter_inputs(self) -> Iterator[IndexedInput]:
-        """Read the inputs on demand, since the file can be larger than memory, or a pipe."""
+        """Yield the inputs, reading each one only when it is needed. The file may be larger than memory, or a pipe."""
         options = self._options
-        # By default, a malformed line is a failed record in an output file, but stops a batch that prints its records.
+        # By default, a malformed line becomes a failed record if there is an output file. Otherwise, it stops the
+        # batch.
         stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)
         try:
             with open_input_stream(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
@@ -274,7 +281,7 @@ class BatchRun:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
-                # Ignore the input's key: it's copied to the record, so the flow doesn't have to read it.
+                # Ignore the input's key. It is copied to the record, so it has a use even if the flow doesn't read it.
                 fields = {name: field for name, field in value.items() if name not in ("id", "key")}
                 note_unread_input_fields(self._job.flow_with_overrides, fields)
             self.progress.begun += 1
@@ -305,7 +312,7 @@ class BatchRun:
             **job.start_arguments,
             **options.retry.arguments_for_map,
             journal=journal,
-            # Rerun inputs lost with an embedded server. (Runs in a persistent store aren't lost.)
+            # Rerun inputs that were lost with an embedded server. (Runs in a persistent store aren't lost.)
             on_lost="rerun" if target.ends_with_command else "fail",
             on_cancel=options.wait.on_interrupt,
             timeout=options.wait.timeout,
@@ -348,7 +355,8 @@ class BatchRun:
                 hint = hint or "the embedded server has stopped, and its runs with it"
             raise convert_to_problem(error, hint=hint) from None
         except (FlowFileError, JournalError) as error:
-            # The output or its journal can't be written, e.g. because the disk is full. Other errors have other hints.
+            # If the output or its journal can't be written, for example because the disk is full, the batch can be
+            # continued. Other errors have hints of their own.
             is_resumable = not error.hint or error.hint.endswith("start it again with this journal")
             raise convert_to_problem(error, hint=hint if is_resumable else None) from None
         except Problem as problem:

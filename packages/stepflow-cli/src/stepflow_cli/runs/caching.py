@@ -1,4 +1,4 @@
-"""This user's result cache, for `--cache`."""
+"""The user's result cache, which `--cache` turns on."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 
 def open_result_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCache:
-    """Return this user's cache, which opens its file on first lookup.
+    """Return the user's cache, which opens its file when it is first used.
 
     Args:
-        options: The command line's cache options.
-        server: The server options. Results aren't shared between servers.
+        options: The cache options from the command line.
+        server: The server options. Each server has its own results.
         flow: The flow's file.
 
     Raises:
-        Problem: If the server settings contradict each other.
+        Problem: If the server settings contradict each other, or if the server's configuration can only be read once.
     """
     from stepflow_client import ResultCache
 
@@ -69,7 +69,7 @@ def _compute_server_identity(server: ServerOptions, flow: str) -> str:
             with open(config or os.devnull, "rb") as file:
                 content = file.read()
         except OSError:
-            # Leave it to the server to report the error.
+            # Ignore the error here, because the server will report it.
             content = str(config).encode()
     return f"embedded {hashlib.sha256(content).hexdigest()}"
 
@@ -81,13 +81,16 @@ class JobCache:
         self._cache = cache
 
     def find_result(self, job: Job) -> FlowResult | None:
-        """Return a job's cached result, or None if there isn't one or the job's flow hasn't been fetched."""
+        """Return a job's cached result.
+
+        Return None if there isn't one, or if the job's flow hasn't been fetched yet.
+        """
         if self._cache.refresh or job.has_unloaded_flow:
             return None
         return self._cache._find_result(self._compute_cache_key(job)[0])
 
     def print_cached_result(self, job: Job) -> bool:
-        """Print a job's cached result and return True, or return False if there is none."""
+        """Print a job's cached result and return True. If there is none, return False."""
         result = self.find_result(job)
         if result is None:
             return False
@@ -96,17 +99,17 @@ class JobCache:
         return True
 
     def store_result(self, job: Job, result: FlowResult) -> None:
-        """Cache a successful run's result, unless the output contains a secret."""
+        """Cache a run's result if it succeeded and the output doesn't contain a secret."""
         key, variables = self._compute_cache_key(job)
         declared = parse_flow_variables(job.flow)
         if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
             self._cache._store_result(key, result.run_id, result.output)
 
     def _compute_cache_key(self, job: Job) -> tuple[str, dict[str, Any]]:
-        """Return the job's cache key, along with the run's variables, which are part of the key."""
+        """Return a job's cache key along with the run's variables, on which the key depends."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
         needs = find_requirements(job.flow, parse_flow_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
-        # Values were already checked when they were read.
+        # Don't check the values again. They were checked when they were read.
         arguments = check_and_complete_arguments(given, needs, environment, check_values=False)
         return self._cache._compute_key(job.flow_id or remove_cases(job.flow), arguments), arguments.variables

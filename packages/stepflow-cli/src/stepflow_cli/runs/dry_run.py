@@ -1,4 +1,4 @@
-"""Dry runs, where the server validates the flow without storing or running it."""
+"""Dry runs, in which the server validates a flow but doesn't store or run it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _REQUEST = View(columns("server", "flow", "input", "inputs", "variables", "overr
 
 
 def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
-    """Validate a job's flow and print what would be sent, masking values that the flow's schema marks as secret.
+    """Validate a job's flow and print what would be sent, masking any values that the flow's schemas mark as secret.
 
     Args:
-        target: The server that validates.
+        target: The server that validates the flow.
         job: The job that would run.
-        cache: The cache to check. The output says whether it has a result.
+        cache: The cache to look in. The output says whether it contains a result.
 
     Raises:
         Problem: If the server would reject the flow, or if the run is likely to fail.
@@ -54,7 +54,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
             _mask_schema_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
-        # Inputs and overrides can repeat the values of secret variables.
+        # Inputs and overrides may also contain the values of secret variables.
         hide = find_variable_secrets({**environment, **(job.variables or {})}, declared).hide_in
         request = {
             "server": "embedded" if target.runtime is not None else target.client.url,

@@ -1,4 +1,4 @@
-"""Explain run failures with an account of the steps, plus reasons that the server leaves out."""
+"""Explains why runs failed, based on an account of their steps and reasons that the server doesn't report."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from ..server.connect import Target
 
 MAX_EXPLAINED_ITEMS = 1000
-"""Maximum number of items for which steps are fetched to explain failures or to count failed items in sub-runs."""
+"""Maximum number of items in a run whose steps are fetched to explain failures or to count failed items in sub-runs."""
 
 
 def add_step_states_after_failure(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
-    """Return steps with their states, fetching more of the run only if a step or its sub-runs failed."""
+    """Return steps with their states. More of the run is only fetched if a step or one of its sub-runs failed."""
     from stepflow_client._runs.explanation import iter_failed_children, set_step_states
 
     if not any(step.error is not None or any(iter_failed_children(step.component, step.output)) for step in steps):
@@ -32,7 +32,7 @@ def add_step_states_after_failure(
 
 
 def add_failed_sub_run_item_count(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
-    """Add the number of failed sub-run items to a completed run. Other runs are returned unchanged."""
+    """Return a completed run with the number of failed items in its sub-runs, or any other run unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
 
@@ -45,11 +45,11 @@ def add_failed_sub_run_item_count(client: SyncStepflowClient, run: RunDetails) -
 
 
 def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
-    """Return a run with the reason for its failure, or with its failed sub-run item count if it succeeded."""
+    """Return a run with the reason for its failure or, if it succeeded, the number of failed items in its sub-runs."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
     run = client.snapshot(run_id, include="counts").details
-    # Check the items as well as the status, because a sub-run completes even if some of its items failed.
+    # Check the items as well as the status, because a sub-run completes even if some of its items fail.
     if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
     return add_failed_sub_run_item_count(client, run)
@@ -58,17 +58,17 @@ def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _UNSET = "Undefined variable: "
-# Timeout in seconds for fetching the component list, in case a plugin doesn't respond.
+# Timeout in seconds for fetching the list of components, in case a plugin doesn't respond.
 _TIMEOUT = 5.0
 
 
 def find_failure_hint(
     target: Target, result: FlowResult, flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any] | None
 ) -> str | None:
-    """Return a hint about why a run failed, or None if the cause is unknown.
+    """Return a hint about why a run failed, or None if the cause can't be found.
 
-    The run's account and the components are fetched only if the server's own message gives no reason (seen in all
-    releases).
+    The run's account and the components are only fetched if the server's own message gives no reason, which happens in
+    all releases.
 
     Args:
         target: The server.
@@ -97,14 +97,14 @@ def find_failure_hint(
             hint = target.client.explain_run(result.run_id).hint
         return hint or _explain_message(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
-        # Report the run's failure instead of this error.
+        # Let the caller report the run's failure, not this error.
         return None
 
 
 def _explain_message(
     message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
 ) -> str | None:
-    """Return the explanation that `stepflow validate` would give, for a server message without a reason."""
+    """Explain a server message that gives no reason, the way `stepflow validate` would."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, parse_components
     from stepflow_client.flows.syntax_tree import FlowText

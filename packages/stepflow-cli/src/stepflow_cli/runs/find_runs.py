@@ -1,4 +1,4 @@
-"""Find runs and their servers by ID, ID prefix or `@last`."""
+"""Finds runs and their servers by ID, ID prefix or `@last`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunDetails, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
-# Number of runs listed for an ambiguous prefix.
+# Maximum number of runs to list if a prefix is ambiguous.
 _CANDIDATES = 5
-# Timeout in seconds for an embedded server, which could have stopped.
+# Timeout in seconds for a request to an embedded server, which may have stopped.
 _TIMEOUT = 2.0
 _OTHER_RUN = "name a run of this flow; to see runs with their flows, run 'stepflow history list'"
-# Positions of the dashes in a run ID.
+# The positions of the dashes in a run ID.
 _DASHES = (8, 13, 18, 23)
-# Maximum difference between the time in a run's ID and its creation time.
+# Maximum difference between a run's creation time and the time contained in its ID.
 _CLOCK = timedelta(seconds=2)
 
 
 def is_complete_run_id(text: str) -> bool:
-    """Return whether a string is a whole run ID, not just its first digits."""
+    """Return whether a string is a complete run ID, not just its first digits."""
     try:
         UUID(text)
     except ValueError:
@@ -41,12 +41,12 @@ def is_complete_run_id(text: str) -> bool:
 
 
 def parse_history_position(text: str) -> int:
-    """Return the history position for `@last`, `@2` and so on, where 0 is the newest run."""
+    """Return the position in the history that `@last`, `@2` and so on refer to. The newest run is at position 0."""
     return 0 if text == "@last" else int(text[1:]) - 1
 
 
 class StoppedServerError(Problem):
-    """The run's embedded server has since stopped, so the run is only in the history."""
+    """The run was on an embedded server that has stopped, so only the history still has it."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
         message = f"{text} is {_describe_recorded_run(entry)} on an embedded server, which has stopped"
@@ -55,10 +55,10 @@ class StoppedServerError(Problem):
         self.entry = entry
 
     def compute_results_from_history(self) -> list[FlowResult]:
-        """Compute the results of the run's items from step outputs in the history.
+        """Compute the results of the run's items from the step outputs in the history.
 
         Raises:
-            Problem: If the run has not completed, or the history lacks values its output needs.
+            Problem: If the run has not completed, or if the history lacks values that the output needs.
         """
         from stepflow_client import ExecutionStatus, FlowResult
         from stepflow_client.flows.interpreter import (
@@ -93,27 +93,27 @@ class StoppedServerError(Problem):
 def connect_to_runs(
     server: ServerOptions, texts: Sequence[str], *, announce_runs: bool = False
 ) -> Iterator[tuple[Target, list[str]]]:
-    """Connect to the server that stores these runs, and yield it with their IDs, in order and without duplicates.
+    """Connect to the server that has these runs. Yield it along with their IDs, in this order and without duplicates.
 
-    `@last`, `@2` and so on count back from the newest run started on this machine, on any server unless an option names
-    one.
+    `@last`, `@2` and so on count back from the newest run that was started on this machine. If an option selects a
+    server, only its runs count.
 
     Args:
-        server: The command line's server options.
+        server: The server options from the command line.
         texts: IDs, ID prefixes, `@last`, `@2` and so on.
-        announce_runs: Whether to print which runs `@last`, `@2` and so on refer to, for commands that change or repeat
-            runs.
+        announce_runs: Whether to print which runs `@last`, `@2` and so on refer to. Set this for commands that change
+            or repeat runs.
 
     Raises:
-        Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and
-            `expand_run_id`.
+        Problem: If a run can't be found, if the runs are on different servers, or if `connect` or `expand_run_id`
+            raises one.
     """
     is_named = server.has_server_option
     entries = {} if is_named else {text: find_run_in_history(text) for text in texts if text.startswith("@")}
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:
         (one, first), (other, second), *_ = servers.items()
-        raise usage(f"{first} is a run on {one}, {second} one on {other}", "use runs of one server")
+        raise usage(f"{first} is a run on {one}, but {second} is on {other}", "use runs on the same server")
     for url, text in servers.items():
         kept = get_session_server(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
@@ -133,10 +133,10 @@ def connect_to_runs(
 
 @contextmanager
 def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = False) -> Iterator[tuple[Target, str]]:
-    """Connect to a run's server, and yield it with the run's ID, like `connect_to_runs`.
+    """Connect to the server that has a run, and yield it along with the run's ID. See `connect_to_runs`.
 
     Raises:
-        Problem: As for `connect_to_runs`.
+        Problem: For the same reasons as in `connect_to_runs`.
     """
     with connect_to_runs(server, [text], announce_runs=announce_runs) as (target, (run_id,)):
         yield target, run_id
@@ -145,17 +145,17 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
 def check_flow_matches_run(
     target: Target, run_id: str, flow: Mapping[str, Any], other: Mapping[str, Any], name: str
 ) -> None:
-    """Check that a flow is the run's flow, or a later version of it.
+    """Check that a flow is the flow of a run or another version of it.
 
     Args:
         target: The server.
         run_id: The run.
         flow: The run's flow.
         other: The flow to compare it with.
-        name: The other flow's file or ID.
+        name: The file or ID of the other flow.
 
     Raises:
-        Problem: If the names differ, or one is missing and the flows share no steps.
+        Problem: If the flows have different names, or if one has no name and they have no step in common.
     """
     entry = target.history.get(run_id)
     if entry is not None and entry.flow_file is not None and entry.flow_file == str(Path(name).absolute()):
@@ -169,7 +169,10 @@ def check_flow_matches_run(
 
 
 def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
-    """Return whether a run's embedded server has stopped. Another program could be using its port by now."""
+    """Return whether a run's embedded server has stopped.
+
+    Don't rely on its port, which another program may be using by now.
+    """
     from stepflow_client import NotFoundError, TransportError
 
     from ..settings.profiles import split_scheme_host_and_port
@@ -193,10 +196,11 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
 
 
 def expand_run_id(client: SyncStepflowClient, text: str) -> str:
-    """Return the run ID with this prefix. A complete ID is returned without a request.
+    """Return the run ID that starts with this prefix. A complete ID is returned without sending a request.
 
     Raises:
-        Problem: If no run ID starts with the text (exit code 1), or several do (exit code 2, and the hint lists them).
+        Problem: If no run ID starts with the text (exit code 1), or if several do (exit code 2, with a hint that lists
+            them).
     """
     if is_complete_run_id(text):
         return text
@@ -210,15 +214,15 @@ def expand_run_id(client: SyncStepflowClient, text: str) -> str:
         raise Problem(f"no run ID begins with {text}", kind="not_found", hint=hint)
     if len(ids) > 1:
         more = " ..." if len(ids) > _CANDIDATES else ""
-        raise usage(f"several run IDs begin with {text}", f"it may be {', '.join(ids[:_CANDIDATES])}{more}")
+        raise usage(f"several run IDs begin with {text}", f"use one of these: {', '.join(ids[:_CANDIDATES])}{more}")
     return ids[0]
 
 
 def find_run_in_history(text: str, url: str | None = None) -> HistoryEntry:
-    """Return the run that `@last`, `@2` and so on refer to, counting only the server at `url` if set.
+    """Return the run that `@last`, `@2` and so on refer to. If `url` is set, only runs on that server count.
 
     Raises:
-        Problem: If the history has too few runs, or the run is unconfirmed or a batch of several runs.
+        Problem: If the history has too few runs, the run is unconfirmed, or it is a batch of more than one run.
     """
     servers = None if url is None else list_equivalent_urls(url)
     entries = open_history().search(server=servers, limit=1, offset=parse_history_position(text))
@@ -239,14 +243,14 @@ def find_run_in_history(text: str, url: str | None = None) -> HistoryEntry:
 
 
 def is_run_id_prefix(text: str) -> bool:
-    """Return whether a lowercase string is a run ID prefix with at least four digits."""
+    """Return whether a lowercase string can be the start of a run ID and has at least four digits."""
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
     )
 
 
 def matches_query_word(run: RunDetails, word: str) -> bool:
-    """Return whether a query word matches a run's flow name, flow ID or run ID."""
+    """Return whether a word of a query matches a run's flow name, flow ID or run ID."""
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):
         return True
@@ -254,12 +258,12 @@ def matches_query_word(run: RunDetails, word: str) -> bool:
 
 
 def get_prefix_creation_time_range(prefix: str) -> tuple[datetime, datetime | None] | None:
-    """Return the range of creation times for run IDs with this prefix, or None if no run ID can start with it.
+    """Return the range in which runs with this ID prefix were created, or None if no run ID can start with it.
 
-    Run IDs start with their creation time.
+    This works because a run ID starts with the time at which the run was created.
 
     Returns:
-        The start and end of the range. The end is None if there's no limit.
+        The start and end of the range. The end is None if the range has no upper limit.
     """
     digits = prefix.replace("-", "")[:12]
     first, last = (int(digits.ljust(12, filler), 16) / 1000 for filler in "0f")

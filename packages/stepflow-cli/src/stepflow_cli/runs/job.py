@@ -1,4 +1,4 @@
-"""Read a command's flow and arguments from files and options."""
+"""Reads a command's flow and its arguments from files and options."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False)
 class Job:
-    """A flow and its arguments."""
+    """A flow and the arguments to run it with."""
 
     options: RunOptions
     flow: dict[str, Any]
     """The flow, or {} for a stored flow that hasn't been fetched yet."""
     flow_id: str | None = None
-    """A stored flow's ID, if the flow runs unchanged."""
+    """The ID of a stored flow, if that flow runs unchanged."""
     about: dict[str, Any] = field(default_factory=dict)
-    """Extra data for the history: the flow's file, labels and a note."""
+    """Data to record in the history: the flow's file, labels and a note."""
     input: Any = None
     has_input: bool = True
-    """Whether there is an input. If not, the earlier run's input is used."""
+    """Whether the job has an input. If not, it uses the input of the earlier run."""
     batch: list[Any] | None = None
-    """The inputs of a batch that is sent as one run or only checked. Other batches read their inputs as they run."""
+    """The inputs of a batch that is sent as one run or only checked. Other batches read theirs while running."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
     reuse: ReuseOptions = field(default_factory=ReuseOptions)
@@ -58,7 +58,7 @@ class Job:
 
     @property
     def variables_with_environment(self) -> dict[str, Any]:
-        """The explicit variables, plus any the run takes from the environment."""
+        """The variables that were passed, plus any that the run takes from the environment."""
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
@@ -66,7 +66,7 @@ class Job:
 
     @property
     def start_arguments(self) -> dict[str, Any]:
-        """Arguments for the client methods that start runs, except the input."""
+        """The arguments for the client methods that start runs, except for the input."""
         return {
             "overrides": self.overrides,
             "variables": self.variables,
@@ -75,18 +75,18 @@ class Job:
         }
 
     def note_unread_input_fields(self) -> None:
-        """Print a note about fields of a single input that the flow neither declares nor reads."""
+        """Print a note about any fields of a single input that the flow neither declares nor reads."""
         if self.options.inputs is None and self.has_input:
             note_unread_input_fields(self.flow_with_overrides, self.input)
 
 
 def read_job_from_options(options: RunOptions) -> Job:
-    """Read the flow and its values before anything is sent or started.
+    """Read the flow and its arguments before anything is sent or started.
 
-    For a stored flow, `read_job_arguments` reads the values once the flow is known.
+    The arguments of a stored flow are read later, by `read_job_arguments`, once the flow has been fetched.
 
     Raises:
-        Problem, FlowFileError: If the flow or a value is invalid.
+        Problem, FlowFileError: If the flow or one of its arguments is invalid.
     """
     name = options.flow
     options.values.check_value_conflicts(flow=name, inputs=options.inputs, option="INPUTS")
@@ -107,10 +107,10 @@ def read_job_arguments(job: Job, text: FlowText | None = None) -> None:
 
     Args:
         job: The job to complete.
-        text: The flow's text, if it should be checked.
+        text: The flow's text. If passed, the flow is checked.
 
     Raises:
-        Problem, FlowFileError: If a value is invalid.
+        Problem, FlowFileError: If one of the arguments is invalid.
     """
     options, values, reuse = job.options, job.options.values, job.reuse
     job.overrides = values.read_overrides(job.flow)
@@ -127,7 +127,7 @@ def read_job_arguments(job: Job, text: FlowText | None = None) -> None:
         changed = {step for override in all_overrides or () for step in override}
         check_before_run(text, options.flow, part, changed=changed, is_part=is_part)
     advice = "use --no-check to run it anyway"
-    # Be lenient with a variables file: several flows can share it.
+    # Be lenient with a variables file, because several flows may share it.
     strict = options.check and bool(values.single_variables) and not values.variables
     check_variables(whole_flow, variables, all_overrides, check_values=options.check, is_strict=strict, advice=advice)
     if options.inputs is not None:
@@ -140,17 +140,18 @@ def read_job_arguments(job: Job, text: FlowText | None = None) -> None:
     else:
         job.input = values.read_input(job.flow)
     if reuse.only_step is not None and job.has_input:
-        # Reduce the flow to a single step that gets the job's input.
+        # Reduce the flow to the single step, which gets the job's input.
         step = reuse.only_step
         if reuse.run is not None:
-            raise usage("--step reads its input from the run of --reuse, or from an option: use one of them")
+            raise usage("--step takes its input from the --reuse run or from an option: use only one of them")
         overrides = unify_overrides(job.overrides) or {}
         if "input" in (overrides.get(step) or {}).get("value", {}):
             raise usage(f"the input of step {step} is passed as a whole, so an override of it would have no effect")
         job.flow = flow_of_step(job.flow_with_overrides, step)
         job.flow_id = job.overrides = job.variables = None
         job.reuse = ReuseOptions()
-        # Leave the file out, so that `--reuse @last` skips this run, which only executes one step.
+        # This run only executes one step, so don't record the flow's file. Otherwise, `--reuse @last` would find this
+        # run.
         job.about.pop("flow_file", None)
     if options.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch

@@ -1,4 +1,7 @@
-"""Wait for runs, or process several at once. If the server refuses one, the rest are still processed."""
+"""Waits for runs, or processes several of them.
+
+If the server rejects a request for one run, the others are still processed.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,20 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Exit codes for operations on several runs, in increasing severity. The most severe one is used.
+# Exit codes of commands that process several runs, from least to most severe. The command exits with the most severe
+# one.
 _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
 
 
 def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:
-    """Call a function for each run and yield the results.
+    """Call a function for each run and yield what it returns.
 
-    If the server refuses one run, the rest are still processed.
+    If the server rejects the request for one run, the others are still processed.
 
     Args:
         ids: The runs.
         act: The function to call.
-        problems: Collects the server's refusals.
+        problems: The list to which the server's errors are added.
     """
     for run_id in ids:
         try:
@@ -45,7 +49,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         except ApiError as error:
             problem = convert_to_problem(error)
             if problem.exit_code != ExitCode.FAILED:
-                # For example, the user isn't authorized, so the remaining runs would fail too.
+                # The other runs would fail too, for example because the user isn't authorized.
                 raise
             problems.append(problem)
         else:
@@ -53,7 +57,9 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
 
 
 def raise_worst_problem(problems: Sequence[Problem]) -> None:
-    """Show all problems and exit with the worst one's code, or do nothing if there are none.
+    """Print all problems but the worst, then raise that one so that it sets the exit code.
+
+    Do nothing if there are none.
 
     Raises:
         Problem: The worst problem.
@@ -68,7 +74,10 @@ def raise_worst_problem(problems: Sequence[Problem]) -> None:
 
 
 def print_processed_runs(output: Output, records: Iterable[Record], view: View) -> None:
-    """Print the processed runs, each as it arrives if the format allows. An empty table is omitted."""
+    """Print the processed runs, each as soon as it is available if the format allows that.
+
+    Don't print an empty table.
+    """
     if output.format in (None, "table"):
         records = list(records)
         if not records:
@@ -77,7 +86,7 @@ def print_processed_runs(output: Output, records: Iterable[Record], view: View) 
 
 
 def get_deletion_status(fetch: Callable[[], object]) -> str:
-    """Return `deleted` if an object no longer exists, or `kept` if it can still be fetched.
+    """Return `deleted` if an object no longer exists, or `kept` if it still does.
 
     Args:
         fetch: Fetches the object.
@@ -90,7 +99,7 @@ def get_deletion_status(fetch: Callable[[], object]) -> str:
 
 
 def note_undeleted_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
-    """Print a note if any of the objects still exists.
+    """Print a note if any of the objects still exist.
 
     Args:
         deletions: Records with a `status`.
@@ -100,7 +109,7 @@ def note_undeleted_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
 
 
 def add_view_commands_hint(problem: Problem, target: Target, run_id: str) -> None:
-    """Add the commands that show a failed run to its problem, if standard error is a terminal."""
+    """Add a hint with the commands that show a failed run, but only if standard error is a terminal."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
         page = target.build_return_command("ui --open", run_id)
         report = target.build_return_command("runs report", run_id)
@@ -110,16 +119,16 @@ def add_view_commands_hint(problem: Problem, target: Target, run_id: str) -> Non
 
 @contextmanager
 def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | None = None) -> Iterator[None]:
-    """If the block exits early, add a hint about how to return to the run.
+    """Add a hint that says how to return to the run if the block is interrupted or times out.
 
     Args:
         target: The server.
         run_id: The run.
-        wait: How the command waits, which determines the effect of an interrupt.
-        again: The command for returning to the run. Defaults to `stepflow runs watch`.
+        wait: How the command waits for the run. This determines what an interrupt does.
+        again: The command that returns to the run. Defaults to `stepflow runs watch`.
 
     Raises:
-        Problem: If the block is interrupted or times out, or the server is lost.
+        Problem: If the block is interrupted or times out, or if the connection to the server is lost.
     """
     hint = None if target.ends_with_command else again or target.build_return_command("runs watch", run_id)
     try:
@@ -146,17 +155,17 @@ def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | 
         raise convert_to_problem(error, hint=hint) from error
 
 
-# Timeout for fetching a run's state once the command's own timeout has (nearly) passed.
+# Timeout in seconds for fetching a run's state once the command's own timeout has (nearly) passed.
 _LAST_REQUEST_SECONDS = 5.0
 
 
 def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, output: Output) -> None:
-    """Wait for runs and print each run that ends in time, in the order of `ids`.
+    """Wait for runs and print each one that ends in time, in the order of `ids`.
 
     Raises:
-        Problem: The worst problem, if any run did not complete. All others are printed first.
+        Problem: The worst problem, if any run did not complete. All other problems are printed first.
     """
-    # Imported here because it loads rich, which isn't needed to wait for a single run.
+    # Import this only now because it loads rich, which isn't needed to wait for a single run.
     from .watch import build_failure_problem
 
     problems: list[Problem] = []
@@ -174,7 +183,7 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
                 with suppress(RunTimeoutError):
                     run = target.client.wait_run(run_id, timeout=left)
             if run is None:
-                # There may have been (almost) no time left for this run.
+                # There may have been (almost) no time left to wait for this run, so check its state once more.
                 latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
                 if is_given_up_by_server(latest.status, latest.items.running):
                     latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
@@ -185,7 +194,7 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
                 problems.append(problem)
             return run
 
-    # Make sure the server is reachable first. Otherwise there's nothing to return to.
+    # First make sure that the server can be reached. If it can't, there's no point in a hint to return to it.
     target.client.server_info()
     runs = for_each_run(ids, wait_for_run, problems)
     print_processed_runs(output, (run.to_dict() for run in runs if run is not None), RUN)

@@ -1,4 +1,4 @@
-"""Runs that reuse step outputs from an earlier run of the same flow."""
+"""Starts runs that reuse step outputs from an earlier run of the same flow."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle
 
 _PLAN = View(columns("index:number", "kept", "executed"))
-# Maximum number of a flow's runs to search for available step outputs.
+# Maximum number of a flow's runs to search for step outputs that can be reused.
 _MAX_RUNS = 200
 
 
 def resolve_earlier_run(target: Target, job: Job) -> None:
-    """Find the run whose outputs a job reuses. If there is no such run yet, the whole flow runs.
+    """Find the run whose outputs a job reuses. If the flow has never run, let the whole flow run.
 
     Raises:
         Problem: If the job needs a run that doesn't exist.
@@ -52,12 +52,13 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
     if run_id is not None:
         job.reuse = reuse._replace(run=run_id)
         if reuse.only_step is not None:
-            # Leave the file out, so that `--reuse @last` skips this run, which only executes one step.
+            # This run only executes one step, so don't record the flow's file. Otherwise, `--reuse @last` would find
+            # this run.
             job.about.pop("flow_file", None)
     elif text == "@last" and reuse.only_step is None:
         note("no earlier run of the flow: executing all of it")
         if not job.has_input:
-            # Raise if the flow needs an input.
+            # This raises an error if the flow needs an input.
             RunValues(reads_stdin=False).read_input(job.flow)
         job.reuse = ReuseOptions()
     else:
@@ -67,7 +68,10 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
 
 
 def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
-    """Yield a flow's recorded runs with reusable outputs, newest first, matched by file or else by name."""
+    """Yield the runs in the history whose outputs the flow can reuse, newest first.
+
+    Runs are matched by the flow's file or, failing that, by its name.
+    """
     from stepflow_client._command import list_server_aliases
 
     file, name = job.about.get("flow_file"), job.flow.get("name")
@@ -78,7 +82,7 @@ def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
     servers, config = list_server_aliases(target.client.url), _compute_config_digest(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
-        # A single input that's a list is recorded inside another list.
+        # If a single input is a list, it is recorded inside another list.
         has_one_item = "input" in entry.omitted or not isinstance(entry.input, list) or len(entry.input) == 1
         if (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs:
             yield entry.run_id
@@ -87,28 +91,28 @@ def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
 def _build_rerun_arguments(job: Job) -> dict[str, Any]:
     arguments = {"flow": job.flow, **job.start_arguments}
     if job.has_input:
-        # Inherit nothing from the earlier run: the command line describes the whole run.
+        # The command line describes the whole run, so don't take anything else from the earlier run.
         arguments["inherit"] = ()
         arguments["variables"] = job.variables_with_environment
     if job.reuse.only_step is not None:
         arguments["keep"] = Keep(all_except=job.reuse.only_step)
         return arguments
     if job.has_input:
-        # Wrap the input, because a bare list would be treated as a batch.
+        # Wrap the input in a list. If it is a list itself, it would be treated as a batch.
         arguments["input"] = [job.input]
     arguments["keep"] = Keep("unchanged", before=job.reuse.from_step)
     return arguments
 
 
 def plan_reuse(target: Target, job: Job) -> RerunPlan:
-    """Return which steps a job reuses from an earlier run, and which it executes."""
+    """Return a plan of which steps a job reuses from an earlier run and which ones it executes."""
     arguments = _build_rerun_arguments(job)
     del arguments["max_concurrency"], arguments["variables_from_env"]
     return target.client.plan_rerun(job.reuse.run or "", **arguments)
 
 
 def start_reusing_outputs(target: Target, job: Job) -> SyncRunHandle[Any]:
-    """Start a single-input job that reuses outputs from an earlier run, and return the new run."""
+    """Start a job with a single input that reuses outputs from an earlier run, and return the new run."""
     plan = plan_reuse(target, job)
     if plan.total != 1:
         hint = f"to run the batch again, use 'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW'"
@@ -119,9 +123,9 @@ def start_reusing_outputs(target: Target, job: Job) -> SyncRunHandle[Any]:
 
 
 def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
-    """Save a run's step outputs in the history if its embedded server stops when the command exits.
+    """Save a run's step outputs in the history. Call this if its embedded server stops when the command exits.
 
-    Outputs that contain a secret variable's value are left out.
+    Outputs that contain the value of a secret variable aren't saved.
     """
     kept = _get_inherited_outputs(target, run_id)
     with suppress(StepflowClientError):
@@ -136,7 +140,7 @@ def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
 
 
 def _compute_config_digest(target: Target) -> str | None:
-    """Return a digest of the embedded server's configuration, which outputs depend on, or None for other servers."""
+    """Return a digest of an embedded server's configuration (which outputs depend on), or None for any other server."""
     if target.runtime is None:
         return None
     from hashlib import sha256
@@ -145,7 +149,7 @@ def _compute_config_digest(target: Target) -> str | None:
 
 
 def _get_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
-    """Return kept outputs from the history, since servers only list a kept step if an executed step reads it."""
+    """Return a rerun's kept outputs from the history. (Servers only list a kept step if an executed step reads it.)"""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
     if entry is None or earlier is None or len(entry.rerun_items) != 1:
@@ -155,14 +159,17 @@ def _get_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
 
 
 def print_rerun_plan(plan: RerunPlan, output: Output) -> None:
-    """Print the kept and executed steps for each item."""
+    """Print which steps are kept and which are executed for each item."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
     output.print_records(records, _PLAN, default="jsonl")
     note(_summarize_plan(plan))
 
 
 def _summarize_plan(plan: RerunPlan, attempt: int | None = None) -> str:
-    """Describe how many items a plan reruns. Items that keep different outputs need separate runs."""
+    """Describe how many items a plan reruns, and in how many runs.
+
+    Items that keep different steps need separate runs.
+    """
     count, items = len(plan.groups), f"{len(plan.items)} of {plan.total} items"
     text = f"runs {items} again" if attempt is None else f"attempt {attempt}: {items}"
     return text + (f", in {count} runs" if count > 1 else "")
@@ -178,7 +185,7 @@ def get_next_attempt_number(target: Target, run_id: str) -> int | None:
 
 
 def note_rerun_plan(plan: RerunPlan, attempt: int | None = None) -> None:
-    """Print to standard error which items and steps will be executed."""
+    """Print to standard error which items will be rerun and which steps will be executed."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return

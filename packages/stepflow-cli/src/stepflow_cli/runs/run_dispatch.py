@@ -1,4 +1,4 @@
-"""The `run`, `submit` and `batch` commands: run a flow and print its result, or just start it and print the run ID."""
+"""Implements `run`, `submit` and `batch`, which run a flow and print the result, or start a run and print its ID."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def execute_run_command(options: RunOptions) -> None:
     """Run a flow with the command's options.
 
     Raises:
-        Problem: If options contradict each other, or anything failed.
+        Problem: If options contradict each other, or if anything fails.
     """
     if options.ui:
         from ..ui.serving import EXTRA

@@ -1,4 +1,4 @@
-"""Options for the commands that run a flow."""
+"""The options of the commands that run a flow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..settings.server_choice import ServerOptions
 
 
 class RetryOptions(NamedTuple):
-    """Which failed inputs of a batch to retry, and how many times."""
+    """Which failed inputs of a batch to retry, and how often."""
 
     retries: int | None = None
     """Maximum number of retries, or None for no retries."""
     codes: tuple[str, ...] = ()
-    """Error codes to retry. Defaults to transient failures."""
+    """The error codes to retry. If empty, transient failures are retried."""
 
     @property
     def arguments_for_map(self) -> dict[str, Any]:
@@ -28,22 +28,22 @@ class RetryOptions(NamedTuple):
 
 
 class ReuseOptions(NamedTuple):
-    """Options for reusing outputs from an earlier run of the flow. Reuse is off if every field is None."""
+    """Options for reusing outputs from an earlier run of the flow. If every field is None, nothing is reused."""
 
     run: str | None = None
-    """The earlier run's ID or ID prefix, or `@last`, `@2` and so on among this flow's runs."""
+    """The ID or ID prefix of the earlier run, or its place (`@last`, `@2` and so on) among the runs of this flow."""
     from_step: str | None = None
     """Execute this step and everything that depends on it."""
     only_step: str | None = None
-    """Execute just this step."""
+    """Execute only this step."""
 
 
 class CacheOptions(NamedTuple):
-    """Result cache options."""
+    """Options for the result cache."""
 
     is_on: bool = False
     max_age: float | None = None
-    """Maximum age of a result in seconds, or None for the default."""
+    """The maximum age of a result in seconds, or None to use the default."""
     refresh: bool = False
 
 
@@ -51,21 +51,21 @@ class RunOptions(NamedTuple):
     """Options for `run`, `submit` and `batch`."""
 
     flow: str
-    """The flow's file, or a stored flow's ID."""
+    """The flow's file, or the ID of a stored flow."""
     values: RunValues
     server: ServerOptions
     wait: WaitOptions
     output: Output
     """Where to print the result or run ID."""
     about: Mapping[str, Any] = {}
-    """Labels and a note for the history."""
+    """Labels and a note to record in the history."""
     dry_run: bool = False
     detach: bool = False
     """Whether to return as soon as the run is created."""
     check: bool = True
     """Whether to check the flow and its values before running."""
     up_to: str | None = None
-    """Use this step's output as the result, without executing later steps."""
+    """Use the output of this step as the result, and only execute the steps that it needs."""
     max_concurrency: int | None = None
 
     reuse: ReuseOptions = ReuseOptions()
@@ -79,7 +79,7 @@ class RunOptions(NamedTuple):
     """Whether to serve the run's page until Ctrl-C."""
 
     inputs: str | None = None
-    """The file with a batch's inputs."""
+    """The file with the inputs of a batch."""
     input_format: str | None = None
     retry: RetryOptions = RetryOptions()
     resume: bool = False

@@ -1,4 +1,4 @@
-"""Start a single run, show its progress while waiting for it, and print the result."""
+"""Starts a single run, shows its progress while waiting for it, and prints the result."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ if TYPE_CHECKING:
     from .caching import JobCache
     from .watch import RunWatch
 
-# Seconds before the live view appears on a terminal, since fast runs don't need it.
+# Number of seconds before the live view appears on a terminal. Runs that end sooner don't need it.
 _QUIET = 1.0
-# Seconds between progress lines when there is no terminal.
+# Number of seconds between progress lines if there is no terminal.
 _LINE = 10.0
 
 
 class _WaitEnded(Exception):
-    """The caller has stopped waiting."""
+    """The caller is no longer waiting for the run."""
 
 
 @contextmanager
 def showing_progress(target: Target, run_id: str) -> Iterator[None]:
-    """Show a run's progress on standard error while the block waits for it.
+    """Show a run's progress on standard error while the block is waiting for the run.
 
-    On a terminal, the view from `runs watch` appears after a second and is erased at the end. Without a terminal, or if
-    logs go to it, a line is printed every 10 s. Nothing is shown if JSON or quiet output is requested.
+    On a terminal, the view of `runs watch` appears after a second and is erased at the end. If there is no terminal, or
+    logs are printed there, a line is printed every 10 seconds instead. If JSON or quiet output was requested, nothing
+    is shown.
 
     Args:
-        target: The server. A thread watches the run using its own client.
+        target: The server. A separate thread watches the run with a client of its own.
         run_id: The run.
     """
     session = current_session()
@@ -87,16 +88,16 @@ class _ProgressDisplay:
         self._began = time.monotonic()
 
     def show_message(self, text: str) -> None:
-        """Show an outage in the live view, or print it if there is no view."""
+        """Show a message about an outage in the live view, or print it if there is no live view."""
         if self._watch is not None:
             self._watch.show_message(text)
         elif text != self._last_message:
-            # Skip duplicates: both clients report the same outage.
+            # Both clients report the same outage, so skip the second message.
             self._last_message = text
             print(escape(text), file=sys.stderr, flush=True)
 
     def draw_live_view(self) -> None:
-        """Draw the run until it ends. Errors are ignored here because the caller reports them."""
+        """Draw the run until it ends. Errors are ignored, because the caller will report them."""
         with suppress(Exception), self._watch_after_delay(_QUIET) as watch:
             from ..output.live import live_display
 
@@ -124,7 +125,7 @@ class _ProgressDisplay:
 
     @contextmanager
     def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
-        """Yield a watch on the run after a delay, to avoid its imports for the many runs that end sooner."""
+        """Yield a watch on the run after a delay. Most runs end sooner and don't need the imports."""
         if self.ended.wait(seconds):
             raise _WaitEnded
         from .watch import RunWatch
@@ -143,10 +144,10 @@ class _ProgressDisplay:
 
 
 def complete_job_from_server(target: Target, job: Job) -> None:
-    """Add the parts of a job that depend on the server: a stored flow with its values, and the earlier run to reuse.
+    """Add what a job needs from the server: a stored flow (and then its arguments), and the earlier run to reuse.
 
     Raises:
-        Problem: If the flow isn't on the server, the run isn't in the history, or a value is invalid.
+        Problem: If the flow isn't on the server, the run isn't in the history, or an argument is invalid.
     """
     if job.has_unloaded_flow:
         try:
@@ -162,7 +163,7 @@ def complete_job_from_server(target: Target, job: Job) -> None:
 
 
 def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
-    """Run a single-input job and print its result.
+    """Run a job with a single input and print its result.
 
     Raises:
         Problem: If the run did not succeed.
@@ -195,15 +196,15 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                     place = describe_python_place(import_python_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
-    # Only do this on success: failures have their own hint.
+    # Only do this if the run succeeded. Failures have a hint of their own.
     job.note_unread_input_fields()
 
 
 def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
-    """Start a job's run and return it.
+    """Start a run for a job and return it.
 
     Raises:
-        Problem: If the request is interrupted (so it's unknown whether the run exists), or the steps form a cycle.
+        Problem: If the request is interrupted (so we can't know whether the run exists), or if the steps form a cycle.
     """
     options = job.options
     try:
@@ -216,13 +217,13 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
                     return start_reusing_outputs(target, job)
                 run = target.client.start_run(
                     job.flow_id or job.flow,
-                    # Wrap the input, because a bare list would be treated as a batch.
+                    # Wrap the input in a list. If it is a list itself, it would be treated as a batch.
                     [job.input] if job.batch is None else job.batch,
                     **job.start_arguments,
                     idempotency_key=options.idempotency_key,
                     idempotency_scope=options.idempotency_scope,
                     wait_for_components=options.wait_for_components,
-                    # Inputs were already checked before sending anything.
+                    # The inputs were checked before anything was sent.
                     check_input=False,
                 )
     except InvalidFlowError as error:
@@ -241,7 +242,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
 
 
 def start_job_and_serve_page(target: Target, job: Job) -> None:
-    """Start the run, serve its page until Ctrl-C, and print the result when it ends."""
+    """Start the run and serve its page until the user presses Ctrl-C. Print the result as soon as the run ends."""
     from concurrent.futures import Future
 
     from ..ui.serving import serve_pages
@@ -259,7 +260,7 @@ def start_job_and_serve_page(target: Target, job: Job) -> None:
             printed.set_result(None)
 
     with adding_run_id(target, run_id):
-        # Use a daemon thread so it doesn't keep the command from exiting.
+        # Use a daemon thread, because the command must be able to exit before the run has ended.
         Thread(target=print_at_end, daemon=True).start()
         serve_pages(target, run_id)
         with hinting_return(target, run_id, job.options.wait):
@@ -270,13 +271,13 @@ def start_job_and_serve_page(target: Target, job: Job) -> None:
 
 @contextmanager
 def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
-    """Add the run ID, and how to get its result, to failures in the block."""
+    """Add the run ID, along with the command that gets the run's result, to any error raised in the block."""
     try:
         yield
-        # Flush to surface errors from writing the last output.
+        # Flush now, so that an error while writing the last output is reported.
         sys.stdout.flush()
     except StepflowClientError as error:
-        # Just add the ID: the caller started the server, so it knows whether the server has stopped.
+        # Only add the ID. The caller started the server, so it knows whether the server has stopped.
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
@@ -286,7 +287,7 @@ def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
 
 
 def add_run_id_to_problem(problem: Problem, target: Target, run_id: str) -> None:
-    """Add a run ID, and how to get its result, to a problem."""
+    """Add a run ID to a problem, along with the command that gets the run's result."""
     if problem.run_id is None:
         problem.run_id = run_id
         if problem.hint is None and not target.ends_with_command:

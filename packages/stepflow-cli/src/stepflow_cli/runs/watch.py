@@ -1,4 +1,4 @@
-"""Follow a run until it ends, showing events as text or as a tree, and report how it ended."""
+"""Follows a run until it ends, showing its events as text or its state as a tree, and reports how it ended."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
-    """Describe an event in one line.
+    """Describe an event on one line.
 
     Args:
         event: An event that `root` has already processed.
-        root: The run being followed.
-        seconds: The duration, at the end of a step, item or run.
+        root: The run that is being followed.
+        seconds: The duration, if a step, item or run has ended.
         error: The error, if a step failed.
     """
     run = root.get_or_add_event_run(event)
@@ -79,18 +79,18 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
     return f"{status}{took}" + ("" if error is None else f": {error}")
 
 
-# Maximum number of runs followed at once, since each needs a connection.
+# Maximum number of runs to follow at once. Each of them needs a connection.
 _MAX_FOLLOWED = 10
-# Maximum number of items in a followed batch, since each item takes up memory.
+# Maximum number of items in a batch to follow. Each of them takes up memory.
 _MAX_EVENT_ITEMS = 10_000
-# Maximum time to spend reading one run's events between updates.
+# Maximum number of seconds to spend reading the events of one run before each update.
 _READ_SECONDS = 0.5
-# Seconds of silence after which all events so far are considered read.
+# If no event arrives for this many seconds, assume that all events so far have been read.
 _SILENCE = 0.02
 
 
 class RunningRunsFollower:
-    """Follows running runs, counting items and describing progress. Must be closed."""
+    """Follows running runs, counting their items and describing their progress. It must be closed."""
 
     def __init__(self, client: SyncStepflowClient) -> None:
         self._client = client
@@ -98,14 +98,14 @@ class RunningRunsFollower:
         self._progress: dict[str, RunProgress] = {}
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop following all runs."""
         self._stop_following_others(set())
 
     def add_progress(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Add `progress` and current item counts to run records, and start following any new runs.
+        """Add `progress` and the current item counts to the records of runs, and start following any new runs.
 
         Args:
-            records: The newest runs. Runs missing from here are no longer followed.
+            records: The newest runs. Any other runs are no longer followed.
         """
         totals = {
             record["run_id"]: record["items"]["total"]
@@ -113,9 +113,10 @@ class RunningRunsFollower:
             if record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_EVENT_ITEMS
         }
         self._stop_following_others(set(totals))
-        # Batches first, since they take longest.
+        # Start with batches, because they take longest.
         for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
-            # Keep the old counts on errors. The list request already shows whether the server is reachable.
+            # If there is an error, keep the old counts. The request for the list already shows whether the server can
+            # be reached.
             with suppress(StepflowClientError):
                 self._read_events(run_id)
         return [self._add_record_progress(record) for record in records]
@@ -149,9 +150,9 @@ class RunningRunsFollower:
 
 
 _WIDEST_ID = 40
-# Minimum number of steps shown, however small the terminal.
+# Minimum number of steps to show, no matter how small the terminal is.
 _MIN_ROWS = 3
-# Maximum number of sub-runs shown. The rest are only counted.
+# Maximum number of sub-runs to show. Any others are only counted.
 _SUB_RUNS = 8
 
 
@@ -162,10 +163,11 @@ def build_run_tree(
 
     Args:
         run: The run.
-        now: The current time on the server's clock.
-        note: An extra message for the last line.
-        height: Maximum number of lines, beyond which inactive steps are only counted. None for no limit.
-        failed_below: Number of failed items in sub-runs, if the run has completed.
+        now: The current time by the server's clock.
+        note: A message to show on the last line.
+        height: Maximum number of lines, or None for no limit. If there are too many steps, inactive ones are only
+            counted.
+        failed_below: The number of failed items in sub-runs, if the run has completed.
     """
     state = format_state(run.status, failed_children=failed_below if run.status == "completed" else 0)
     status = state, STATUS_STYLES.get(run.status, "")
@@ -178,10 +180,10 @@ def build_run_tree(
     shown_errors: list[str] = []
     below = list(run.sub_runs.values())
     if height is not None:
-        # Reserve lines for the title, note and count.
+        # Reserve lines for the title, the note and the count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_step_lines(tree, run, now, height, shown_errors)
-    # Running sub-runs plus the newest finished ones, in order of creation.
+    # Show the running sub-runs first and then the newest of those that have ended, all in order of creation.
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
     for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
@@ -201,9 +203,9 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
     Args:
         tree: The tree to add to.
         run: The run.
-        now: The current time on the server's clock.
+        now: The current time by the server's clock.
         most: Maximum number of lines.
-        shown_errors: Errors that were already shown, to avoid repeating them. New errors are added.
+        shown_errors: Errors that have already been shown and aren't repeated. New errors are added to this list.
     """
     every = run.steps
     steps = every if most is None or len(every) <= most else _select_shown_steps(every, run, most)
@@ -225,12 +227,15 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
 
 
 def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
-    """Return the steps to show. If not all fit, prefer running steps, then failed ones, then the next ones to run."""
+    """Return the steps to show.
+
+    If they don't all fit, prefer those that are running, then failed ones, then the next to run.
+    """
     order = {"running": 0, "failed": 1, "waiting": 2}
 
     def rank_step(place: int) -> tuple[int, int]:
         status = steps[place].get_status(run.total, run.is_over)
-        # Within a status, prefer later steps, or earlier ones if they're waiting.
+        # Among steps with the same status, prefer later ones (or earlier ones, if they are waiting).
         return order.get(status, 3), place if status == "waiting" else -place
 
     return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank_step)[:most])]
@@ -271,24 +276,24 @@ def _format_counts(statuses: Sequence[str]) -> str:
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 
 
-# Seconds between display updates.
+# Number of seconds between updates of the display.
 _REFRESH_SECONDS = 0.2
 # Maximum number of items to fetch to find out what failed.
 _MAX_ITEMS = 10_000
 # Maximum number of items for which skipped steps are looked up before the run ends.
 _FEW_ITEMS = 20
-# Maximum number of sub-runs whose step IDs are fetched.
+# Maximum number of sub-runs for which step IDs are fetched.
 _MAX_FLOWS = 100
 
 Shown = Callable[["RunEvent", float | None, "str | None"], None]
-"""Called with each event, the duration if something ended, and the error if a step failed."""
+"""Called with each event, along with the duration if something has ended and the error if a step failed."""
 
 
 class RunWatch:
     """A run being followed."""
 
     def __init__(self, target: Target, run_id: str, timeout: float | None = None) -> None:
-        """Fetch the run and the server's time. `timeout` limits how long to follow the run, starting now."""
+        """Fetch the run and the server's time. `timeout` limits how many seconds to follow the run from now on."""
         self._target = target
         self._deadline = compute_deadline(timeout)
         with deadline_scope(self._deadline):
@@ -297,7 +302,7 @@ class RunWatch:
         self._clock_difference = timedelta() if health is None else health - datetime.now(UTC)
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
-        """Step outcomes by item index and step ID, set when the run has ended."""
+        """The outcome of each step by item index and step ID. Empty until the run has ended."""
         self.progress = build_initial_progress(self.snapshot, flow_of=self._fetch_sub_run_outline)
         if self.details.is_finished:
             self._deadline = None
@@ -305,7 +310,7 @@ class RunWatch:
 
     @property
     def details(self) -> RunDetails:
-        """The run as of the last fetch."""
+        """The run as it was when it was last fetched."""
         return self.snapshot.details
 
     def show_message(self, text: str) -> None:
@@ -313,7 +318,7 @@ class RunWatch:
         self._message = text
 
     def build_tree(self, height: int | None, *messages: str) -> Tree:
-        """Return a tree of the run's current state, with messages below it."""
+        """Return a tree that shows the run's current state, with messages below it."""
 
         if self._message is not None:
             messages += (self._message,)
@@ -340,12 +345,12 @@ class RunWatch:
         Raises:
             RunTimeoutError: If the run does not end in time.
         """
-        # For a sub-run, servers would send its parent's events, with wrong step IDs.
+        # If the run is a sub-run itself, servers would send its parent's events, with the wrong step IDs.
         sub_runs = sub_runs and self.details.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
         follow = self._target.client._services.watcher.iter_updates
         followed = follow(self.progress, every=_REFRESH_SECONDS, until=until, include_sub_runs=sub_runs)
-        # The deadline also applies to requests if the server doesn't respond.
+        # Apply the deadline to requests too, because the server may not respond.
         with deadline_scope(self._deadline), closing(followed):
             for now in followed:
                 if now.event is not None:
@@ -356,7 +361,7 @@ class RunWatch:
                     refresh()
                     drawn = time.monotonic()
         self._message = None
-        # Events don't say why items failed.
+        # Events don't say why items failed, so fetch the reasons now.
         self._read_final_state()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
@@ -369,7 +374,10 @@ class RunWatch:
             self._record_skipped_step(index, account)
 
     def _read_final_state(self) -> None:
-        """Read the state of the run after it has ended, and find out why items failed (unless there are too many)."""
+        """Read the state of the run after it has ended.
+
+        Unless there are too many items, find out why some of them failed.
+        """
         from stepflow_client._runs.explanation import explain_steps
 
         run = self.details
@@ -386,7 +394,7 @@ class RunWatch:
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
     def _record_skipped_step(self, item: int, account: StepAccount) -> None:
-        """Record a step that was, or could have been, skipped because another step failed."""
+        """Record that a step was (or may have been) skipped because another step failed."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is None or item not in step.ended:
             return
@@ -396,7 +404,7 @@ class RunWatch:
             step.unclear.add(item)
 
     def _fetch_step_error(self, event: RunEvent) -> str | None:
-        """Return a failed step's error, but only for the step's first failure, since a batch can have thousands."""
+        """Return a failed step's error, but only when the step first fails, because a batch can have many failures."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.get_or_add_event_run(event)
@@ -404,7 +412,7 @@ class RunWatch:
         account = None
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))
-            # In large runs, skipped steps are only identified at the end.
+            # In a large run, skipped steps aren't identified until the end.
             is_small = self.details.items.total <= _FEW_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed_count]
             if account is not None:
@@ -417,14 +425,14 @@ class RunWatch:
             return None
         error = None if account is None else account.error
         if account is None:
-            # Don't stop following just because this request failed.
+            # Keep following the run even if this request fails.
             with suppress(StepflowClientError):
                 error = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item).error
         step.error = None if error is None else _get_first_line(error.message)
         return step.error
 
     def _fetch_sub_run_outline(self, run_id: str, item: int) -> FlowOutline:
-        # A sub-run's flow isn't always stored, so fetch the run instead.
+        # The flow of a sub-run isn't always stored, so fetch the run instead.
         if len(self.progress.sub_runs) > _MAX_FLOWS:
             return None, {}
         try:
@@ -436,7 +444,7 @@ class RunWatch:
 
 
 def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
-    """Return the problem for a run that ended without success, or None if it succeeded."""
+    """Return the problem for a run that did not succeed, or None if it did."""
     if run.status == "completed":
         return None
     if run.status == "cancelled":
@@ -446,7 +454,7 @@ def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:
         return build_result_problem(results[0])
-    # Items still marked as running were lost by the server.
+    # If items are still marked as running, the server has lost them.
     failed = run.items.failed + run.items.running
     message = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if first := next((item for item in items if item.error is not None), None):

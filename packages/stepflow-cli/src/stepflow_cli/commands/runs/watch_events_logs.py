@@ -248,7 +248,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     elif not is_complete_run_id(run_id):
         ids = find_logged_run_ids_with_prefix(run_id)
         if len(ids) > 1:
-            raise usage(f"several run IDs begin with {run_id}", f"it may be {', '.join(ids[:5])}")
+            raise usage(f"several run IDs begin with {run_id}", f"use one of these: {', '.join(ids[:5])}")
         run_id = ids[0] if ids else run_id
     lines = read_run_log_lines(run_id, include_other_runs=everything)
     if not lines:
