@@ -1,4 +1,4 @@
-"""The `stepflow` group, and the conversion of failures to messages and exit codes."""
+"""The `stepflow` command group, and the code that turns failures into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _COMMANDS = {
     "completion": "Print a shell completion script for this command.",
 }
 
-# Maximum number of files in the working folder to check for flows.
+# Maximum number of files in the working folder that are checked for flows.
 _MAX_FILES = 200
 
 SECTIONS = {
@@ -63,7 +63,7 @@ SECTIONS = {
     "Servers": ("serve", "ui", "mcp"),
     "Setup": ("config", "doctor", "completion"),
 }
-"""The commands under each heading in the help."""
+"""The commands listed under each heading in the help."""
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -73,7 +73,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 def _suggest_commands_for_local_flows() -> None:
-    """Suggest commands for the flows in the working folder, if standard output is a terminal."""
+    """Suggest commands for flows found in the working folder, but only if standard output is a terminal."""
     if not sys.stdout.isatty():
         return
     from itertools import islice
@@ -166,7 +166,7 @@ def run_command_line_and_exit(args: Sequence[str] | None = None) -> None:
     try:
         code = run_command_line(words, Session(json_errors=wants_json(words), color=find_color_option(words)))
     except BrokenPipeError:
-        # The reader of the output closed the pipe, so keep the interpreter from flushing the output at exit.
+        # The program reading the output has closed the pipe, so the interpreter must not flush the output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
     flush_stdout_quietly()
@@ -174,19 +174,19 @@ def run_command_line_and_exit(args: Sequence[str] | None = None) -> None:
 
 
 def run_command_line(args: list[str], session: Session) -> int:
-    """Run a command line, report any failure, and return the exit code.
+    """Run a command line, reporting any failure, and return the exit code.
 
     Args:
         args: The arguments after `stepflow`.
-        session: The session, whose fields are set from the options.
+        session: The session. Options on the command line set its fields.
 
     Raises:
-        BrokenPipeError: If the output's reader has closed the pipe.
+        BrokenPipeError: If the program reading the output has closed the pipe.
     """
     session.server = None
     try:
         code: int = ExitCode.OK
-        # Not `cli.main`, because it exits with code 1 on a broken pipe.
+        # Don't use `cli.main`, because it exits with code 1 on a broken pipe.
         try:
             with cli.make_context("stepflow", args, obj=session) as context:
                 result = cli.invoke(context)

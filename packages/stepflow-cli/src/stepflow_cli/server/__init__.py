@@ -1,1 +1,1 @@
-"""The server that a command uses."""
+"""The servers that commands connect to or start."""

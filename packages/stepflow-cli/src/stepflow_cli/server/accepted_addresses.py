@@ -1,4 +1,4 @@
-"""Decide which requests from browsers and agents to accept, based on their `Host` and `Origin` headers."""
+"""Decides which requests from browsers and agents to accept, based on their `Host` and `Origin` headers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 def group_headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
-    """Group header values by lowercase name."""
+    """Group the values of headers by lowercase name."""
     heads: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in headers:
         heads[name.decode("latin-1").lower()].append(value.decode("latin-1"))
@@ -20,14 +20,14 @@ def group_headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict
 class AcceptedAddresses:
     """The `Host` and `Origin` values that belong to this server.
 
-    A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
-    name. Only known names are accepted, while IP addresses are safe because they can't be rebound.
+    A malicious site can make its own name resolve to this machine (DNS rebinding), but browsers still send that name,
+    so only known names are accepted. IP addresses are safe, because they can't be rebound.
 
     Args:
-        port: The port the server listens on.
-        names: Additional host names. `localhost` is always accepted.
-        is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host, otherwise
-            only loopback addresses.
+        port: The port that the server is listening on.
+        names: Other host names to accept. `localhost` is always accepted.
+        is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host. Otherwise,
+            only loopback addresses are.
     """
 
     def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
@@ -37,18 +37,18 @@ class AcceptedAddresses:
 
     @classmethod
     def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Return the accepted addresses for a socket that listens on a host."""
+        """Return the addresses to accept on a socket that is listening on this host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
 
     def get_refusal_reason(self, hosts: list[str], origins: list[str]) -> str | None:
-        """Return the reason to refuse a request with these `Host` and `Origin` headers, or None to accept it."""
+        """Return the reason to reject a request with these `Host` and `Origin` headers, or None to accept it."""
         host = hosts[0] if len(hosts) == 1 else ""
         if not self.accepts_host(host):
-            return "This server does not have the requested address."
+            return "This server does not accept requests for this host."
         if len(origins) > 1 or not self.accepts_origin(origins[0] if origins else None, host):
-            return "Pages of other origins are not served."
+            return "This server does not accept requests from other origins."
         return None
 
     def accepts_host(self, host: str | None) -> bool:
@@ -69,5 +69,8 @@ class AcceptedAddresses:
         return self.is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether this `Origin` is the server's own. Requests without an `Origin` are also accepted."""
+        """Return whether a request comes from the server's own origin.
+
+        Requests without an `Origin` are also accepted.
+        """
         return origin is None or origin.lower() == f"http://{host.lower()}"

@@ -1,4 +1,4 @@
-"""Open a port, and serve an ASGI application on it until a signal stops the command."""
+"""Opens a port and serves an ASGI application on it until a signal stops the command."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _GRACE_SECONDS = 2
 
 
 def open_listening_socket(host: str, port: int) -> socket.socket:
-    """Open a listening socket.
+    """Open a socket that listens on a host and port.
 
     Raises:
-        Problem: If the port is in use, or the host isn't an address of this machine.
+        Problem: If the port can't be used, or if the host isn't an address of this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -31,7 +31,7 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(128)
-            # Keep the socket open if everything succeeds.
+            # Everything has succeeded, so keep the socket open.
             stack.pop_all()
         return listening
     except OSError as error:
@@ -44,13 +44,13 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
 
 
 def serve_asgi(app: Any, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], object]) -> None:
-    """Serve an ASGI application until SIGINT, SIGTERM or SIGHUP.
+    """Serve an ASGI application until this process receives SIGINT, SIGTERM or SIGHUP.
 
     Args:
         app: The application.
-        listening: The listening socket, closed at the end.
-        stopping: An event that is set when streams should end.
-        ready: Called just before the application becomes available.
+        listening: The listening socket, which is closed at the end.
+        stopping: An event that is set to tell streams to end.
+        ready: Called just before the application starts to handle requests.
     """
     config = uvicorn.Config(
         app,
@@ -66,14 +66,14 @@ def serve_asgi(app: Any, listening: socket.socket, stopping: asyncio.Event, read
     )
     server = _StoppableServer(config)
     server.stopping = stopping
-    # Also covers signals that arrive before the server runs.
+    # Capture signals here too, because one may arrive before the server is running.
     with server.capture_signals():
         ready()
         server.run(sockets=[listening])
 
 
 class _StoppableServer(uvicorn.Server):
-    """A server that stops on a signal, along with its streams, without raising the signal again."""
+    """A server that stops itself and its streams when it gets a signal, but doesn't raise the signal again."""
 
     stopping: asyncio.Event | None = None
 

@@ -1,4 +1,4 @@
-"""The server that a command uses, its components, and hints for when it's unavailable."""
+"""Connects a command to a server, lists the server's components, and gives hints if the server can't be reached."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _NO_CREDENTIALS = "no credentials were sent: set STEPFLOW_TOKEN, or token_env, t
 
 
 def get_connection_hint(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
-    """Return a hint for an error from a named server, or None.
+    """Return a hint for an error from a server that isn't embedded, or None if there is no hint.
 
     Args:
-        error: The client's error.
+        error: The error that the client raised.
         choice: The server.
     """
     from stepflow_client import AuthenticationError, ServerConnectionError
@@ -55,7 +55,7 @@ def get_connection_hint(error: TransportError | AuthenticationError, choice: Ser
             return _NO_CREDENTIALS
         failure = "have expired, or be for another server" if error.status_code == 401 else "not allow this"
         return f"{choice.credentials_description} may {failure}"
-    # Don't suggest starting a server if it was already processing a run.
+    # Don't suggest starting a server if one was already processing a run.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
         if choice.url.origin == "default":
             return _NO_SERVER if choice.options.may_stop_on_exit else _NO_LASTING_SERVER
@@ -65,7 +65,7 @@ def get_connection_hint(error: TransportError | AuthenticationError, choice: Ser
 
 
 def describe_missing_workers(listed: ComponentList) -> str | None:
-    """Describe which of a server's plugins have no worker, or return None if all have one."""
+    """Describe which of a server's plugins have no worker, or return None if all of them have one."""
     failed = listed.failed_plugins
     if not failed:
         return None
@@ -76,7 +76,7 @@ def describe_missing_workers(listed: ComponentList) -> str | None:
 
 
 def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | None:
-    """Add the origins of URLs to a hint, so that the user can tell where to change them."""
+    """Say in a hint where its URLs are set, so that the user knows where to change them."""
     if hint is None:
         return None
     origin = choice.url.origin
@@ -85,7 +85,7 @@ def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | Non
 
         if choice.profile is not None and choice.profile.proxy:
             hint = hint.replace("the proxy's URL", f"the proxy of {origin}")
-            # NO_PROXY only applies to proxies from the environment.
+            # NO_PROXY only applies to proxies that are set in the environment.
             hint = re.sub(r"set NO_PROXY=\S+ to connect without it", "remove it", hint)
         elif (proxy := find_environment_proxy(str(choice.url.value))) is not None:
             hint = hint.replace("the proxy's URL", proxy.variable)
@@ -102,13 +102,13 @@ class Target(NamedTuple):
     client: SyncStepflowClient
     choice: ServerChoice
     history: LazyRunHistory
-    """The history in which the client records runs."""
+    """The history in which the client records its runs."""
     runtime: StepflowRuntime | None = None
-    """The embedded server, or None for a named server."""
+    """The embedded server, or None if the server isn't embedded."""
     is_kept: bool = False
-    """Whether the server outlives this command."""
+    """Whether the server keeps running after this command exits."""
     arguments: Mapping[str, Any] = MappingProxyType({})
-    """Arguments for creating another client for this server."""
+    """The arguments that create another client for this server."""
 
     @property
     def ends_with_command(self) -> bool:
@@ -116,7 +116,7 @@ class Target(NamedTuple):
         return self.runtime is not None and not self.is_kept
 
     def create_sync_client(self) -> SyncStepflowClient:
-        """Return a second client, for use in another thread. The caller must close it."""
+        """Return another client for use in a different thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
         client = SyncStepflowClient(**self.arguments)
@@ -135,14 +135,14 @@ class Target(NamedTuple):
 
     @property
     def _known_release(self) -> Server | None:
-        """The server's release, if already fetched."""
+        """The server's release, or None if it hasn't been fetched yet."""
         return self.client._connection.dialect.server
 
     def build_return_command(self, words: str, run_id: str) -> str:
-        """Return a shell command for continuing with a run on this server.
+        """Return a shell command that continues with a run on this server.
 
         Args:
-            words: The command, e.g. `runs watch`.
+            words: The command, such as `runs watch`.
             run_id: The run.
         """
         if self.is_kept:
@@ -151,21 +151,21 @@ class Target(NamedTuple):
         if self.choice.profile is not None:
             return f"{command} --profile {shlex.quote(self.choice.profile.name)}"
         if self.choice.options.url or self.choice.options.run_server is not None:
-            # Use the client's URL, which has no password.
+            # Use the client's URL, because it doesn't contain a password.
             return f"{command} --url {shlex.quote(self.client.url)}"
         return command
 
 
 @contextmanager
 def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Target]:
-    """Yield the server selected by the options. An embedded server is stopped at the end of the block.
+    """Yield the server that the options select. An embedded server is stopped at the end of the block.
 
     Args:
-        server: The command line's server options.
-        flow: The flow's file, if any. Its folder is searched for an embedded server's configuration.
+        server: The server options from the command line.
+        flow: The flow's file, if there is one. Its folder may contain the configuration of an embedded server.
 
     Raises:
-        Problem: If the options are invalid, or the server can't be reached.
+        Problem: If the options are invalid, or if the server can't be reached.
     """
     kept = get_session_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
@@ -175,7 +175,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     if choice.ignored_config_message is not None:
         note(choice.ignored_config_message)
     if not choice.is_embedded:
-        # Name the server in error messages.
+        # Error messages name this server.
         session.server = NamedServer(choice.url_without_password, format_setting_origin(choice.url.origin))
     from stepflow_client import (
         AuthenticationError,
@@ -198,8 +198,8 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             yield target
         return
     arguments, history = build_client_arguments(choice), LazyRunHistory()
-    # Skip pydantic's search for plugins: it reads every installed package's metadata, and none are used here.
-    # (No child process inherits this variable.)
+    # Keep pydantic from searching for plugins. It would read the metadata of every installed package, and we don't use
+    # any plugins. (No child process inherits this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with reporting_outages(), SyncStepflowClient(**arguments, history=history.as_client_history) as client:
         try:
@@ -210,13 +210,13 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 
 
 def get_session_server(server: ServerOptions, session: Session | None = None) -> Target | None:
-    """Return the server kept in a session (by default, the current session), unless the options name a server."""
+    """Return the server that a session (by default, the current one) keeps, unless the options select a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.has_server_option else None
 
 
 def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
-    """Return client arguments for a named server.
+    """Return the arguments for a client of a server that isn't embedded.
 
     Raises:
         Problem: If the profile's token can't be read.
@@ -233,16 +233,16 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     environment = read_environment_settings(os.environ)
     if any(setting.name == "token" and setting.value == "environment" for setting in choice.settings):
         arguments["auth"] = environment["auth"]
-    # The environment takes precedence over the file.
+    # The environment takes precedence over the configuration file.
     timeout = environment.get("timeout", arguments.get("timeout"))
     if timeout is not None:
-        # The timeout applies to each call as a whole, not just to each phase of a request.
+        # This timeout applies to each call as a whole, not to each phase of a request.
         arguments["timeout"] = parse_timeout(timeout, of_a_call=True)
     return arguments
 
 
 def is_port_open(host: str, port: int) -> bool:
-    """Return whether anything accepts connections on a port."""
+    """Return whether something accepts connections on a port."""
     import socket
 
     try:
@@ -266,13 +266,13 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         note(f"the embedded server uses configuration {config}, set in {choice.embedded_config.origin}")
     if config is not None:
         note_duplicate_config_keys(config)
-    # Use level info so that 'runs logs' has lines for this command's runs.
+    # Use level info by default, so that 'runs logs' can show lines about this command's runs.
     level = current_session().server_log_level or "info"
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []
 
     def abort_requests(exit_code: int) -> None:
-        # Abort pending requests, because the server won't be restarted.
+        # The server won't be restarted, so abort any pending requests.
         exit_codes.append(exit_code)
         for client in clients:
             client.close()
@@ -291,7 +291,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         except ServerStartError as error:
             if config is None:
                 raise
-            # Name the file, since the user may not have chosen it.
+            # Name the file, because the user may not have chosen it.
             raise convert_to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime, arguments={"base_url": runtime.url})
@@ -303,12 +303,12 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
 
 
 def fetch_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
-    """Return a server's components, with paths if it's embedded.
+    """Return a server's components. They include their paths if the server is embedded.
 
     Args:
         target: The server.
         schemas: Whether to include schemas.
-        timeout: Timeout in seconds, unless the server is embedded. Defaults to the client's timeout.
+        timeout: Timeout in seconds. It defaults to the client's timeout and is ignored if the server is embedded.
 
     Raises:
         StepflowClientError: If the server does not list its components.
@@ -325,5 +325,5 @@ def fetch_components(target: Target, *, schemas: bool = True, timeout: float | N
         finally:
             await runtime.client.aclose()
 
-    # Only the runtime has the routes, and hence the paths. There is no sync version of this call.
+    # Only the runtime knows the routes that make up the paths. It has no sync version of this call.
     return asyncio.run(list_and_close())

@@ -1,8 +1,8 @@
-"""Logs of embedded servers on this machine, written by the commands that start a server and read by `runs logs`.
+"""The logs of embedded servers on this machine. Commands that start a server write them, and `runs logs` reads them.
 
-Each command writes to its own file, because processes can't share a file that is rotated by size. Server records are
-written as is and parsed when read. Only lines at level info and above are kept, since debug lines contain inputs and
-outputs.
+Each command writes to a file of its own, because processes can't share a file that is rotated by size. The server's
+records are written unchanged and not parsed until they are read. Only lines at level info and above are kept, because
+debug lines contain inputs and outputs.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
 
 LEVELS = ("info", "warn", "error")
-"""The levels to keep, in increasing severity."""
+"""The levels of the lines to keep, from least to most severe."""
 
 _MAX_FILES = 50
-# Maximum file size in bytes. A full file is rotated, replacing the previously rotated one.
+# Maximum size of a file in bytes. A file that is full is rotated and replaces the one that was rotated before it.
 _MAX_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
 class KeptLogLine:
-    """A line from a server or one of its workers."""
+    """A log line from a server or one of its workers."""
 
     time: str
-    """The RFC 3339 time when the server wrote the line or the command read it."""
+    """The RFC 3339 time at which the server wrote the line or, for a worker, at which the command read it."""
     level: str
     target: str
-    """The part of the server that wrote the line, or empty for a worker."""
+    """The part of the server that wrote the line. Empty if a worker wrote it."""
     message: str
     times: int = 1
-    """The number of times the line occurs in a row."""
+    """The number of times that the line occurs in a row."""
     run_ids: frozenset[str] = frozenset()
-    """IDs of the runs mentioned in the line."""
+    """The IDs of the runs that the line mentions."""
     exception: str | None = None
-    """The traceback a worker logged with the line."""
+    """The traceback that a worker logged along with the line."""
 
 
 @contextmanager
 def keeping_logs() -> Iterator[None]:
-    """Keep the logs of embedded servers during the block, unless the history is off."""
+    """Keep the logs of embedded servers while the block is running, unless the history is off."""
     from stepflow_client._command import listen_to_server_logs
 
     with ExitStack() as stack:
@@ -70,14 +70,14 @@ def keeping_logs() -> Iterator[None]:
 
 
 def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list[KeptLogLine]:
-    """Return the lines between the first and last mention of a run, oldest first.
+    """Return the lines from the first mention of a run to the last one, oldest first.
 
     Args:
         run_id: The complete ID.
-        include_other_runs: Whether to include lines that only mention other runs.
+        include_other_runs: Whether to include lines that mention other runs but not this one.
 
     Returns:
-        The lines with repeats merged, or an empty list if the run isn't mentioned.
+        The lines, with repeated ones merged. Empty if no line mentions the run.
     """
     from stepflow_client import logs
 
@@ -97,7 +97,7 @@ def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list
 def find_logged_run_ids_with_prefix(text: str) -> list[str]:
     """Return the IDs of logged runs with a given prefix, newest first."""
     ids = {run_id for lines in _parse_logs_containing(text) for line in lines for run_id in line.run_ids}
-    # IDs start with the run's creation time.
+    # An ID starts with the time at which the run was created.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
 
@@ -105,7 +105,7 @@ def delete_old_logs(max_age: float = 0.0) -> None:
     """Delete log files.
 
     Args:
-        max_age: Only delete files last written more than this many seconds ago. Defaults to 0 (all files).
+        max_age: Only delete files that were last written more than this many seconds ago. By default, delete all files.
     """
     begin = time.time() - max_age
     for path in _list_log_files():
@@ -120,7 +120,7 @@ class _LogWriter:
     def __init__(self) -> None:
         folder = _get_log_folder()
         for path in (folder.parent, folder):
-            # `parents=True` creates missing parents with default permissions, so create each folder separately.
+            # `parents=True` would create missing parents with default permissions, so create each folder separately.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _list_log_files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
@@ -129,19 +129,20 @@ class _LogWriter:
         self._failed = False
 
     def append_lines(self, lines: Sequence[RawLine]) -> None:
-        """Append lines. If that fails, print a note and stop logging."""
+        """Append lines to the file. If this fails, print a note and write no more lines."""
         data = b"".join(_encode_log_line(line) for line in lines if line.level in LEVELS)
         if self._failed or not data:
             return
         try:
-            # Reopen it every time, because 'history clear' or another command could have deleted the file.
+            # Open the file every time, because 'history clear' or another command may have deleted it.
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(data) > _MAX_BYTES:
                     self._path.replace(f"{self._path}.1")
             with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 file.write(data)
         except OSError:
-            # Stop writing the log rather than fail the run, for example if the disk is full.
+            # If the log can't be written, for example because the disk is full, stop writing it. The run should
+            # continue.
             self._failed = True
             note(f"no longer keeping the server's log: {self._path} cannot be written")
 
@@ -149,7 +150,7 @@ class _LogWriter:
 def _encode_log_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
-    # Lines from a worker have no timestamp, or one in the worker's own format.
+    # A line from a worker has either no timestamp or one in the worker's own format.
     entry, time = line.parse_entry(), format_rfc3339(datetime.fromtimestamp(line.read_at, UTC))
     record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
     record |= {key: str(entry.fields[key]) for key in ("run_id", "exception") if key in entry.fields}
@@ -161,10 +162,10 @@ def _get_log_folder() -> Path:
 
 
 def _list_log_files() -> list[Path]:
-    """Return the log files, with the most recently written one last."""
+    """Return the log files. The one that was written most recently comes last."""
     aged = []
     for path in _get_log_folder().glob("*.jsonl*"):
-        # Skip anything else, such as a pipe, since reading it might never end.
+        # Skip anything that isn't a regular file. Reading a pipe, for example, might never end.
         with suppress(OSError):
             if path.is_file():
                 aged.append((path.stat().st_mtime, path))
@@ -172,7 +173,7 @@ def _list_log_files() -> list[Path]:
 
 
 def _parse_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
-    """Yield the lines of each log that contains a string, including its rotated file."""
+    """Yield the lines of each log that contains a string. They include the lines of its rotated file."""
     files = set(_list_log_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         data = b""
@@ -183,7 +184,7 @@ def _parse_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
         if text.encode() in data:
             lines = []
             for line in data.split(b"\n"):
-                # Skip invalid lines, e.g. a truncated last one.
+                # Skip invalid lines, such as a last line that is incomplete.
                 with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     lines.append(_parse_log_line(line))
             yield lines
@@ -196,7 +197,7 @@ def _parse_log_line(line: bytes) -> KeptLogLine:
     if "timestamp" in record:
         entry = parse_line(line, "stdout")
     else:
-        # A line from a worker, with the time the command read it.
+        # The line is from a worker and has the time at which the command read it.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
     time, exception = format_rfc3339(entry.timestamp), entry.fields.get("exception")

@@ -1,1 +1,1 @@
-"""Choose the server a command uses, based on profiles, the configuration file and the environment."""
+"""Chooses the server that a command uses, based on profiles, the configuration file and the environment."""

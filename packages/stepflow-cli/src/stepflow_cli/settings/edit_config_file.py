@@ -1,4 +1,4 @@
-"""Edit the configuration file in place, preserving comments and everything else."""
+"""Edits the configuration file in place, leaving comments and everything else as they are."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..inputs.file_io import converting_write_errors
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_rejecting_password, parse_profile
 from .server_choice import check_valid_release
 
-# Keys outside profiles.
+# The keys that aren't in a profile.
 _TOP = ("current", "history", "target")
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
 @dataclass(frozen=True)
 class SettingPath:
-    """The location of a value in the file."""
+    """The place of a value in the file."""
 
     profile: str | None
     """The profile's name, or None for `current`, `history` and `target`."""
     key: str | None
-    """The key, or None for the whole profile."""
+    """The key, or None for a whole profile."""
 
     def __str__(self) -> str:
         if self.profile is None:
@@ -35,23 +35,24 @@ class SettingPath:
 
 
 def parse_setting_key(key: str, profile: str | None, profiles: Profiles) -> SettingPath:
-    """Parse the path to a key.
+    """Find the setting that a key on the command line refers to.
 
-    Accepts `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of the selected profile.
+    The key may be `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of the selected
+    profile.
 
     Args:
-        key: The key as passed on the command line.
-        profile: The profile passed with --profile. Defaults to the current one.
+        key: The key as the user typed it.
+        profile: The profile passed with `--profile`. Defaults to the current profile.
         profiles: The contents of the file.
 
     Raises:
-        Problem: If there is no such key. The hint suggests the closest one.
+        Problem: If there is no such key. The hint suggests the most similar one.
     """
     if key.startswith("profiles."):
         if profile is not None:
             raise usage(f"{key} and --profile both name a profile; use only one of them")
         rest = key.removeprefix("profiles.")
-        # Profile names can contain dots.
+        # The name of a profile may contain dots.
         name, dot, own_key = rest.rpartition(".")
         if rest and (rest in profiles.tables or not dot):
             return SettingPath(rest, None)
@@ -80,10 +81,10 @@ def _build_unknown_key_problem(key: str, whole: str, known: Sequence[str]) -> Pr
 
 
 def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
-    """Parse a key's new value from text, save it, and return it.
+    """Parse the new value of a setting from text, save it, and return it.
 
     Raises:
-        Problem: If the value is invalid or the file can't be changed.
+        Problem: If the value is invalid, or if the file can't be changed.
     """
     if path.profile is None and path.key == "history":
         history = parse_history_rejecting_password(text, "history")
@@ -94,7 +95,7 @@ def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
     if path.profile is None:
         return make_profile_current(text, profiles)
     if not path.profile:
-        raise usage("a profile has a name", "use profiles.NAME.KEY")
+        raise usage("a profile needs a name", "use profiles.NAME.KEY")
     if path.key is None:
         raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
     name, key = path.profile, path.key
@@ -133,10 +134,10 @@ def _set_top_level_key(key: str, value: Any, profiles: Profiles) -> Any:
 
 
 def remove_setting(path: SettingPath, profiles: Profiles) -> None:
-    """Remove a key or a whole profile from the file.
+    """Remove a setting or a whole profile from the file.
 
     Raises:
-        Problem: If it doesn't exist, or the profile would be invalid without it.
+        Problem: If it isn't in the file, or if the profile would be invalid without it.
     """
     table = profiles.tables.get(path.profile or "", {})
     if path.profile is None:
@@ -148,7 +149,7 @@ def remove_setting(path: SettingPath, profiles: Profiles) -> None:
         raise usage(f"{path} is not in {profiles.path}", near)
     if path.key == "url":
         words = shlex.quote(f"profiles.{path.profile}")
-        raise usage("a profile has a url", f"to remove the whole profile: stepflow config unset {words}")
+        raise usage("a profile needs a url", f"to remove the whole profile: stepflow config unset {words}")
     if path.key is not None and path.profile is not None:
         parse_profile(path.profile, {key: each for key, each in table.items() if key != path.key}, profiles.path)
 
@@ -170,21 +171,21 @@ def remove_setting(path: SettingPath, profiles: Profiles) -> None:
 
 
 def make_profile_current(name: str, profiles: Profiles) -> str:
-    """Make a profile the current one and return its name.
+    """Make a profile the current profile, and return its name.
 
     Raises:
-        Problem: If the profile doesn't exist or is invalid.
+        Problem: If the profile doesn't exist, or if it is invalid.
     """
     profiles.get_profile(name)
     return str(_set_top_level_key("current", name, profiles))
 
 
 def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
-    """Edit the file, following symbolic links, and make it readable only by its owner.
+    """Edit the file, following symbolic links, and let only its owner read it.
 
     Args:
         path: The file.
-        edit: Changes the tomlkit document that is passed to it.
+        edit: Called with the tomlkit document, which it changes.
     """
     import tomllib
 
@@ -192,8 +193,8 @@ def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
     from stepflow_client._stores.user_files import write_file
 
     if path.exists() and not path.is_file():
-        # Don't replace a device, for example.
-        raise usage(f"{path} is not a regular file, so it is not changed", "set STEPFLOW_CONFIG_FILE to a file")
+        # For example, don't replace a device.
+        raise usage(f"{path} is not a regular file, so it is not changed", "point STEPFLOW_CONFIG_FILE at a file")
     before: bytes | None = None
     try:
         before = path.read_bytes() if path.exists() else None
@@ -206,7 +207,7 @@ def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
     except (ValueError, LookupError, TypeError, RecursionError):
         changed, is_done = "", False
     if not is_done:
-        # Refuse rather than lose content, e.g. if a table is split up.
+        # Raise an error instead of losing content, for example if a table is split into several parts.
         raise usage(f"{path} is written in a way that cannot be edited here", "edit it in an editor")
     with converting_write_errors(str(path)):
         path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""Settings for display, with passwords removed and proxies from the environment added."""
+"""Lists settings for display, without passwords but with any proxy from the environment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .server_choice import ServerOptions, Setting, choose_server, get_target_rel
 
 
 def list_settings(server: ServerOptions) -> list[Setting]:
-    """Return every setting with its value and origin. Tokens are never included.
+    """Return every setting, along with its value and origin. Tokens are never included.
 
     Args:
-        server: The command line's server options.
+        server: The server options from the command line.
 
     Raises:
-        Problem: If settings contradict each other, or a profile is missing or invalid.
+        Problem: If settings contradict each other, or if a profile is missing or invalid.
     """
     profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
@@ -40,13 +40,13 @@ def _remove_password_and_add_proxy(setting: Setting, url: str | None) -> Setting
         if proxy is not None and proxy.url is not None:
             return Setting("proxy", proxy.url, f"environment variable {proxy.variable}")
     if setting.name in ("url", "proxy", "history") and setting.value is not None:
-        # The parameters of a database URL can include a password.
+        # The parameters of a database URL may include a password.
         value = setting.value.partition("?")[0] if setting.name == "history" else setting.value
         return Setting(setting.name, format_url_without_credentials(value), setting.origin)
     return setting
 
 
 def abbreviate_home_folder(value: Any) -> Any:
-    """Replace the user's home folder with `~` in text, for people. Other values are returned unchanged."""
+    """If a value is text, shorten the user's home folder in it to `~`. Any other value is returned unchanged."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

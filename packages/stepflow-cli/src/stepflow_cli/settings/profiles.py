@@ -1,4 +1,4 @@
-"""Profiles, i.e. named servers and their credentials, stored in a TOML file. URLs never include passwords."""
+"""Profiles: named servers and how to connect to them, stored in a TOML file. URLs never include passwords."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 class EnvironmentProxy(NamedTuple):
-    """The environment's proxy settings for a server."""
+    """The proxy that the environment sets for a server."""
 
     url: str | None
-    """The proxy to use without its password, or None."""
+    """The URL of the proxy without its password, or None if no proxy is used."""
     variable: str
-    """The variable that sets the proxy."""
+    """The environment variable that sets the proxy."""
     why_not: str | None = None
-    """The reason why the variable doesn't apply, if there is no proxy to use."""
+    """If no proxy is used, the reason why the variable doesn't apply."""
 
 
 def split_scheme_host_and_port(url: str) -> tuple[str, str, int]:
-    """Split a server's URL into scheme, host and port. A bare `host:port` is treated as http.
+    """Split a server's URL into scheme, host and port. If there is only `host:port`, the scheme is http.
 
     Raises:
-        ValueError: If it isn't an http or https URL.
+        ValueError: If this isn't an http or https URL.
     """
     parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip().removeprefix('//')}")
     if not parts.hostname or parts.scheme not in ("http", "https"):
@@ -41,10 +41,10 @@ def split_scheme_host_and_port(url: str) -> tuple[str, str, int]:
 
 
 def find_environment_proxy(url: str) -> EnvironmentProxy | None:
-    """Return the proxy the client would use for a server based on environment variables.
+    """Return the proxy that environment variables tell the client to use for a server.
 
     Returns:
-        The settings, or None if no variable sets a proxy for the server.
+        The proxy, or None if no variable sets one for the server.
     """
     try:
         scheme, host, _ = split_scheme_host_and_port(url)
@@ -62,7 +62,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
     except StepflowClientError:
-        # Don't report the invalid URL here, because connecting will.
+        # Don't report the invalid URL here. The client will, once it connects.
         return EnvironmentProxy(format_url_without_credentials(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
@@ -73,37 +73,37 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP = ("current", "history", "target", "profiles")
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
-"""URL prefixes of databases that can store a history."""
+"""The URL of a database that can store a history starts with one of these."""
 _BOOLEANS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
-# Timeout for token commands in seconds. They can prompt the user to log in.
+# Timeout in seconds for a token command, which may prompt the user to log in.
 _TOKEN_SECONDS = 120.0
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
-"""Keys that specify where to get a token."""
+"""The keys that say where to get a token. A profile may have only one of them."""
 
 
 class Profile(NamedTuple):
-    """A server and how to connect to it. Every key except `url` is optional."""
+    """A server and how to connect to it. Every key of a profile except `url` is optional."""
 
     name: str
     folder: Path
-    """The configuration file's folder. File names in the profile are relative to it."""
+    """The folder of the configuration file. File names in the profile are relative to it."""
     url: str
     token_env: str | None = None
-    """An environment variable containing the token."""
+    """The environment variable that contains the token."""
     token_file: str | None = None
-    """A file containing the token. Must not be readable by other users."""
+    """The file that contains the token. Other users must not be able to read it."""
     token_command: tuple[str, ...] = ()
-    """A command that prints the token."""
+    """The command that prints the token."""
     timeout: float | None = None
-    """Request timeout in seconds."""
+    """The timeout of a request in seconds."""
     verify: bool = True
     """Whether to verify TLS certificates."""
     ca_file: str | None = None
-    """CA certificates for verifying the server."""
+    """The file with the CA certificates that verify the server."""
     cert_file: str | None = None
-    """The client certificate."""
+    """The file with the client certificate."""
     key_file: str | None = None
-    """The client certificate's private key."""
+    """The file with the private key of the client certificate."""
     proxy: str | None = None
     """The URL of a proxy."""
 
@@ -111,7 +111,7 @@ class Profile(NamedTuple):
         """Read the token, or return None if the profile doesn't specify one.
 
         Raises:
-            Problem: If there is no token to read, or its file is readable by other users.
+            Problem: If there is no token to read, or if other users can read its file.
         """
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
@@ -140,7 +140,7 @@ class Profile(NamedTuple):
         import subprocess
 
         name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_SECONDS
-        # Leave stderr connected to the terminal, so the command can prompt.
+        # Leave stderr connected to the terminal, so that the command can prompt the user.
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -155,13 +155,13 @@ class Profile(NamedTuple):
         return token
 
     def resolve_path(self, name: str) -> Path:
-        """Resolve the path of a file named in the profile."""
+        """Return the full path of a file that the profile names."""
         from pathlib import Path
 
         return self.folder / Path(name).expanduser()
 
     def get_connection_settings(self) -> dict[str, Any]:
-        """Return the client arguments set by the profile, except for the URL and token."""
+        """Return the client arguments that the profile sets, except for the URL and the token."""
         settings: dict[str, Any] = {}
         if self.timeout is not None:
             settings["timeout"] = self.timeout
@@ -178,30 +178,30 @@ class Profile(NamedTuple):
 
 
 KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
-"""The keys allowed in a profile."""
+"""The keys that a profile may have."""
 
 
 class Profiles(NamedTuple):
-    """The profiles in a file. Each one is validated only when used."""
+    """The profiles in a file. A profile isn't validated until it is used."""
 
     path: Path
     current: str | None = None
     """The name of the default profile."""
     tables: Mapping[str, Any] = {}
-    """Each profile's keys and values, by profile name."""
+    """The keys and values of each profile, by the profile's name."""
     history: str | None = None
-    """Whether to record runs (`on`, `off` or a database URL), or None if the file doesn't specify it."""
+    """Whether to record runs (`on`, `off` or a database URL), or None if the file doesn't say."""
     target: str | None = None
-    """The server release that flows target, or None if the file doesn't specify it."""
+    """The server release that flows target, or None if the file doesn't say."""
 
     def get_profile(self, name: str) -> Profile:
         """Return a profile.
 
         Raises:
-            Problem: If the profile doesn't exist, or contains an invalid key or value.
+            Problem: If the profile doesn't exist, or if it contains an invalid key or value.
         """
         if not name:
-            raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
+            raise usage("a profile needs a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
         if name not in self.tables:
             key = shlex.quote(f"profiles.{name}.url")
             new = f"it has no profiles; to create one, run 'stepflow config set {key} URL'"
@@ -226,14 +226,14 @@ def get_config_path() -> Path:
     try:
         return get_stepflow_user_folder("config") / "config.toml"
     except Exception as error:
-        raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from error
+        raise usage("this user has no home folder", f"set HOME, or point {CONFIG_VARIABLE} at a file") from error
 
 
 def check_named_config_exists() -> None:
     """If the environment names a configuration file, check that it exists.
 
     Raises:
-        Problem: If it doesn't.
+        Problem: If it doesn't exist.
     """
     path = os.path.expanduser(os.environ.get(CONFIG_VARIABLE, ""))
     if path and not os.path.exists(path):
@@ -242,14 +242,15 @@ def check_named_config_exists() -> None:
 
 
 def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Profiles:
-    """Load the profiles. There are none if the file doesn't exist.
+    """Load the profiles from a file. If the file doesn't exist, there are no profiles.
 
     Args:
         path: The file. Defaults to the user's configuration file.
-        missing_ok: Whether a file named by the environment may be missing, e.g. because it is about to be created.
+        missing_ok: Whether a file that the environment names may be missing, for example because it is about to be
+            created.
 
     Raises:
-        Problem: If the environment names a missing file, or the file can't be read or isn't TOML of the expected form.
+        Problem: If the environment names a file that doesn't exist, or if the file can't be read or isn't valid.
     """
     from stepflow_client import FlowFileError
     from stepflow_client._command import parse_toml
@@ -282,7 +283,7 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
 
 
 def parse_history_setting(text: str, name: str) -> str:
-    """Parse a history setting. Returns `on`, `off` or a database URL.
+    """Parse the value of a history setting and return `on`, `off` or a database URL.
 
     Raises:
         Problem: If it is none of these.
@@ -290,16 +291,16 @@ def parse_history_setting(text: str, name: str) -> str:
     if text.startswith(DATABASE_SCHEMES):
         return text
     if text.lower() not in _BOOLEANS:
-        # Show only the scheme, because a URL can contain a password.
+        # Only show the scheme, because a URL may contain a password.
         raise usage(f"{name} must be on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
     return "on" if _BOOLEANS[text.lower()] else "off"
 
 
 def parse_history_rejecting_password(text: str, name: str) -> str:
-    """Parse the value of `history` in the file.
+    """Parse the value of `history` in the configuration file.
 
     Raises:
-        Problem: If it is invalid, or a URL with a password (passwords are never kept in the file).
+        Problem: If the value is invalid, or if it is a URL with a password. (The file must never contain passwords.)
     """
     value = parse_history_setting(text, name)
     if re.search(r"://[^/]*:[^/]*@|[?&](ssl)?password=", value):
@@ -311,7 +312,7 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     """Parse a profile's table.
 
     Raises:
-        Problem: If it is invalid. The message names the file, profile and key.
+        Problem: If the table is invalid. The message names the file, the profile and the key.
     """
     where = f"{path}: profile {name}"
     for key, value in table.items():
@@ -358,7 +359,7 @@ def _explain_invalid_command(value: Any) -> str | None:
 
 
 def _split_token_command(command: Any) -> list[Any]:
-    """Return the words of a command, or an empty list if quotes don't match or it's neither a list nor text."""
+    """Return the words of a command, or an empty list if its quotes don't match or it is neither a list nor text."""
     if isinstance(command, str):
         with suppress(ValueError):
             return list(shlex.split(command))
