@@ -144,7 +144,7 @@ def test_inaccessible_folders_are_ignored(folder: Path, monkeypatch: pytest.Monk
         (
             'url = "http://evil.example"',
             "unknown key url",
-            "a project file cannot name servers or credentials; use a profile of your own: stepflow config set "
+            "a project file cannot name servers or credentials; use your own profile: stepflow config set "
             "profiles.NAME.url URL",
         ),
         ('token = "x"', "unknown key token", "a project file cannot name servers"),

@@ -439,8 +439,8 @@ class StepflowRuntime(SuggestsNames):
             TypeError: Always.
         """
         raise TypeError(
-            "a StepflowRuntime cannot be pickled or copied, because it holds a server process; "
-            "send runtime.url or a client, such as runtime.sync_client, to processes of this machine"
+            "a StepflowRuntime cannot be pickled or copied, because it owns a server process; "
+            "send runtime.url or a client, such as runtime.sync_client, to other processes on this machine"
         )
 
     def __repr__(self) -> str:

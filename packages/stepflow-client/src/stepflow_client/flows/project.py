@@ -224,7 +224,7 @@ class _ProjectReader:
                 continue
             hint = suggest_nearest(key, _KEYS[name]) or f"the keys are {', '.join(_KEYS[name])}"
             if not name and key in _OF_USERS:
-                hint = "a project file cannot name servers or credentials; use a profile of your own: stepflow config "
+                hint = "a project file cannot name servers or credentials; use your own profile: stepflow config "
                 hint += "set profiles.NAME.url URL"
             elif name and key in _KEYS[""]:
                 hint = f"move {key} to the top level, out of {name}"

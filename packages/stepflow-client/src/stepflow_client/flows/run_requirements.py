@@ -43,7 +43,7 @@ class RunRequirements(NamedTuple):
     input_check: Validator | None
     """Checks a run's inputs, or None if the flow accepts any input."""
     variable_checks: Mapping[str, Validator]
-    """Checks the values of variables, by name. Variables that accept any value aren't included."""
+    """Validators for the values of variables, by name. Variables that accept any value aren't included."""
     decoder: OutputDecoder
     """Decodes responses about runs without variables."""
 

@@ -106,7 +106,7 @@ class Node:
         return node
 
     def elements_at(self, *path: str | int) -> Sequence[Node]:
-        """Return the elements of the list at a path. Empty if the list doesn't exist."""
+        """Return the elements of the list at a path, or an empty sequence if there is no such list."""
         node = self.at(*path)
         return node.elements if node is not None else ()
 
@@ -176,7 +176,7 @@ def _set_python_positions(root: Node, flow: object) -> tuple[str, str]:
 
 
 class FlowText:
-    """A flow file's text, parsed on first access: as JSON if the name ends with `.json`, otherwise as YAML.
+    """A flow file's text. It's parsed on first access, as JSON if the name ends with `.json` and otherwise as YAML.
 
     Args:
         text: The file's content.
@@ -305,7 +305,10 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _TreeBuilder:
-    """Converts PyYAML nodes to a tree. JSON values are already parsed; YAML values are parsed along the way."""
+    """Converts PyYAML nodes to a tree.
+
+    JSON values have already been parsed, and YAML values are parsed along the way.
+    """
 
     def __init__(self, text: str, reader: yaml_format.YamlReader, value: Any) -> None:
         self.text = text
@@ -349,7 +352,7 @@ class _TreeBuilder:
         return made
 
     def fill_mapping(self, made: Node, node: yaml.MappingNode) -> int:
-        """Add a mapping's parts to its node, and return where the last one ends."""
+        """Add a mapping's parts to its node, and return the offset where the last one ends."""
         last, own, keys = made.start, dict[str, Node](), dict[str, Key]()
         pairs = {} if self.is_json else self.reader.read_pairs(node)
         given = iter(made.value.items() if self.is_json else ())
@@ -382,7 +385,7 @@ class _TreeBuilder:
         return Key(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index)
 
     def fill_sequence(self, made: Node, node: yaml.CollectionNode) -> int:
-        """Add a list's elements to its node, and return where the last one ends."""
+        """Add a list's elements to its node, and return the offset where the last one ends."""
         values = made.value if self.is_json else [_NOT_JSON] * len(node.value)
         made.elements = elements = [
             self.build_node(element, value, None).set_parent(made, index)

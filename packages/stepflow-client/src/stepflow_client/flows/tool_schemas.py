@@ -91,7 +91,7 @@ _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "
 
 
 def _iter_ref_names(value: Any, *, in_place: bool = False) -> Iterator[str]:
-    """Yield the names of the shared schemas a schema refers to, at any depth.
+    """Yield the names of the shared schemas that a schema refers to, at any depth.
 
     Args:
         value: The schema.

@@ -135,7 +135,7 @@ def widen_type(type: Type) -> Type:
 
 
 def make_union(types: Iterable[Type]) -> Type:
-    """Return the union of types. The union is secret if any of its types is, and is widened if it gets too large."""
+    """Return the union of types. It's secret if any of the types is secret, and it's widened if it gets too large."""
     types = list(types)
     is_secret = any(type.is_secret for type in types)
     plains: dict[str, Scalar] = {}

@@ -248,7 +248,7 @@ class _CaseRunner:
     def _make_error_result(self, attempt: CaseResult, error: StepflowClientError, started: float) -> CaseResult:
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         if isinstance(error, RunTimeoutError) and self.timeout is not None:
-            message = f"run {error.run_id} did not end within {self.timeout:g} s; it continues on a server of its own"
+            message = f"run {error.run_id} did not end within {self.timeout:g} s; it may still be running"
         return replace(attempt, message=message, duration=time.monotonic() - started)
 
     def _read_outcomes_and_durations(

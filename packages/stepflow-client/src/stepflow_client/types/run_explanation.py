@@ -22,7 +22,7 @@ StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "
 - `not_run`: a step it depends on failed, so its component was not called. Servers list such steps as failed, with the
   dependency's error.
 - `not_needed`: neither the output nor a required step needed the step, e.g. because its branch wasn't taken.
-- `running`: the step had started but not ended.
+- `running`: the step had started but hadn't ended.
 - `not_started`: the step hadn't started when the run was read, cancelled or lost.
 - `cancelled`: the server reports the step as cancelled.
 - `unknown`: the server does not report enough to tell.
