@@ -145,6 +145,17 @@ def test_variants_are_compared_and_stored(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_overrides_apply_to_all_variants(stepflow: Stepflow) -> None:
+    options = ("--variant", "now", "--variant", "chosen:classify.input.tone=friendly", "--score", "scores.py:polite")
+    done = evaluate(stepflow, *options, "--set", "classify.input.category=refund", "--output", "report.json")
+    assert done.code == 0, done
+    report = json.loads((stepflow.folder / "report.json").read_text())
+    means = {(each["score"], each["variant"]): each["mean"] for each in report["means"]}
+    assert means["exact.category", "now"] == means["exact.category", "chosen"] == pytest.approx(1 / 3)
+    assert (means["polite", "now"], means["polite", "chosen"]) == (0, 1)
+
+
+@pytest.mark.usefixtures("server")
 def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert evaluate(stepflow, "--output", "main").code == 0
     below = evaluate(stepflow, "--variant", "v2=v2.yaml", "--fail-below", "exact.category=0.9", "--output", "now")

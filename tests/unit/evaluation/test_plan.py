@@ -42,6 +42,12 @@ def test_without_variants_the_flow_is_evaluated_unchanged() -> None:
     assert (only.name, only.variables, only.overrides) == ("flow", {}, None)
 
 
+def test_lists_of_overrides_are_merged_in_order() -> None:
+    common = [{"a": {"input": 1}}, {"a": {"input": 2}, "b": {"input": 2}}]
+    (only,) = plan_variants(FLOW, {"x": Variant(overrides=[{"b": {"input": 3}}])}, None, common)
+    assert only.overrides == {"a": {"value": {"input": 2}}, "b": {"value": {"input": 3}}}
+
+
 @pytest.mark.parametrize(
     ("variants", "message"),
     [

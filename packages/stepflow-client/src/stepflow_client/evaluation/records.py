@@ -384,7 +384,8 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
             raise argument_error(f"variant {name!r}", "a Variant", variant)
         content = flow if variant.flow is None else load_flow(variant.flow)
         values = parse_run_variables(variant.variables)
-        changes = unify_overrides([part for part in (overrides, variant.overrides) if part is not None])
+        both = map(unify_overrides, (overrides, variant.overrides))
+        changes = unify_overrides([part for part in both if part is not None])
         planned.append(PlannedVariant(name, remove_cases(content), {**common, **values}, changes))
     return planned
 
