@@ -341,8 +341,7 @@ class ServerProcess:
 
     def wait_for_exit(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to exit, and return whether it has."""
-        # Poll rather than wait, because only one thread at a time can use waitpid, and another thread may already do
-        # so.
+        # Poll rather than wait: only one thread at a time can use waitpid, and another one may already be using it.
         end = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= end:

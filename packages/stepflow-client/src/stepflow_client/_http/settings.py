@@ -24,7 +24,7 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 _PHASES = ("connect", "read", "write", "pool")
 _PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 MAX_EVENT_BYTES = 256 * 1024 * 1024
-"""Maximum size of an event in bytes. An event contains one step's output at most, and servers accept up to 250 MiB."""
+"""Maximum size of an event in bytes. It contains one step's output at most, and servers accept requests of 250 MiB."""
 
 
 # Number of seconds after which a response that the server holds back counts as lost, even if the client has no timeout.
