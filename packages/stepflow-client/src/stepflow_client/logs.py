@@ -196,6 +196,8 @@ def find_run_lines(
 ) -> list[Line]:
     """Return every line from the first that mentions a run to the last, in order.
 
+    Worker lines read up to a second after the last one are included too, because worker output may arrive late.
+
     Args:
         lines: Lines of a server and its workers, oldest first.
         run_id: The full run ID.
