@@ -1,3 +1,6 @@
-"""The version, written by `make bump`. Reading it from the installed package takes longer than starting Python."""
+"""The version, written by `make bump`.
+
+Reading it from the installed package's metadata would take longer than starting Python.
+"""
 
 VERSION = "0.1.0"

@@ -1,4 +1,4 @@
-"""Generate a module of typed functions for components, for use in Python flows."""
+"""Generate a module with a typed function for each component, for use in Python flows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IMPORTS = {
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
-# Arguments that every function accepts, to configure the step itself.
+# Every function also accepts these arguments, which configure the step itself.
 _OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
 _OPTIONS = """\
 step: str | None = None
@@ -42,14 +42,14 @@ _RESERVED = {name for names in _IMPORTS.values() for name in names}
 _INSTALLED = ("pydantic", "stepflow_client.authoring")
 # Maximum length of a single-line import.
 _WIDTH = 88
-# Skip these: `stepflow_client.authoring` provides them as `each` and `iterate`.
+# Skip these components: `stepflow_client.authoring` already provides them as `each` and `iterate`.
 _SKIPPED_COMPONENTS = ("/builtin/map", "/builtin/iterate")
 _BUILTIN = "/builtin/"
 _MAX_NAMED = 3
 
 
 class ComponentStub(NamedTuple):
-    """A component to generate a function for."""
+    """A component for which a function is generated."""
 
     path: str
     """The path that flows refer to."""
@@ -57,7 +57,7 @@ class ComponentStub(NamedTuple):
     input_schema: Any
     output_schema: Any
     is_guessed: bool = False
-    """Whether the path is a guess, because servers don't report routes."""
+    """True if the path is a guess because the server doesn't report its routes."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ComponentStub:
@@ -67,7 +67,7 @@ class ComponentStub(NamedTuple):
         path = str(record.get("path") or guess)
         given, returned = record.get("input_schema"), record.get("output_schema")
         if path in BUILTINS:
-            # Our own schemas are more precise, so use the server's only for descriptions.
+            # Our own schemas are more precise than the server's, so we only take the descriptions from the server.
             own_given, own_returned = BUILTINS[path]
             given = _copy_field_descriptions(own_given, given) if own_given else given
             returned = _copy_field_descriptions(own_returned, returned) if own_returned else returned
@@ -75,7 +75,7 @@ class ComponentStub(NamedTuple):
 
 
 def _copy_field_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    """Return our own schema, which is more precise, with the server's field descriptions, which are better."""
+    """Return our own schema (more precise) with the field descriptions from the server (better written)."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
     for key, each in schema.get("properties", {}).items():
@@ -90,8 +90,9 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
     """Generate a module with a function for each component.
 
     Args:
-        records: The components, as `ComponentInfo` JSON objects.
-        only: Globs of component paths. Defaults to all but the builtin components, which the client already provides.
+        records: The components as `ComponentInfo` JSON objects.
+        only: Glob patterns for component paths. The default is every component except the builtin ones, which the
+            client already provides.
 
     Raises:
         Problem: If no component matches.
@@ -125,17 +126,17 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
 class _StubWriter:
     def __init__(self) -> None:
         self._names = names = UniqueNames(_RESERVED)
-        # Input classes are renamed later, so they don't reserve names in the module.
+        # Input classes are renamed later, so they don't need to reserve names in the module.
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypeGenerator(self._inputs.named, names, is_input=True)
         self._output_types = PythonTypeGenerator(self._outputs.named, names, is_input=False)
         self.invalid_schemas: dict[str, str] = {}
-        """Maps each component path with an ignored schema to the reason."""
+        """Why a component's schema was ignored, by component path."""
 
     def generate_stub_module(self, components: Iterable[ComponentStub]) -> str:
-        """Generate the module. The result does not depend on the order in which the server lists components."""
+        """Generate the module. The order in which the server lists the components doesn't affect the result."""
         chosen = sorted(component for component in components if component.path not in _SKIPPED_COMPONENTS)
-        # Name each function after the last part of its path, or the whole path if that's ambiguous.
+        # Name each function after the last part of its path, or after the whole path if the last part is ambiguous.
         lasts = [make_identifier(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
@@ -146,7 +147,7 @@ class _StubWriter:
         return f"{_HEAD}{_generate_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
     def _generate_function(self, stub: ComponentStub, name: str) -> list[str]:
-        """Return the function's source, preceded by any classes that only now become necessary."""
+        """Return the function's source code, preceded by any classes it needs that haven't been generated yet."""
         prefix = to_camel_case(name)
         given = self._normalize_or_any(self._inputs, stub, stub.input_schema, f"{prefix}Input")
         returned = self._normalize_or_any(self._outputs, stub, stub.output_schema, f"{prefix}Output")
@@ -177,7 +178,7 @@ class _StubWriter:
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _normalize_or_any(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
-        """Normalize a schema. If it is invalid, allow any value, so that the other components still get stubs."""
+        """Normalize a schema. If it's invalid, allow any value so that the other components still get stubs."""
         try:
             return schemas.normalize_schema(
                 schema if schema is not None else {}, name, LenientSchemaDocument(stub.path, schema, {})
@@ -190,13 +191,13 @@ class _StubWriter:
 
 
 def _generate_imports(body: str) -> str:
-    """Return import statements for the names that the module uses."""
+    """Return import statements for the names used in the module."""
     words = set()
     for node in ast.walk(ast.parse(body)):
         match node:
             case ast.Name(id=name):
                 words.add(name)
-            # Also collect the types inside strings.
+            # Also collect type names that appear inside strings.
             case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
                 words |= {*re.findall(r"\w+", text)}
             case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):

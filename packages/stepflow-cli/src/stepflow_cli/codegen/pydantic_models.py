@@ -26,12 +26,12 @@ _CONSTRAINTS = {
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
 """Constraints that require a nested type to be named."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-# Ignore length limits at or above this value.
+# Length limits this large are ignored.
 _MAX_SIZE = 2**31
 
 
 def get_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
-    """Return the schema keywords that constrain values of these types."""
+    """Return the keywords of a schema that constrain values of the given types."""
     values = _list_allowed_values(schema)
     result: dict[str, Any] = {"enum": values} if values and _fits_literal(values) else {}
     for kind in kinds:
@@ -42,24 +42,24 @@ def get_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dic
 
 
 def infer_types_of_non_literal_enum(schema: Mapping[str, Any]) -> list[str]:
-    """Return the types of a schema's allowed values, or an empty list if a `Literal` can express the values."""
+    """Return the types of a schema's allowed values, or an empty list if a `Literal` can express those values."""
     values = _list_allowed_values(schema)
     return [] if _fits_literal(values) else list(dict.fromkeys(get_json_type(value) for value in values))
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
-    """Return the values of `const` or `enum`, or an empty list if there are none or only null."""
+    """Return the values of `const` or `enum`, or an empty list if there are no values (or only null)."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return values if isinstance(values, list) and values != [None] else []
 
 
 def _fits_literal(values: list[Any]) -> bool:
-    """Return whether a `Literal` can express the values: it can't contain floats, lists or objects."""
+    """Return True if a `Literal` can express the values, i.e. if they include no floats, lists or objects."""
     return all(value is None or isinstance(value, (str, int)) for value in values)
 
 
 def _is_valid_constraint(key: str, value: Any) -> bool:
-    """Return whether pydantic accepts a constraint: it rejects negative lengths, multiples of 0 and some patterns."""
+    """Return True if pydantic accepts the constraint. It rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
         return isinstance(value, str) and compile_linear(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -70,18 +70,21 @@ def _is_valid_constraint(key: str, value: Any) -> bool:
 
 
 def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named schemas without invalid defaults, with a mark on optional properties that may be null.
+    """Remove invalid defaults from named schemas, and mark the optional properties that may be null.
 
-    Each dropped default is mentioned in the description.
+    The field's description mentions the default that was removed.
 
     Args:
-        named: The schemas by name, in the form used for code generation.
+        named: The schemas by name, normalized for code generation.
     """
-    # The validator looks for shared schemas in $defs.
+    # The validator expects shared schemas in $defs.
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
 
     def drop_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a schema without invalid defaults. `validated` is the same schema with references into `defs`."""
+        """Return a schema without invalid defaults.
+
+        `validated` is the same schema, but its references point into `defs`.
+        """
         result = dict(schema)
         if "properties" in schema:
             result["properties"] = properties = {
@@ -95,7 +98,7 @@ def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
             return result
         default = schema["default"]
         if default is None:
-            # Fields default to None anyway.
+            # The field defaults to None anyway.
             del result["default"]
         elif find_mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
             shown = json.dumps(result.pop("default"), ensure_ascii=False)
@@ -108,7 +111,8 @@ def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     return {name: drop_defaults(schema, defs[name]) for name, schema in named.items()}
 
 
-# Types whose defaults are written as strings. If a field has the same name, the generator appends `_aliased`.
+# Types whose defaults are written as strings. If a field has the same name as a type, the generator appends `_aliased`
+# to the imported name.
 _STRING_DEFAULT_TYPES = ("UUID", "datetime", "date")
 
 
@@ -129,7 +133,7 @@ def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
     """Generate a module with a class for each schema.
 
     Args:
-        schemas: The schemas by class name, with OpenAPI references.
+        schemas: The schemas by class name. They refer to each other with OpenAPI references.
         imports: Additional imports, such as `pathlib.Path`.
     """
     if not schemas:
@@ -139,7 +143,7 @@ def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
     text = _run_model_generator(schemas, imports)
     if not any(_find_defaults_needing_cast(text)):
         return text
-    # These defaults only get the right type during validation, so cast them to Any for type checkers.
+    # Validation converts these defaults to the right type, but type checkers don't know that, so cast them to Any.
     lines = _run_model_generator(schemas, [*imports, "typing.cast"]).split("\n")
     defaults = sorted(_find_defaults_needing_cast("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):
@@ -150,7 +154,7 @@ def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
 
 
 def _insert_at_byte_offset(line: str, offset: int, text: str) -> str:
-    # `ast` offsets are in bytes.
+    # `ast` reports offsets in bytes.
     content = line.encode()
     return (content[:offset] + text.encode() + content[offset:]).decode()
 
@@ -169,7 +173,7 @@ def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
     generator = import_model_generator()
     components = {"schemas": dict(schemas)}
     document = {"openapi": "3.1.0", "info": {"title": "flows", "version": "1"}, "paths": {}, "components": components}
-    # Don't pick up a pyproject.toml from the working directory.
+    # Don't let the generator pick up a pyproject.toml from the working directory.
     with tempfile.TemporaryDirectory() as elsewhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = generator.generate(
@@ -196,5 +200,6 @@ def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_type_alias=True,
             use_union_operator=True,
         )
-    # Escape control characters in descriptions. In string literals, the escapes don't change the meaning.
+    # Escape the control characters in descriptions. String literals may contain them too, but escaping doesn't change
+    # their value.
     return escape_lines_for_terminal(str(text)).removeprefix("#").lstrip()

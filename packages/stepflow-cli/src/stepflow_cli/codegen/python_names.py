@@ -13,7 +13,7 @@ _IMPORTED = (
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
 RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{name}_aliased" for name in _IMPORTED)))
-"""Names that the module must not define. If a field is named like an import, the generator renames the import."""
+"""Names that the module must not define. The generator would rename an import if a field had the same name."""
 
 
 def make_variable_name(text: str) -> str:
@@ -26,11 +26,11 @@ def make_variable_name(text: str) -> str:
 
 
 def make_identifier(text: str, noun: str) -> str:
-    """Convert text to a function or field name, e.g. `X-rate` to `x_rate`. The result may be a reserved name.
+    """Convert text to the name of a function or field, e.g. `X-rate` to `x_rate`. The result may be a reserved name.
 
     Args:
         text: The text.
-        noun: A prefix for names that would otherwise be invalid.
+        noun: The prefix for names that would otherwise be invalid.
     """
     name = _to_snake_case(text)
     return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() else name
@@ -43,19 +43,19 @@ def _to_snake_case(text: str) -> str:
 
 
 def to_camel_case(text: str) -> str:
-    """Convert text to part of a class name, e.g. `order-tea` to `OrderTea`. The result may be empty."""
+    """Convert text to (part of) a class name, e.g. `order-tea` to `OrderTea`. The result may be empty."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
 
 
 class UniqueNames:
-    """Keeps names in a module from colliding."""
+    """Keeps the names in a module unique."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        """Initialize with the reserved names.
+        """Start with the names in `RESERVED_NAMES`.
 
         Args:
-            taken: Additional reserved names.
+            taken: Other names to reserve.
         """
         self._taken = {*RESERVED_NAMES, *taken}
 

@@ -1,6 +1,6 @@
 """Convert schemas to Python types with no runtime dependencies: TypedDicts, protocols and dataclasses.
 
-Components accept a dict or any object with matching attributes, and return objects with attributes.
+A component accepts either a dict or any object with matching attributes, and it returns an object with attributes.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from .python_names import UniqueNames, make_identifier
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-# Names used in annotations.
+# Names that annotations use.
 _TYPE_WORDS = {
     "str", "int", "float", "bool", "list", "dict", "tuple", "property", "Any", "Literal", "Annotated", "Name",
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
-# Prefixes of attributes that Python or notebooks look up automatically.
+# Python and notebooks automatically look up attributes with these prefixes.
 _MAGIC_PREFIXES = ("__", "_repr_", "_ipython_")
 _DOCSTRING_WIDTH = 100
 
 
 class PythonTypeGenerator:
-    """Generates types and the classes they depend on.
+    """Generates type annotations along with the classes that they depend on.
 
     Args:
         named: The schemas by class name, in the form used for code generation.
-        names: The names used in the module.
-        is_input: Whether the types are for component inputs rather than outputs.
+        names: The names already used in the module.
+        is_input: True if the types are for component inputs, or False for outputs.
     """
 
     def __init__(self, named: Mapping[str, Any], names: UniqueNames, *, is_input: bool) -> None:
@@ -49,18 +49,18 @@ class PythonTypeGenerator:
         return " | ".join(dict.fromkeys(self._iter_annotations(schema)))
 
     def generate_pending_classes(self) -> Iterator[str]:
-        """Yield the source of each class that has come into use since the last call."""
+        """Yield the source code of each class that has been referenced since the last call but not generated yet."""
         while self._waiting:
             name = self._waiting.pop(0)
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
 
     def list_fields(self, schema: Mapping[str, Any]) -> list[Field]:
-        """Return an object's fields, starting with the required fields.
+        """Return an object's fields, with the required ones first.
 
-        Optional fields are sorted, because servers return them in a different order each time.
+        Optional fields are sorted because servers return them in a different order each time.
         """
         required = list(schema.get("required", ()))
-        # Inside a class, fields shadow globals.
+        # Inside a class, a field shadows a global of the same name.
         names = choose_field_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         fields = [
             Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
@@ -113,7 +113,7 @@ class PythonTypeGenerator:
             yield self._get_unique_type_name(f"{name}Input")
 
     def _get_unique_type_name(self, name: str) -> str:
-        """Return a unique name for a type, which is the same throughout the module."""
+        """Return a unique name for a type. Every call for the same type returns the same name."""
         if name not in self._final:
             self._final[name] = self._names.make_unique(name)
         return self._final[name]
@@ -124,8 +124,7 @@ class PythonTypeGenerator:
             parts = [self.annotate(schema) for schema in firsts]
             return f"Sequence[{' | '.join(dict.fromkeys(parts))}]" if self._is_input else f"tuple[{', '.join(parts)}]"
         item = self.annotate(schema.get("items", {}))
-        # A str is itself a Sequence[str], so require a list of str. For anything else, use Sequence, which is
-        # covariant.
+        # A str is itself a Sequence[str], so require list[str]. For anything else, use Sequence, which is covariant.
         return f"Sequence[{item}]" if self._is_input and item != "str" else f"list[{item}]"
 
     def _annotate_mapping(self, schema: Mapping[str, Any]) -> str:
@@ -150,7 +149,7 @@ class PythonTypeGenerator:
         if not self._is_input:
             return _write_dataclass(name, fields, description)
         typed = _write_typed_dict(self._get_unique_type_name(f"{name}Dict"), fields, description)
-        # The protocol has only the required fields, or all fields if none is required.
+        # The protocol declares only the required fields, or all fields if none are required.
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
             kind = field.kind if field.is_required else field.optional_type
@@ -169,24 +168,24 @@ class Field:
     is_required: bool
     description: str | None
     default: Any
-    """The default, or None if the field may be absent."""
+    """The default, or None if the field can simply be left out."""
 
     @property
     def optional_type(self) -> str:
-        """The type, with `| None` added if necessary."""
+        """The type annotation, with `| None` added if necessary."""
         return self.kind if self.kind == "Any" or self.kind.endswith("None") else f"{self.kind} | None"
 
     def annotate_json_name(self, kind: str) -> str:
-        """Annotate a type with the field's JSON name if it differs from the Python name."""
+        """Add the field's JSON name to a type annotation if it differs from the Python name."""
         is_same = self.python_name == self.json_name
         return kind if is_same else f"Annotated[{kind}, Name({python_literal(self.json_name)})]"
 
 
 def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Choose Python names for an object's fields. Valid names stay unchanged."""
+    """Choose Python names for an object's fields. Names that are already valid stay unchanged."""
 
     def is_valid(key: str) -> bool:
-        # ASCII only: Python normalizes other letters, which would change the name.
+        # Allow ASCII only: Python normalizes some other letters, which would change the name.
         is_name = key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
         return is_name and not key.startswith(_MAGIC_PREFIXES) and key not in taken
 
@@ -207,7 +206,7 @@ def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict
 
 
 def python_literal(value: Any) -> str:
-    """Like `repr`, but put strings in double quotes unless they contain double quotes."""
+    """Like `repr`, but use double quotes for strings unless they contain double quotes themselves."""
     written = repr(value)
     is_final = not isinstance(value, str) or '"' in value or written.startswith('"')
     return written if is_final else f'"{written[1:-1]}"'
@@ -216,7 +215,7 @@ def python_literal(value: Any) -> str:
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
-        # An optional field with a default is never None, so omit `| None` from its type.
+        # An optional field that has a default is never None, so leave `| None` out of its type.
         kind = field.kind if field.is_required or field.default is not None else field.optional_type
         lines.append(f"    {field.python_name}: {field.annotate_json_name(kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
@@ -239,11 +238,11 @@ def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
 
 
 def format_docstring(description: object, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Return a docstring, indented by four spaces, or an empty string if there is nothing to document.
+    """Return a docstring indented by four spaces, or an empty string if there is nothing to document.
 
     Args:
         description: The description. Ignored unless it is a string.
-        arguments: Argument names and descriptions.
+        arguments: The argument names and their descriptions.
     """
     texts = [(name, _wrap_description(each, " " * 12)) for name, each in arguments]
     listed = "".join(f"\n        {name}: {text}" for name, text in texts if text)
@@ -263,7 +262,7 @@ def _wrap_description(description: object, indent: str) -> str:
     width = max(40, _DOCSTRING_WIDTH - len(indent))
     paragraphs = []
     for paragraph in text.split("\n\n"):
-        # Keep line breaks in lists and code.
+        # Keep the line breaks in lists and code blocks.
         lines = [line.rstrip() for line in paragraph.split("\n")]
         is_prose = all(line and not line[0].isspace() and line[0] not in "-*#|>`0123456789" for line in lines)
         kept = textwrap.wrap(" ".join(lines), width, break_long_words=False) if is_prose else lines

@@ -1,4 +1,7 @@
-"""Convert flow schemas to named schemas for class generation, resolving references and merging `allOf`."""
+"""Convert a flow's schemas to named schemas, from which classes are generated.
+
+References are resolved, and `allOf` parts are merged.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,31 @@ from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, infer_type
 from .python_names import UniqueNames, to_camel_case
 
 BESIDE = ("description", "default")
-"""Keywords that can appear next to a reference."""
+"""Keywords that may appear next to a reference."""
 # Keywords that don't affect which values a schema allows.
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
 
 
 @dataclass
 class SchemaDocument:
-    """The document in which references are resolved."""
+    """A document in which references are resolved."""
 
     label: str
-    """The document's name in messages."""
+    """The name used for the document in error messages."""
     root: Any
     shared: Mapping[str, Any]
     resolved_references: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Cached targets of references inside `allOf`."""
+    """Cached targets of the references inside `allOf`."""
 
     def make_error(self, message: str, hint: str | None = None) -> Problem:
-        """Create an error about the schema."""
+        """Create an error about this document."""
         return usage(f"{self.label}: {message}", hint)
 
     def look_up_reference(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to.
 
         Raises:
-            Problem: If the reference can't be resolved or points to a different document.
+            Problem: If the reference can't be resolved or points to another document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self.make_error(f"$ref points outside the flow: {reference!r}", "copy the schema into schemas.$defs")
@@ -57,7 +60,7 @@ class SchemaDocument:
         raise self.make_error(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
     def follow_reference_chain(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and schema a reference points to, following chains of references."""
+        """Return the name and schema that a reference points to, even through other references."""
         seen: list[Any] = []
         while True:
             seen.append(reference)
@@ -69,7 +72,7 @@ class SchemaDocument:
                 raise self.make_error(f"$ref refers to itself: {reference}")
 
     def compute_schema_identity(self, schema: Any) -> str:
-        """Return a string that is the same for equivalent schemas. It covers everything they refer to."""
+        """Return a string that is the same for equivalent schemas, taking into account everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -107,7 +110,10 @@ class SchemaDocument:
 
 
 class LenientSchemaDocument(SchemaDocument):
-    """A document in which unresolved references allow any value. Servers omit definitions for builtin components."""
+    """A document in which an unresolved reference allows any value.
+
+    Servers omit the definitions for builtin components.
+    """
 
     def look_up_reference(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to."""
@@ -132,7 +138,10 @@ def _intersect_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def unwrap_single_all_of(schema: Any) -> Any:
-    """Return the only part of an `allOf` if nothing else restricts the value, or else the schema itself."""
+    """If an `allOf` has just one part and nothing else restricts the value, return that part.
+
+    Otherwise, return the schema.
+    """
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return schema
@@ -140,19 +149,20 @@ def unwrap_single_all_of(schema: Any) -> Any:
 
 
 PREFIX = "#/components/schemas/"
-"""The prefix for references to named schemas."""
-# Formats with a dedicated Python type. Others, such as `email`, need extra packages or change the parsed value.
+"""The prefix of references to named schemas."""
+# Formats that have their own Python type. Others, such as `email`, would need extra packages or change the parsed
+# value.
 _FORMATS = ("date-time", "date", "uuid")
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
-# Maximum nesting of named types, since pydantic before 2.11 expands them. Anything deeper becomes Any.
+# Maximum nesting depth of named types, because pydantic versions before 2.11 expand them. Anything deeper becomes Any.
 _MAX_CHAIN_LENGTH = 3
-# Maximum size of a target that is repeated for each reference. Larger targets get a name.
+# A reference's target is repeated inline up to this size. Larger targets get a name.
 _MAX_INLINE = 30
 
 
 class NamedSchemas:
-    """Named schemas from any number of flows."""
+    """The named schemas of any number of flows."""
 
     def __init__(self, names: UniqueNames) -> None:
         self.names = names
@@ -160,7 +170,7 @@ class NamedSchemas:
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
         self.aliases: dict[str, str] = {}
-        """Additional class names for flow parts that refer to a shared schema."""
+        """Extra class names for parts of a flow that just refer to a shared schema."""
 
     def add_flow_schemas(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
         """Add a flow's schemas.
@@ -168,11 +178,11 @@ class NamedSchemas:
         Args:
             flow: The flow.
             prefix: A prefix for its class names.
-            label: The flow's name in errors.
-            parts: The reserved class name of each part that has a schema.
+            label: The name used for the flow in errors.
+            parts: The class name reserved for each part that has a schema.
 
         Raises:
-            Problem: If a schema is invalid, or a reference can't be resolved or points outside the document.
+            Problem: If a schema is invalid, or if a reference can't be resolved or points outside the document.
         """
         known: dict[str, str] = {}
         for part, name in parts.items():
@@ -181,7 +191,7 @@ class NamedSchemas:
             _SchemaNormalizer(self, prefix, place, known).define_flow_part_type(schema, name)
 
     def normalize_schema(self, schema: Any, name: str, document: SchemaDocument) -> dict[str, Any]:
-        """Return a schema in the form used for code generation, with its objects turned into named schemas.
+        """Return a schema normalized for code generation. Objects in it become named schemas.
 
         Args:
             schema: The schema.
@@ -195,7 +205,7 @@ class NamedSchemas:
 
 
 def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
-    """Return which of a flow's `input`, `output` and `variables` have a schema."""
+    """List the parts of a flow (`input`, `output`, `variables`) that have a schema."""
     schemas = {part: get_declared_schema(flow, part) for part in ("input", "output", "variables")}
     return [part for part, schema in schemas.items() if schema not in (None, {}, True, False)]
 
@@ -204,7 +214,7 @@ def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
 class _SchemaNormalizer:
     """Normalizes the schemas for one part of a flow.
 
-    All parts of the flow share `known`, so that a schema used in several parts becomes a single class.
+    All parts of the flow share `known`, so a schema used in several parts becomes a single class.
     """
 
     schemas: NamedSchemas
@@ -213,14 +223,14 @@ class _SchemaNormalizer:
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     normalized_references: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Cached results, by reference."""
+    """Cached results by reference."""
     chains: dict[str, int] = field(default_factory=dict)
     """The nesting depth of each named type. Recursive types don't count."""
     own_name: str | None = None
-    """The part's reserved name, until its class is defined."""
+    """The name reserved for the part, until its class is defined."""
 
     def define_flow_part_type(self, schema: Any, name: str) -> None:
-        """Define a part's type. It gets its own name even if the part only refers to a shared schema."""
+        """Define the type of a flow part. It gets its own name even if the part just refers to a shared schema."""
         self.own_name = name if self._becomes_named_class(schema, name) else None
         read = self.normalize(schema, name)
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
@@ -229,7 +239,7 @@ class _SchemaNormalizer:
         if class_name and "$ref" in unwrap_single_all_of(schema):
             self.schemas.aliases[name] = class_name
             return
-        # Identical parts still get separate classes, under their own names.
+        # Even if two parts are identical, each gets its own class with its own name.
         self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
     def _becomes_named_class(self, schema: Any, name: str) -> bool:
@@ -242,7 +252,7 @@ class _SchemaNormalizer:
         return bool(name) and _is_class_schema(part) and part.get("type", "object") in ("object", ["object"])
 
     def _add_class_placeholder(self, name: str) -> str:
-        """Add a class without its schema, which the caller must set, and return its name."""
+        """Add a class and return its name. The caller must set the schema."""
         if name == self.own_name:
             self.own_name = None
         else:
@@ -251,7 +261,7 @@ class _SchemaNormalizer:
         return name
 
     def normalize(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema in the form used for code generation, replacing objects with references to named schemas.
+        """Return a schema normalized for code generation, with objects replaced by references to named schemas.
 
         Args:
             schema: The schema.
@@ -279,10 +289,10 @@ class _SchemaNormalizer:
             return ({"anyOf": [reference, *others]} if others else reference) | default
         read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
-            # Don't type fields that can only be null.
+            # Leave fields that can only be null untyped.
             return read
         if len(set(kinds) - {"null"}) > 1 and get_type_constraints(schema, kinds).keys() - {"enum"}:
-            # Split the types, since a constraint only applies to one of them.
+            # Split the types, because each constraint applies to only one of them.
             return read | {"anyOf": self._normalize_union([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
@@ -328,7 +338,7 @@ class _SchemaNormalizer:
         return kinds
 
     def _define_object_class(self, schema: Mapping[str, Any], name: str) -> str:
-        """Return the name of the class for an object schema. Equal schemas share a class."""
+        """Return the name of an object schema's class, defining it if necessary. Equal schemas share a class."""
         text = self.document.compute_schema_identity(schema)
         if text in self.known:
             return self.known[text]
@@ -356,7 +366,7 @@ class _SchemaNormalizer:
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
         if not all(self.schemas.named[target] for target in _list_referenced_names(read)):
-            # A named type would be defined before the recursive type it refers to.
+            # A named type would be defined before the recursive type that it refers to.
             return _drop_constraints(read)
         return self._refer_to_named_type(json.dumps(read, sort_keys=True), name, read)
 
@@ -382,7 +392,7 @@ class _SchemaNormalizer:
             target_name, target = self.document.follow_reference_chain(schema["$ref"])
             name = self.prefix + (to_camel_case(target_name) or "Part")
             if reference in self.expanding and not _is_class_schema(target):
-                # Name the type even if it isn't an object, because it has to refer to itself.
+                # Name the type even if it isn't an object, because it needs a name to refer to itself.
                 read = self._normalize_recursive_type(reference, target, name)
             else:
                 read = self.normalized_references[reference] = self._inline_or_name_target(reference, target, name)
@@ -391,7 +401,10 @@ class _SchemaNormalizer:
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _inline_or_name_target(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        """Normalize a reference's target. Repeat a small target wherever it is used, but name a large one."""
+        """Normalize a reference's target.
+
+        A small target is repeated wherever it's used, while a large one gets a name.
+        """
         self.expanding.append(reference)
         try:
             read = self.normalize(target, name)
@@ -411,7 +424,7 @@ class _SchemaNormalizer:
         if text not in self.known:
             type_name = self.known[text] = self._add_class_placeholder(name)
             read = _drop_constraints(self.normalize(target, name))
-            # The generator supports recursion in unions but not in lists.
+            # The generator supports recursive unions but not recursive lists.
             options = [_NULL if kind == "null" else read | {"type": kind} for kind in get_type_names(read)]
             self.schemas.named[type_name] = {"anyOf": options} if options else read
         return {"$ref": PREFIX + self.known[text]}
@@ -432,7 +445,7 @@ def _count_nested_schemas(read: Any) -> int:
 
 
 def _is_class_schema(schema: Any) -> bool:
-    """Return whether a schema becomes a class: only objects with known properties do."""
+    """Return True if the schema becomes a class, which only objects with known properties do."""
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return False
     kinds = schema.get("type", "object")
@@ -441,7 +454,10 @@ def _is_class_schema(schema: Any) -> bool:
 
 
 def _put_valid_identifiers_first(properties: Mapping[str, Any]) -> list[str]:
-    """Return the keys. If any would collide, put valid identifiers first, because the first one stays unchanged."""
+    """Return the keys.
+
+    If two would get the same Python name, put valid identifiers first, because the first one keeps its name.
+    """
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]
 

@@ -31,11 +31,11 @@ _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def generate_flow_module(files: Iterable[str], output: str | None) -> str:
-    """Generate the module for some flows. The order of the files does not affect the result.
+    """Generate a module for one or more flows. The order of the files doesn't affect the result.
 
     Args:
         files: The flow files.
-        output: The path of the module. Flow paths are relative to its folder, which defaults to the working directory.
+        output: The module's path. Flow paths are relative to its folder (by default, the working directory).
 
     Raises:
         Problem, FlowFileError: If a flow can't be read or a schema is invalid.
@@ -61,11 +61,11 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
             alias = names.make_unique(f"{name}_flow")
             python_imports.append(f"from {module} import {first} as {alias}\n")
             source = f"{alias}{dot}{rest}"
-        # Drop backslashes and quotes, which would break the docstring.
+        # Remove backslashes and quotes, which would break the docstring.
         shown = "".join(char for char in " ".join(title.split()) if char.isprintable() and char not in '\\"')[:60]
         output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
         flows.append(_FLOW.format(**(_UNTYPED | parts), name=name, source=source, title=shown, output_type=output_type))
-    # Reserve the names of all inputs and outputs before naming nested classes.
+    # Reserve the names of every flow's input and output before naming nested classes.
     for arguments in typed:
         schemas.add_flow_schemas(*arguments)
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
@@ -81,7 +81,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """Return a relative path with forward slashes, or on Windows the absolute path of a file on a different drive."""
+    """Return a relative path with forward slashes, or on Windows an absolute path if the drive is a different one."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:
