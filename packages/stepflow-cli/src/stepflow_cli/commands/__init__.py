@@ -1,1 +1,1 @@
-"""The commands, one module each, imported only when the command is called."""
+"""The commands. Each module is imported only when its command is called."""

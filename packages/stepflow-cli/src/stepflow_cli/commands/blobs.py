@@ -54,7 +54,7 @@ def _store_blob(file: str, blob_type: str | None, filename: str | None, server: 
     data: Any
     if kind == "flow":
         flow = load_flow_argument(file)
-        # As in stored flows, test cases become examples without expected outputs.
+        # As with stored flows, test cases become examples, without their expected outputs.
         examples = collect_examples(flow)
         data = remove_cases(flow) | ({"examples": examples} if examples else {})
     elif kind == "data":
@@ -63,7 +63,7 @@ def _store_blob(file: str, blob_type: str | None, filename: str | None, server: 
         data = read_stdin_bytes() if file == "-" else read_bytes(file)
     name = filename or (None if file == "-" else os.path.basename(file))
     if filename is None and kind == "binary" and name is not None and not name.isascii():
-        # Drop the name: it would be sent in a header, which must be ASCII.
+        # Drop the name, because it would be sent in a header, and headers must be ASCII.
         name = None
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)
@@ -77,16 +77,16 @@ def _store_blob(file: str, blob_type: str | None, filename: str | None, server: 
 def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print a blob, or write it to a file.
 
-    JSON values are printed as JSON, or written as YAML if the output is a .yaml file. Bytes are written unchanged to
-    --output FILE or a pipe. To print them to the terminal, use --output -.
+    JSON values are printed as JSON, or written as YAML if the file is .yaml. Bytes are written unchanged to --output
+    FILE or a pipe. To print them to the terminal, use --output -.
 
-    Use -o for a record with the blob's type and file name. For bytes, it contains the size, and the data in `base64`.
+    Use -o for a record with the blob's type and file name. For bytes, it also has the size and the data in `base64`.
     """
     with connect(server) as target:
         try:
             blob = target.client.get_blob(blob_id)
         except NotFoundError as error:
-            # Servers respond without a message.
+            # The server's response has no message.
             error.message, error.hint = f"the server has no blob {blob_id}", None
             raise convert_to_problem(error) from None
         except InvalidRequestError as error:

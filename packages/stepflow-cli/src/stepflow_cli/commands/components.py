@@ -1,4 +1,4 @@
-"""`stepflow components`: the components that steps call."""
+"""`stepflow components`: the components that steps can call."""
 
 from __future__ import annotations
 
@@ -127,10 +127,10 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
 
 
 def _fetch_component_records(target: Target) -> list[Mapping[str, Any]]:
-    """Return a server's components. If routes are known, leave out unreachable components.
+    """Return a server's components, leaving out unreachable ones if the routes are known.
 
     Raises:
-        Problem: If a plugin did not list its components.
+        Problem: If a plugin failed to list its components.
     """
     listed = fetch_components(target)
     if (missing := describe_missing_workers(listed)) is not None:
@@ -140,10 +140,10 @@ def _fetch_component_records(target: Target) -> list[Mapping[str, Any]]:
 
 
 def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
-    """Check that a file has the same components as the server.
+    """Check that a lock file lists the same components as the server.
 
     Raises:
-        Problem: If the components differ. The message lists the changed keys.
+        Problem: If the components differ. The message lists the keys that changed.
     """
     from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import format_path
@@ -173,7 +173,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _index_components_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return components by path, or by plugin and name if the path is unknown."""
+    """Index components by path, or by plugin and name if the path is unknown."""
     return {
         str(record.get("path") or "/".join(filter(None, (record.get("plugin"), record["name"])))): record
         for record in records
@@ -228,12 +228,12 @@ def _write_stubs(
 def _call_component(
     component: str, values: RunValues, server: ServerOptions, wait: WaitOptions, output: Output
 ) -> None:
-    """Call one component, without a flow, and print its output.
+    """Call a single component without a flow and print its output.
 
     PATH is the path that a step would use as its `component`, such as /builtin/create_messages. You can pass the input
     with an option or pipe it in as JSON; otherwise, it's null.
 
-    The call runs as a flow with one step and is recorded like any run. The output is printed as JSON. As with 'run',
+    The call runs as a one-step flow and is recorded like any other run. The output is printed as JSON. As with 'run',
     use -o to print the whole result, even if the call fails.
     """
     from ..runs.job import Job

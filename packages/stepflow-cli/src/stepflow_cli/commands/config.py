@@ -1,4 +1,4 @@
-"""`stepflow config`: settings and their origins."""
+"""`stepflow config`: settings and where they come from."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ command = LazyGroup(
 
     A profile's keys are url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
     ca_file; cert_file; key_file; and proxy. --url overrides STEPFLOW_URL, which overrides a profile, as does
-    STEPFLOW_TIMEOUT. A profile's token and proxy override the environment's.
+    STEPFLOW_TIMEOUT. A profile's token and proxy override the environment.
 
-    Above the profiles, set history = false to stop recording runs, like STEPFLOW_HISTORY=off, or set it to the URL of a
-    database, postgresql://HOST/NAME, to record them there. To set the release that flows are checked for, use
-    target = "0.13", like --target and STEPFLOW_TARGET.
+    Above the profiles, set history = false to stop recording runs (like STEPFLOW_HISTORY=off), or set history to a
+    database's URL, postgresql://HOST/NAME, to record them there. To check flows for a specific release, use target =
+    "0.13", like --target or STEPFLOW_TARGET.
     """,
 )
 
@@ -133,7 +133,7 @@ _CHANGED = View(columns("name", "value", "file"), name="name")
 def _change_setting(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a profile key, the history, or the release to check flows for.
 
-    KEY is profiles.NAME.KEY, current, history, target, or just KEY for the --profile you select or the current one. To
+    KEY is profiles.NAME.KEY, current, history, target, or just KEY for the selected --profile or the current one. To
     create a profile, set its url.
 
     To stop recording runs in the history, run 'stepflow config set history off'. To record them in a database that
@@ -163,7 +163,7 @@ def _remove_setting(key: str, profile: str | None, output: Output) -> None:
     """Remove a profile key, or a whole profile.
 
     KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, target, or just KEY. If you remove
-    the current profile, no profile is current.
+    the current profile, none is current.
     """
     from ..settings.edit_config_file import parse_setting_key, remove_setting
 

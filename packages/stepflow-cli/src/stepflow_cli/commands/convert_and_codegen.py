@@ -1,4 +1,4 @@
-"""`stepflow convert` and `stepflow codegen`: write flows in another format, or as Python code."""
+"""`stepflow convert` and `stepflow codegen`: write flows in another format or as Python code."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def convert_command(flow: str, form: str | None, output: str | None, check: bool
     """FLOW can be a YAML or JSON file, - to read standard input, or MODULE:FUNCTION for a flow in Python. The same flow
     always produces the same file. Nothing runs, and you don't need a server.
 
-    For a function with @flow, a comment at each top-level step in the YAML shows its source line. Comments in a
-    YAML file aren't kept.
+    For a function with @flow, the YAML has a comment with the source line of each top-level step. Comments in a YAML
+    file aren't kept.
     """
     from stepflow_client._command import write_yaml
 

@@ -20,7 +20,7 @@ from ..settings.server_choice import ServerOptions, choose_server
 if TYPE_CHECKING:
     from ..doctor import CheckResult
 
-# Timeout in seconds for checking components without --wait. Each unreachable worker adds 5 s.
+# Timeout in seconds for checking components without --wait. Every unreachable worker adds 5 s to the server's response.
 _CHECK_TIMEOUT = 10.0
 
 _HEALTH = View(columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")
@@ -40,8 +40,8 @@ _HEALTH = View(columns("url", "status:status", "release", "commit", "time:time",
 def health_command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
     """The exit code is 1 if the server isn't healthy.
 
-    Use --wait to wait until the server responds and has the components. If you name none, it waits until all the
-    server's plugins have workers.
+    Use --wait to wait until the server responds and has the components. If you name none, it waits until all plugins
+    have workers.
     """
     with connect(server) as target:
         if components or wait is not None:
@@ -120,7 +120,7 @@ def _iter_check_results(server: ServerOptions, *, measure: bool) -> Iterator[Che
     configuration, profiles = local_setup.check_profiles()
     yield configuration
     try:
-        # Even if the file is invalid, a flag or the environment may select a server.
+        # Even if the file is invalid, a flag or an environment variable may select a server.
         choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
@@ -146,7 +146,7 @@ def _iter_check_results(server: ServerOptions, *, measure: bool) -> Iterator[Che
             yield from check_server(target.client, choice, skip_reason=None if measure else "--no-run")
     except Exception as raised:
         failure = convert_to_problem(raised)
-        # A profile's invalid token is detected before contacting the server.
+        # An invalid token in a profile is detected before we contact the server.
         name = "authorization" if isinstance(raised, Problem) else "stepflow"
         name = "embedded server" if choice.is_embedded else name
         yield error(name, failure.message, failure.hint, exit_code=failure.exit_code)

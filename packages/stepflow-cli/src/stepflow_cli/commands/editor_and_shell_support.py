@@ -49,7 +49,7 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
     if components is not None:
         from ..validation.flow_checks import read_component_file
 
-        # Report an unreadable file here, not in the editor.
+        # Report an unreadable file now, rather than later in the editor.
         read_component_file(components)
     from ..lsp.server import serve_editor
 
@@ -74,7 +74,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
         raise usage("a configuration's schema has no components", "leave out the server and --components")
     if kind == "config":
         document = schema("config")
-    # Within a repl, all commands use its server.
+    # Inside a repl, every command uses the repl's server.
     elif server.has_server_option or (components is None and current_session().kept is not None):
         with connect(server) as target:
             listed = fetch_components(target)

@@ -153,13 +153,13 @@ def command(
     output: Output,
 ) -> None:
     """Each variant of FLOW runs on all cases, and its outputs are scored. The table shows each score's mean with its
-    95% interval, and the change from the first variant. The verdict is 'unclear' if the change may be chance. To show
-    an earlier evaluation again, use its folder as FLOW. For a folder with several evaluations, the table shows each
-    score of the last 10 (or --limit N), oldest first.
+    95% interval, and the change from the first variant. The verdict is 'unclear' if the change may be due to chance. To
+    show an earlier evaluation again, use its folder as FLOW. For a folder with several evaluations, the table shows
+    each score of the last 10 (or --limit N), oldest first.
 
     The exit code is 1 if a score is below --fail-below or worse than --baseline, or if all items of a variant failed.
-    Times aren't compared with --baseline because they were measured on a different occasion. Failed runs and scores
-    that raise are counted, but don't stop the evaluation.
+    Times aren't compared with --baseline because they were measured at a different time. Failed runs and scores that
+    raise are counted, but don't stop the evaluation.
 
     With --output FOLDER, use --resume to continue after Ctrl-C or a crash without repeating finished cases or scores.
     Scores are recomputed if their version has changed. An embedded server stops with the command, so runs in flight are

@@ -97,7 +97,7 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
 
     FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server.
 
-    If the server refuses a flow, the other flows are still stored, and the exit code is 3.
+    If the server rejects a flow, the other flows are still stored, and the exit code is 3.
     """
     from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, note_diagnostics
 
@@ -165,7 +165,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
         records = [{name: example.get(name) for name in fields} for example in collect_examples(content)]
         output.print_records(records, _EXAMPLES, default="yaml")
     elif variables:
-        # Also hide the secret parts of default values that are objects.
+        # If a default value is an object, hide any secrets in it too.
         hide = find_secret_values_in_flow(content).hide_in
         declared = {name: hide(each) for name, each in get_variable_declarations(hide_flow_secrets(content)).items()}
         records = [
@@ -208,7 +208,7 @@ def _delete_flows(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOpt
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:
-        # Report unknown flows as errors, even though newer servers accept them.
+        # Report an error for an unknown flow, even though newer servers accept the request.
         for name in names:
             target.client.get_flow(name)
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")

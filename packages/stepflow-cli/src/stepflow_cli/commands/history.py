@@ -40,12 +40,11 @@ command = LazyGroup(
     inputs. The history keeps 10,000 runs, for 90 days.
 
     To turn off recording, use 'stepflow config set history off' or STEPFLOW_HISTORY=off. To share the history between
-    several hosts, use the URL of a PostgreSQL database instead of 'off'. If a run can't be recorded, you get a warning,
-    not an error.
+    hosts, set history to the URL of a PostgreSQL database. If a run can't be recorded, you get a warning, not an error.
 
-    Instead of a run ID, you can use @last for the last recorded run or @2 for the one before. 'runs' commands then use
-    that run's server. With --url or --profile, runs are counted on that server, and 'run --reuse' counts the runs of
-    its flow. A batch of several runs is refused, except by 'stepflow history'.
+    Instead of a run ID, you can use @last for the last recorded run or @2 for the one before it. 'runs' commands then
+    use that run's server. With --url or --profile, runs are counted on that server, and 'run --reuse' counts the runs
+    of its flow. Only 'stepflow history' accepts a batch of more than one run.
     """,
 )
 
@@ -66,9 +65,8 @@ def _list_recorded_runs(
 
     All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
     The search covers the recorded IDs, server, flow, input, variables, overrides, labels and note, and ignores the case
-    of ASCII letters. NAME=VALUE also finds a label. STATUS is the last one that a command saw, or - if there isn't one.
-    It's unconfirmed while a run is being created, or if the run may exist because its process exited or lost the
-    response.
+    of ASCII letters. NAME=VALUE also finds a label. STATUS is the last one that a command saw, or - if none. It's
+    unconfirmed while a run is being created, or if the run may exist because its process exited or lost the response.
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
@@ -94,7 +92,7 @@ def _get_recorded_entry(run_id: str) -> HistoryEntry:
     """Return a run's history entry.
 
     Raises:
-        Problem: If no recorded run matches, or several do.
+        Problem: If no recorded run matches, or more than one does.
     """
     history = open_history()
     if run_id.startswith("@"):
@@ -120,8 +118,8 @@ _CLEARED = View(columns("removed:number", "file"), name="removed")
 def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
-    The data is overwritten in the file; in a database, the tables are rewritten. Without RUN, the command also removes
-    logs of that age, which 'runs logs' prints, even if their server is still running. Servers keep their runs.
+    The file's data is overwritten; a database's tables are rewritten. Without RUN, the command also removes logs of
+    that age, which 'runs logs' prints, even if their server is still running. Servers keep their runs.
     """
     from ..server.embedded_server_logs import delete_old_logs
 

@@ -35,13 +35,13 @@ class AgentHost(NamedTuple):
     """An application that hosts agents."""
 
     file: str
-    """The location of its configuration."""
+    """Where its configuration file is."""
     key: str
-    """The configuration key that lists servers."""
+    """The configuration key under which servers are listed."""
     form: str = "json"
     """json or toml."""
     more: Mapping[str, str] = {}
-    """Additional keys for each server entry."""
+    """Extra keys that each server entry needs."""
 
 
 HOSTS = {
@@ -135,9 +135,9 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
     'stepflow mcp config'. With --http, agents send the token that's printed, or the one in STEPFLOW_MCP_TOKEN.
 
     Each flow is a tool with the flow's schemas. If a call takes too long, a connection breaks or (without --local) this
-    command exits, runs stay on the server, and agents can read their results later. Runs started by agents are in the
-    history, with labels such as via=mcp and tool. Changed files are reloaded. Values of secret variables are *** in all
-    responses.
+    command exits, runs continue on the server, and agents can read their results later. Runs started by agents are in
+    the history, with labels such as via=mcp and tool. Changed files are reloaded. Values of secret variables are *** in
+    all responses.
 
     This requires the stepflow-cli[mcp] extra.
     """
@@ -164,7 +164,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     """
     from ..mcp.transports import load_flow_catalog
 
-    # Report errors here, not in the host.
+    # Report errors now, rather than later in the host.
     params = _serve_agents.make_context("serve", list(arguments), ctx.parent).params
     if params["port"] is not None:
         raise usage("hosts start the server on standard input and output, so --http has no effect", "leave out --http")
@@ -184,10 +184,10 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
 
 
 def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
-    """Return the options and variables that let a host use the same server from another environment and folder.
+    """Return the options and environment variables with which a host can use the same server from anywhere.
 
     Raises:
-        Problem: If the URL contains a password, which would end up in a file.
+        Problem: If the URL contains a password, because it would end up in a file.
     """
     choice = choose_server(server)
     if choice.is_embedded:
@@ -207,7 +207,7 @@ def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str],
 
 
 def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
-    """Return the entry to add to a host's configuration.
+    """Return the entry to be added to a host's configuration.
 
     Args:
         host: The host.
@@ -215,7 +215,7 @@ def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, env
         name: The server's name in the configuration.
         environment: Variables the command needs.
     """
-    # Use an absolute path, because hosts start in another folder, often with a different PATH.
+    # Use an absolute path, because a host starts in another folder and often with a different PATH.
     own = Path(sys.argv[0])
     is_script = own.stem == "stepflow" and own.exists()
     command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]

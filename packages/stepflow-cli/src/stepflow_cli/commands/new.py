@@ -37,7 +37,7 @@ def command(flow: Path, template: str) -> None:
 
     plain has one builtin step. map runs a flow for each element of a list. worker has a component in Python, a
     configuration that starts its worker, and a project (stepflow.toml) that names them and the components that
-    'validate --offline' uses. The worker needs the package stepflow-py of the server's release.
+    'validate --offline' uses. The worker needs the stepflow-py package from the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):
         if flow.suffix:
@@ -69,6 +69,6 @@ def command(flow: Path, template: str) -> None:
 
 def _can_python_on_path_import(module: str) -> bool:
     with suppress(OSError, subprocess.SubprocessError):
-        # Use `python` from PATH, as the generated configuration does.
+        # Use the `python` on PATH, just like the generated configuration.
         return subprocess.run(["python", "-c", f"import {module}"], capture_output=True, timeout=30).returncode == 0  # noqa: S607
     return False

@@ -41,7 +41,7 @@ def command(server: ServerOptions) -> int:
         session.kept = target._replace(is_kept=True)
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             with open(os.devnull, encoding="utf-8") as empty:
-                # Keep commands from reading the remaining lines as input.
+                # Keep a command from reading the remaining lines as its input.
                 lines, sys.stdin = sys.stdin, empty
                 return _run_command_lines(lines, is_script=True)
         info = target.client.server_info()
@@ -68,7 +68,7 @@ def _run_command_lines(lines: Iterator[str], *, is_script: bool) -> int:
         if args in (["exit"], ["quit"]):
             break
         if args:
-            # Restart logging for each line, with the repl's options and the line's own.
+            # Set up logging again for each line, because the line can have its own options in addition to the repl's.
             for handler in [handler for handler in logger.handlers if not isinstance(handler, logging.NullHandler)]:
                 logger.removeHandler(handler)
                 handler.close()
@@ -97,7 +97,7 @@ def _prompt_lines() -> Iterator[str]:
 
 
 def _set_up_readline() -> Callable[[], None]:
-    """Set up history and completion for `input`, and return a function that saves the history."""
+    """Set up line history and completion for `input`, and return a function that saves the history."""
     try:
         import readline
     except ImportError:  # Windows
@@ -109,7 +109,7 @@ def _set_up_readline() -> Callable[[], None]:
     def complete_word(text: str, state: int) -> str | None:
         words = shlex.split(readline.get_line_buffer()[: readline.get_begidx()])
         words = words[1:] if words[:1] == ["stepflow"] else words
-        # Use a copy, because parsing options on the line would change the session.
+        # Use a copy, because parsing the line's options would change the session.
         items = ShellComplete(context.command, {"obj": replace(context.obj)}, "", "").get_completions(words, text)
         if any(item.type in ("file", "dir") for item in items):
             return dict(enumerate(glob(f"{text}*"))).get(state)
@@ -120,7 +120,7 @@ def _set_up_readline() -> Callable[[], None]:
     readline.parse_and_bind("bind ^I rl_complete" if "libedit" in (readline.__doc__ or "") else "tab: complete")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Keep the file private, because lines can contain secrets.
+        # Make the file private, because lines can contain secrets.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         readline.read_history_file(path)
     return partial(readline.write_history_file, path)

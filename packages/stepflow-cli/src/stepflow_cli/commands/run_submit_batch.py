@@ -47,7 +47,7 @@ def submit_command(options: RunOptions) -> None:
     """
     from ..runs.run_dispatch import execute_run_command
 
-    # Submitted runs ignore the project's configuration. This prints a note saying so.
+    # Submitted runs ignore the project's server configuration, and this prints a note that says so.
     execute_run_command(options._replace(server=options.server._replace(reads_project=True)))
 
 
@@ -121,8 +121,8 @@ def batch_command(options: RunOptions) -> None:
     """INPUTS can be a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
     to read JSON lines from standard input. FLOW is as in 'stepflow run'.
 
-    The command prints one record per input, with its output or why it failed, as JSON lines in input order. Up to 400
-    inputs share one run, except in CSV or with -O; more are split into several.
+    The command prints a record for each input, with its output or error, as JSON lines in input order. Up to 400 inputs
+    share one run, except in CSV or with -O; larger batches are split.
 
     With -O FILE, records are written as inputs finish, and a journal is kept next to the file.
 

@@ -62,12 +62,12 @@ def command(
 ) -> None:
     """The server has no authentication: anyone who reaches the port can run flows with every configured component, and
     read all runs and blobs. On Linux (5.7 and newer), only this machine can reach it, unless you pass --all-interfaces.
-    On macOS, and in containers that forbid the necessary system calls, it listens on all interfaces, and says
-    so. Without a configuration, /builtin/load_file is denied because it can read any file. Client variables, such
-    as STEPFLOW_TOKEN, aren't passed to the server.
+    On macOS, and in containers that forbid the necessary system calls, it listens on all interfaces and says so.
+    Without a configuration, /builtin/load_file is denied because it can read any file. Client variables, such as
+    STEPFLOW_TOKEN, aren't passed to the server.
 
     Unless you configure a store, flows and runs are lost when the server stops. With an SQLite store, it resumes
-    unfinished runs on the next start: up to 100, unless recovery.maxStartupRecovery is larger. Once the server and its
+    unfinished runs on the next start (up to 100, unless recovery.maxStartupRecovery is larger). Once the server and its
     workers are ready, its URL is printed on standard error, and with -o json also as one line on standard output. To
     send its logs to standard error, use -v or --log-level; otherwise, a server without workers logs only warnings and
     errors, because logging each step slows it down. To print a run's logs, use 'stepflow runs logs'.
@@ -109,7 +109,7 @@ def command(
                 message = f"The server listens on {runtime.url}{where}, without authentication; Ctrl-C stops it."
                 print(f"{message}\nexport STEPFLOW_URL={runtime.url}", file=sys.stderr, flush=True)
                 if output.format:
-                    # One line of JSON, so that a waiting program can read it immediately.
+                    # Write the JSON on one line so that a waiting program can read it right away.
                     form = "jsonl" if output.format == "json" else output.format
                     output._replace(format=form).print_record({"url": runtime.url, "pid": runtime.pid}, _SERVER)
                     sys.stdout.flush()
@@ -127,14 +127,14 @@ def command(
             code = ExitCode.NO_SERVER
             raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error
         if error.__cause__ is not None:
-            # The server rejected its configuration. The cause includes the line.
+            # The server rejected its configuration. The cause says on which line.
             raise
-        # Skip the log if the message already contains the reason.
+        # Don't show the log if the message already gives the reason.
         raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
 
 
 class _Stopped(BaseException):
-    """Raised on a stop signal. It is not an `Exception`, so that no other code catches it."""
+    """Raised when a stop signal arrives. It's a `BaseException` so that no other code catches it."""
 
 
 def _raise_on_signal(number: int, frame: Any) -> None:

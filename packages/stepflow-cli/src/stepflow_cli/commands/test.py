@@ -114,7 +114,7 @@ def command(
     stepflow.toml), else stepflow-config.test.yml next to the flow, else as for 'stepflow run'.
 
     Outputs are compared with the expected ones. The exit code is 1 if a case fails. A case without an expected output
-    is reported, but fails only if its run does.
+    is reported but only fails if its run does.
     """
     from fnmatch import fnmatchcase
 
@@ -146,7 +146,7 @@ def command(
     def run_cases(clients: TestClients) -> None:
         plan = select_cases_by_file(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
-            # Report an invalid project once, rather than for every case.
+            # Report an invalid project file once, rather than once per case.
             load_project_settings(file.name)
         if settings.replay is not None and not settings.replay_only:
             _note_missing_recordings(plan, settings.replay)
@@ -178,7 +178,7 @@ def command(
             run_cases(clients)
 
         def list_files_to_watch() -> list[str]:
-            # The configurations are only known once the servers have started.
+            # We only know the configurations once the servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
         rerun_on_changes(run_next_round, list_files_to_watch, noise=_TIMES)
@@ -202,7 +202,7 @@ def _run_and_print_results(
     diff: bool,
     junit: str | None,
 ) -> list[FileResults]:
-    """Run the cases. Print each file's results as soon as they're available, then coverage and a summary."""
+    """Run the cases. Print each file's results as soon as they're available, followed by the coverage and a summary."""
     from ..flow_tests.case_filter import save_failed_cases
     from ..flow_tests.report import (
         CASES,
@@ -268,14 +268,15 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
 
 
 def _update_expected_outputs(done: Iterable[FileResults]) -> set[tuple[str, str]]:
-    """Update the expected outputs, and return the file and name of each updated case."""
+    """Update the expected outputs, and return the file and case name of each update."""
     from ..flow_tests.run_test_files import write_actual_outputs
 
     updated: set[tuple[str, str]] = set()
     for file in done:
         names = write_actual_outputs(file)
         updated |= {(file.file.name, name) for name in names}
-        # Point these cases out, or failures caused by a server outage could go unnoticed.
+        # Point these cases out. Otherwise, failures caused by a server outage could silently become the expected
+        # outputs.
         failing = {
             result.case.name
             for result in file.results

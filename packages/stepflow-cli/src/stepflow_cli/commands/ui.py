@@ -44,7 +44,7 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
 
     require_extra("'stepflow ui'", "ui", *EXTRA)
     with connect_to_runs(server, [] if run is None else [run]) as (target, ids):
-        # Report an invalid URL or rejected credentials here rather than in the browser.
+        # Report an invalid URL or rejected credentials now, rather than later in the browser.
         target.client.health_check()
         run_id = target.client.get_run(ids[0]).run_id if ids else None
         serve_pages(target, run_id, port=port, host=host, no_open=no_open, folder=folder)

@@ -65,7 +65,7 @@ def _build_check_options(
         "Treat a flow as invalid from this level on: fatal, error or warning. [default: error]",
         type=Choice(_LEVELS),
     ),
-    # The upstream command has this option.
+    # The upstream `stepflow` command has this option.
     option("--strict", "Same as --fail-on warning.", hidden=True),
 )
 @option("--fix", "Fix the files where the intent is clear, and leave everything else unchanged.", is_risky=True)
@@ -84,7 +84,7 @@ def command(
     """FLOW can be a YAML or JSON file, a folder of them, MODULE:FUNCTION for a flow in Python, - to read standard
     input, or the ID of a flow on the server. By default, the project's flows are used. Nothing is stored or run.
 
-    Servers refuse flows with a fatal error. They accept flows with other errors, which will likely fail. Both are
+    Servers reject flows with a fatal error. They accept flows with other errors, which will likely fail. Both are
     invalid (exit code 3); warnings are allowed. To suppress a rule on a line, add the comment # stepflow: ignore[RULE]
     there. Defaults come from the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the
     table validate select, ignore, fail-on and type-check. STEPFLOW_TARGET and 'stepflow config set target' also apply
@@ -118,17 +118,17 @@ def command(
 def _check_and_print_findings(
     flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None, *, fix: bool = False
 ) -> None:
-    """Check flows, print the findings, and fail if any flow is invalid.
+    """Check flows and print the findings.
 
     Args:
         flows: Flows, or folders of flows.
         options: How to check them.
         output: Where to print the findings.
         server: The server to query, if any.
-        fix: Whether to correct the files.
+        fix: Whether to fix the files.
 
     Raises:
-        Problem: If a flow is invalid, or the server can't be queried.
+        Problem: If a flow is invalid, or if the server can't be queried.
     """
     from stepflow_client.flows.findings import RULES
 
@@ -137,7 +137,7 @@ def _check_and_print_findings(
 
     rules = {name: options.get_flow_rules(name) for name in expand_folders(flows)}
     for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
-        # Server rules are spelled differently, e.g. unreachableStep.
+        # The server spells its rules differently, e.g. unreachableStep.
         if rule not in RULES and rule == rule.lower():
             raise usage(f"unknown rule {rule!r}", suggest_or_list(rule, sorted(RULES), "the rules are"))
     checked = [check_offline(name, each) for name, each in rules.items()]
@@ -168,7 +168,7 @@ def _split_rule_names(values: Sequence[str]) -> list[str]:
 
 
 def _correct_flow_file(checked: CheckedFlow) -> CheckedFlow:
-    """Correct a flow's file in place, and return the flow with the remaining findings."""
+    """Fix a flow's file in place, and return the flow with the remaining findings."""
     from ..validation.flow_checks import find_offline_findings
     from ..validation.flow_corrections import correct_flow
 
@@ -205,7 +205,7 @@ def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int
         case "sarif":
             output.write(format_sarif_log(records, VERSION))
         case _ if records or output.fields or output.format not in (None, "table"):
-            # With a single flow, don't repeat its name on every line.
+            # If there's just one flow, don't repeat its name on every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
             output.print_records(records, DIAGNOSTICS._replace(columns=columns))
 
@@ -216,13 +216,13 @@ def _print_verdicts_and_raise(
     failure: Problem | None,
     output: Output,
 ) -> None:
-    """Print each flow's verdict, then raise a problem if a flow is invalid or the server couldn't be queried."""
+    """Print a verdict on each flow, then raise a problem if a flow is invalid or the server couldn't be queried."""
     from ..records.diagnostics import InvalidFlow, flow_label, format_counts
 
     is_shown = output.format in (None, "table") and not current_session().quiet
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
-    # Without the server's check, flows without findings could still be invalid.
+    # Without the server's checks, even a flow with no findings could be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import View, columns
@@ -238,7 +238,7 @@ def _print_verdicts_and_raise(
     elif is_shown and not invalid:
         for flow in shown:
             counts = format_counts(findings[flow])
-            # Depending on --fail-on, a flow can pass despite having errors.
+            # Depending on --fail-on, a flow can pass even though it has errors.
             has_errors = any(record["level"] in ("fatal", "error") for record in findings[flow])
             verdict = f"{'passes' if has_errors else 'is valid'}{f': {counts}' if counts else ''}"
             click.echo(f"{escape(flow_label(flow))} {verdict}", err=True)

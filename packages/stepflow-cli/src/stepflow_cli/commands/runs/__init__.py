@@ -34,4 +34,4 @@ command = LazyGroup(
         **dict.fromkeys(("save", "report"), "save_and_report"),
     },
 )
-"""The group. Its commands are modules in this package."""
+"""The command group. Each module in this package contains one command or several related ones."""

@@ -16,10 +16,10 @@ from ...settings.server_choice import ServerOptions
 
 
 def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
-    """Parse item indexes: `7:0` means item 7 of A and item 0 of B, `7` means item 7 of both."""
+    """Parse item indexes. `7:0` means item 7 of A and item 0 of B; `7` means item 7 of both."""
     one, _, other = text.partition(":")
     if not (one.isdecimal() and (other or one).isdecimal()):
-        raise usage(f"{name} {text}: use an item index, such as 7, or two of them, such as 7:0")
+        raise usage(f"{name} {text}: use one item index (7) or a pair (7:0)")
     return int(one), int(other or one)
 
 
@@ -33,7 +33,7 @@ def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
     to="items",
     type=ParsedText(_parse_item_pair),
 )
-@option("--all", "Also show differences that repeat one from an earlier step.", to="every")
+@option("--all", "Also show differences already seen in an earlier step.", to="every")
 @running_server_options
 @output_options
 def command(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 30
 _MAX_COUNTED = 10
-# Maximum number of recent runs to search for sub-runs with failed items.
+# Look for sub-runs with failed items in at most this many recent runs.
 _MAX_SEARCHED = 300
 
 
@@ -103,7 +103,7 @@ def command(
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
         client = target.client
-        # If both options refer to the same run, there is only one ID.
+        # If both options refer to the same run, there's only one ID.
         filters |= zip(above, ids * len(above), strict=False)
         if everything:
             matching = _iter_matching_runs(client, query.words, status, filters)
@@ -130,10 +130,13 @@ def command(
 
 
 def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
-    """Add current item counts to the newest running batches, and failed sub-run items to the newest completed runs."""
+    """Update the item counts of the newest running batches.
+
+    For the newest completed runs, also count the failed items of sub-runs.
+    """
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
-    # With a single request, find the few runs whose steps are needed, instead of requesting each run.
+    # Use a single request to find the few runs whose steps we need, rather than fetching every run.
     created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
@@ -151,7 +154,10 @@ def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetai
 def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
-    """Yield matching runs, newest first. Servers only filter by one status, so merge the listings for several."""
+    """Yield matching runs, newest first.
+
+    Servers can only filter by one status, so we merge the listings if there are several.
+    """
     recorded = {word: {entry.run_id for entry in client._recorder.search_entries(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
@@ -167,6 +173,6 @@ def _list_newest_runs(
     listings = [client.list_runs(status=state, limit=limit, **filters).runs for state in status or (None,)]
     if len(listings) == 1:
         return listings[0]
-    # Merge by ID, because a run that ends between two requests appears in both lists.
+    # Merge by ID, because a run that ends between two requests shows up in both lists.
     merged = {run.run_id: run for runs in listings for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit]

@@ -49,9 +49,8 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     batch, those of its first failed item). If a run completed although items of its sub-runs failed, their number is
     shown.
 
-    For a rerun, the command also shows the run that it repeats and the numbers of its items there. For any run, it
-    shows the reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is
-    shown.
+    For a rerun, the command also shows the run that it repeats and its items' numbers there. For any run, it shows the
+    reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is shown.
     """
     links: dict[str, Any] = {}
     try:
@@ -98,7 +97,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     statuses = FAILED_STATUSES if failed else status
     with connect_to_run(server, run_id) as (target, run_id):
         listed = target.client.get_run_items(run_id)
-    # Use an iterator, so that items are only parsed when they are printed (just a few with `| head`).
+    # Use an iterator so that items are only parsed as they are printed (with `| head`, just a few).
     items = (item.to_dict() for item in iter(listed.items) if not statuses or item.status.value in statuses)
     output.print_records(items, ITEM)
 
@@ -133,7 +132,7 @@ def steps_command(
             explained = add_step_states_after_failure(target.client, run_id, [step_details], item or 0)[0]
             output.print_record(explained.to_dict(), STEP)
             return
-        # Only fetch more of the run if there are errors to explain.
+        # Only fetch more about the run if there are errors to explain.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
@@ -158,11 +157,11 @@ def result_command(
     """
     try:
         with connect_to_run(server, run_id) as (target, run_id):
-            # First make sure that the server is reachable, or there would be nothing to return to.
+            # First make sure that the server is reachable. Otherwise, there would be nothing to return to later.
             target.client.server_info()
             again = target.build_return_command("runs result", run_id)
             with hinting_return(target, run_id, wait, again), show_spinner(f"waiting for run {run_id}"):
-                # A batch with one item can't be distinguished from a single run, so print it in the same way.
+                # There's no way to tell a batch with one item from a single run, so print it in the same way.
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
     except StoppedServerError as ended:
         note(f"{ended.message}; showing what the history has")
@@ -182,7 +181,7 @@ def _get_item_or_raise(results: list[Each], item: int, run_id: str) -> Each:
     raise Problem(f"run {run_id} has no item {item}", kind="not_found", run_id=run_id, hint=hint)
 
 
-# Error code for reading a step that was not executed.
+# The error code for an expression that reads a step that wasn't executed.
 _NOT_RUN = 9
 
 _VALUE = View(columns("run_id:id", "index:number", Column("value", show=format_json_cell)))

@@ -60,7 +60,7 @@ class _RerunOptions(NamedTuple):
     keep: Keep
     items: tuple[int, ...]
     flow: str | None
-    """A changed flow's file or ID."""
+    """The file or ID of a changed flow."""
     force: bool
     dry_run: bool
     idempotency_key: str | None
@@ -150,8 +150,8 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
 
     Keeping step outputs requires 0.12 or newer. On older servers, --failed runs the failed items in full.
 
-    The command prints the same as 'run'. For a batch, it prints one line for each item of the earlier run, including
-    kept ones. With --item, it prints only that item, and the exit code and a new input apply to it.
+    The command prints the same output as 'run'. For a batch, it prints one line for each item of the earlier run,
+    including kept ones. With --item, it prints only that item, and the exit code and a new input apply to it.
     """
     options.values.check_value_conflicts(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_unless_id(options.flow)
@@ -175,7 +175,7 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
                 idempotency_key=options.idempotency_key,
                 timeout=wait.timeout,
             )
-        # An outcome's index is the item's index in the earlier run.
+        # An outcome's index is the index of its item in the earlier run.
         outcomes = convert_results_to_outcomes(rerun.results)
         outcomes = [each for each in outcomes if not options.items or each.index in options.items]
         if len(outcomes) != 1:
@@ -196,7 +196,10 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
 def _build_rerun_arguments(
     target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
 ) -> dict[str, Any]:
-    """Return arguments for the client's `plan_rerun`. Fetch the flow if none was passed: parsing values requires it."""
+    """Return arguments for the client's `plan_rerun`.
+
+    If no flow was passed, fetch it, because parsing values requires it.
+    """
     arguments: dict[str, Any] = {"keep": options.keep, "flow": flow, "items": options.items or None}
     arguments["force"] = options.force
     if flow is None:
@@ -213,7 +216,7 @@ def _build_rerun_arguments(
         form = values.stdin_format if options.inputs == "-" else None
         arguments["input"] = read_batch_inputs(options.inputs, form, flow)
     elif values.input or values.example is not None or values.stdin_format:
-        # Wrap the input, because a bare list would be treated as a batch.
+        # Wrap the input in a list, because an input that is itself a list would be treated as a batch.
         arguments["input"] = [values.read_input(flow)]
     return arguments
 
@@ -239,7 +242,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
         executing: list[str] = []
         if len(cancelled) == 1:
-            # Ignore errors here: the run has been cancelled, and its steps are only needed for the message.
+            # Ignore errors here: the run has already been cancelled, and we only need its steps for the message.
             with suppress(StepflowClientError):
                 executing = target.client.explain_run(cancelled[0].run_id).may_be_executing
     print_processed_runs(output, [run.to_dict() for run in cancelled], RUN)
@@ -258,7 +261,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Use - as RUN to read IDs from standard input, one per line.
 
-    Released servers refuse the request if the run hasn't ended. The status is 'deleted' if the run is gone, or 'kept'
+    Released servers reject the request if the run hasn't ended. The status is 'deleted' if the run is gone, or 'kept'
     if it still exists.
     """
     problems: list[Problem] = []

@@ -119,10 +119,12 @@ def save_command(
 
 
 def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
-    """Return the steps to mock. Leave out steps that only other mocked steps read, since a test doesn't need them.
+    """Return the steps to mock.
+
+    Leave out steps that are only read by other mocked steps, because a test doesn't need them.
 
     Raises:
-        Problem: If a step's outcome is unknown.
+        Problem: If the outcome of a step is unknown.
     """
     from stepflow_client.flows.graph import FlowSteps, get_steps_by_id
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ...runs.watch import RunWatch
 
-# Events without a status. They don't get a line.
+# These events carry no status, so no line is printed for them.
 _QUIET = ("run_created", "steps_needed", "step_ready")
 
 
@@ -59,7 +59,7 @@ def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, outp
 
     The exit code is 0 if all runs completed; otherwise 5 if one didn't end in time, else 1 if one failed, else 6 if one
     was cancelled. Ctrl-C stops watching, but not the run, and prints the command to watch it again. A cancelled run
-    counts as ended, although servers continue it. Steps aren't shown if the server has no events.
+    counts as ended, although servers continue it. Steps are shown only if the server has events.
     """
     quiet = current_session().quiet
     if len(ids) > 1 and not quiet:
@@ -200,14 +200,14 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
 def _format_event_line(event: RunEvent, run_id: str) -> str:
     record = build_event_record(event)
     status = record.get("status", "completed")
-    # Event types added by newer servers are identified by name.
+    # Newer servers may send event types that we don't know. Print their name.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
     is_below = event.run_id != run_id
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
     if is_below and record.get("step_index") is not None:
-        # Servers report the wrong step ID here, but the correct index.
+        # Servers report the wrong step ID here, but the step index is correct.
         parts.append(f"step {record['step_index']}")
     elif record.get("step_id"):
         parts.append(f"step {record['step_id']}")
