@@ -22,36 +22,36 @@ _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 
 @dataclass(eq=False, repr=False)
 class Session:
-    """Options for one invocation, from before or after the command's name, plus shared state."""
+    """The general options of one invocation (given before or after the command's name), along with shared state."""
 
     verbosity: int = 0
     """How many times -v was passed."""
     log_level: str | None = None
     log_file: str | None = None
     log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
-    """The value of STEPFLOW_LOG. Unset the variable, or the client (imported later) would log too, without escaping."""
+    """The value of STEPFLOW_LOG. Unset the variable, because the client (imported later) would log without escaping."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
-    """Whether to report each failure as a line of JSON."""
+    """Whether to report each failure as a single line of JSON."""
     quiet: bool = False
     """Whether to print only failures."""
     kept: object = None
-    """The `Target` for commands that don't name a server, if it stays open between commands."""
+    """The `Target` used by commands that don't name a server, if one stays open between commands."""
     server: NamedServer | None = None
-    """The server in use, if failures should name it."""
+    """The server in use, if failures should mention it."""
     modules: object = None
-    """The `ProjectModules` for any flows passed as `module:function`."""
+    """The `ProjectModules` of flows passed as `module:function`."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
-    """Functions that report outages. Only the last one is called, for example a live display's."""
+    """Functions that report outages. Only the last one is called (it may belong to a live display, for example)."""
 
     @property
     def server_log_level(self) -> str | None:
-        """An embedded server's log level, if set on the command line."""
+        """The log level for an embedded server, if it was set on the command line."""
         return self.log_level or ("debug" if self.verbosity > 1 else None)
 
     def start_logging(self) -> None:
-        """Enable logging for the client and an embedded server, if the command line requests it."""
+        """Enable logging for the client and an embedded server if the command line asks for it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
         level = level or _parse_log_level_variable(self.log_variable)
         if level == "off" or (level is None and self.log_file is None):
@@ -68,7 +68,7 @@ class Session:
         logging.raiseExceptions = False
         handler.setFormatter(OneLineFormatter())
         names = {"trace": "DEBUG", "warn": "WARNING"}
-        # Set the handler's level too, because another handler can lower the logger's level for server messages.
+        # Set the handler's level as well, because another handler may lower the logger's level for server messages.
         handler.setLevel(names.get(level or "info", (level or "info").upper()))
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)
@@ -76,10 +76,10 @@ class Session:
 
 
 def _parse_log_level_variable(text: str) -> str | None:
-    """Return the log level from STEPFLOW_LOG, or None if unset.
+    """Return the log level from STEPFLOW_LOG, or None if it isn't set.
 
     Raises:
-        Problem: If the value isn't a log level. (The client would log everything in that case.)
+        Problem: If the value isn't a log level. (With such a value, the client would log everything.)
     """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
@@ -92,13 +92,13 @@ def _parse_log_level_variable(text: str) -> str | None:
 
 
 def current_session() -> Session:
-    """Return the running command's session, or a new session outside of commands (in tests, say)."""
+    """Return the session of the running command, or a new session if there is no command (in tests, for example)."""
     context = click.get_current_context(silent=True)
     session = context.find_root().obj if context is not None else None
     return session if isinstance(session, Session) else Session()
 
 
-# Errors that have separate Python classes but share one kind in JSON.
+# These errors have their own Python classes but share one kind in JSON.
 _NAMES = {
     "FlowFileNotFoundError": "FlowFileError",
     "NotAFlowError": "FlowFileError",
@@ -106,7 +106,7 @@ _NAMES = {
 }
 
 
-# Click's wording for invalid numbers, and ours.
+# How Click words messages about invalid numbers, and how we do.
 _PLAINER = (
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not a valid float( range)?", "is not a number"),
@@ -123,7 +123,7 @@ ARGUMENTS = {
     "INPUTS": "INPUTS is a .jsonl, .csv or .parquet file, a list in a YAML or JSON file, or - for standard input",
     "FLOW": "FLOW is a YAML or JSON file; to create one, run 'stepflow new FILE'",
 }
-"""Hints for missing arguments, keyed by the argument's name in the help."""
+"""Hints for missing arguments, keyed by the argument's name in the help text."""
 
 
 SERVER_FAILURES = {
@@ -139,11 +139,11 @@ SERVER_FAILURES = {
     ),
     *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
 }
-"""Kinds of failures caused by a server's response or by a missing response."""
+"""The kinds of failures that are caused by a server's response, or by getting none."""
 
 
 class ExitCode(IntEnum):
-    """Exit codes for all commands."""
+    """The exit codes of all commands."""
 
     OK = 0
     FAILED = 1
@@ -167,7 +167,7 @@ class ExitCode(IntEnum):
         return next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), cls.FAILED)
 
 
-# Exit codes for client errors, keyed by class name because importing the classes is slow.
+# Exit codes for client errors, keyed by class name because importing the classes would be slow.
 _EXIT_CODES = {
     **dict.fromkeys(("FlowFileError", "InvalidArgumentError", "IdempotencyConflictError"), ExitCode.USAGE),
     **dict.fromkeys(("JournalError", "ServerNotInstalledError", "DrawingUnavailableError"), ExitCode.USAGE),
@@ -187,7 +187,7 @@ class NamedServer(NamedTuple):
     """A server, as named in messages."""
 
     url: str
-    """The URL without its password."""
+    """The URL, without the password."""
     origin: str
     """Where the URL comes from, e.g. `from STEPFLOW_URL`."""
 
@@ -222,7 +222,7 @@ class Problem(Exception):
         """The server that caused the failure, if any."""
 
     def to_record(self) -> dict[str, Any]:
-        """Return the problem as a JSON object."""
+        """Return the problem as it's printed in JSON."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -234,7 +234,7 @@ class Problem(Exception):
 
 
 def usage(message: str, hint: str | None = None) -> Problem:
-    """Return a problem for an invalid command line, or for an invalid file named on it (exit code 2)."""
+    """Return a problem (exit code 2) for an invalid command line or for an invalid file named on it."""
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
@@ -244,7 +244,7 @@ def interrupted_problem(message: str, hint: str | None = None, *, run_id: str | 
 
 
 def require_extra(what: str, extra: str, *packages: str) -> None:
-    """Check that an extra's packages are installed.
+    """Make sure that an extra's packages are installed.
 
     Args:
         what: The feature that needs the packages.
@@ -261,7 +261,7 @@ def require_extra(what: str, extra: str, *packages: str) -> None:
 
 
 def missing_extra_problem(what: str, extra: str) -> Problem:
-    """Return a problem whose hint has the command to install the extra."""
+    """Return a problem with a hint on how to install the extra."""
     from stepflow_client._command import install_command
 
     message = f"{what} needs the extra stepflow-cli[{extra}], which is not installed"
@@ -274,7 +274,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
 
     Args:
         error: The exception.
-        hint: What to do about it. Replaces the error's own hint.
+        hint: What to do about it. This replaces the error's own hint.
     """
     if isinstance(error, Problem):
         return error
@@ -299,7 +299,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
     return Problem(message, kind="internal", hint="to see the traceback, use -vv")
 
 
-# Hints for objects that don't exist on the server, by kind of object.
+# Hints by kind of object, for objects that don't exist on the server.
 _LISTS = {
     "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
     "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
@@ -308,7 +308,7 @@ _LISTS = {
 
 
 def _adapt_client_hint(error: StepflowClientError) -> str | None:
-    """Return the client's hint with function arguments replaced by command-line options."""
+    """Return the client's hint, but with command-line options instead of function arguments."""
     hint = re.sub(r"^add (\w+) to the variables\b", r"set it with --var \1=VALUE", error.hint or "")
     hint = re.sub(r"or read (\w+) from the environment$", r"or read \1 with --variables-from-env", hint)
     hint = re.sub(r"\btimeout=", "--timeout", re.sub(r"\bcheck_input=False\b", "--no-check", hint))
@@ -324,7 +324,7 @@ def _adapt_client_hint(error: StepflowClientError) -> str | None:
 
 
 def _convert_click_error(error: click.ClickException) -> Problem:
-    # Turn click's suggestions, which it appends to the message, into the hint.
+    # Click appends its suggestions to the message. Move them to the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
     hint = _hint_similar_option(error, context) or getattr(error, "hint", None) or _hint_expected_value(error)
@@ -337,7 +337,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
 
 
 def _hint_expected_value(error: click.ClickException) -> str | None:
-    """Return a hint about the expected value, or None if the message already describes it."""
+    """Return a hint about the expected value, or None if the message already says what it is."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
         return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
@@ -355,14 +355,14 @@ def _hint_expected_value(error: click.ClickException) -> str | None:
 
 
 def has_output_file_option(command: click.Command) -> bool:
-    """Return whether a command can write its output to a file with -O/--output."""
+    """Return True if a command can write its output to a file with -O/--output."""
     return any("-O" in param.opts for param in command.params)
 
 
 def _hint_similar_option(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return a hint for an option or value that exists elsewhere, or else the most similar option.
+    """Return a hint for an option or value that another command would accept, or else suggest the most similar option.
 
-    Options that change or delete things are never suggested.
+    Never suggest options that change or delete things.
     """
     from .params.usage_error_hints import find_unknown_option_hint
 
@@ -401,7 +401,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return whether a command line requests JSON. It can be invalid, because usage errors must be JSON too."""
+    """Return True if a command line asks for JSON. It may be an invalid one, because usage errors must be JSON too."""
     return any(
         name == "--json" or (name in ("-o", "--format") and value in ("json", "jsonl"))
         for name, value in _iter_raw_options(args)
@@ -409,13 +409,16 @@ def wants_json(args: Sequence[str]) -> bool:
 
 
 def find_color_option(args: Sequence[str]) -> str:
-    """Return a command line's `--color` value. The line can be invalid, because usage errors also use the value."""
+    """Return a command line's `--color` value.
+
+    The command line may be invalid, because usage errors are colored too.
+    """
     values = [value for name, value in _iter_raw_options(args) if name == "--color" and value in ("always", "never")]
     return values[-1] if values else "auto"
 
 
 def _iter_raw_options(args: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each word before `--` as if it were an option, along with the value it would have."""
+    """Yield each word before `--` as if it were an option, along with the value it would then have."""
     for word, after in pairwise([*args, ""]):
         if word == "--":
             return

@@ -1,4 +1,4 @@
-"""The checks behind `stepflow doctor`, covering the environment, the connection and the server itself."""
+"""The checks that `stepflow doctor` runs on the environment, the connection and the server itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CheckResult:
     """The check's name."""
     status: Literal["ok", "warning", "error", "skipped"]
     message: str
-    """The finding, in one sentence."""
+    """What was found, in one sentence."""
     hint: str | None = None
     """How to fix it."""
     exit_code: int = 1
@@ -27,15 +27,15 @@ def ok(check: str, message: str) -> CheckResult:
 
 
 def skipped(check: str, message: str) -> CheckResult:
-    """Return the result of a skipped check. The message gives the reason."""
+    """Return the result of a skipped check. The message says why it was skipped."""
     return CheckResult(check, "skipped", message)
 
 
 def warning(check: str, message: str, hint: str | None = None) -> CheckResult:
-    """Return a result for a finding that could cause trouble."""
+    """Return a result for a problem that may cause trouble later."""
     return CheckResult(check, "warning", message, hint)
 
 
 def error(check: str, message: str, hint: str | None = None, *, exit_code: int = 1) -> CheckResult:
-    """Return a result for a finding that keeps commands from working."""
+    """Return a result for a problem that keeps commands from working."""
     return CheckResult(check, "error", message, hint, exit_code)

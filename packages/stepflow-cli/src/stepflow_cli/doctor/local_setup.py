@@ -1,4 +1,4 @@
-"""Checks of this machine's installation and settings, including whether an embedded server starts."""
+"""Check the installation and settings on this machine, including whether an embedded server can start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OTHERS = ("httpx", "pydantic", "click")
 
 
 def check_versions() -> Iterator[CheckResult]:
-    """Check Python and package versions, and which `stepflow` a shell would run."""
+    """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
     versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
     for name in versions:
         with suppress(PackageNotFoundError):
@@ -88,7 +88,7 @@ def check_server_config(choice: ServerChoice) -> Iterator[CheckResult]:
 
 
 def report_server_choice(choice: ServerChoice) -> CheckResult:
-    """Report the server that commands use, and the origin of that setting."""
+    """Report which server commands use, and where that setting comes from."""
     url, origin = choice.url.value, choice.url.origin
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
@@ -100,7 +100,7 @@ def report_server_choice(choice: ServerChoice) -> CheckResult:
 
 
 def check_embedded_server() -> CheckResult:
-    """Try to start an embedded server (even though 'run' would not use one), then stop it."""
+    """Try to start an embedded server (even if 'run' wouldn't use one), then stop it."""
     from stepflow_client import StepflowClientError, StepflowRuntime
 
     try:
@@ -111,7 +111,7 @@ def check_embedded_server() -> CheckResult:
 
 
 def report_embedded_server_release(client: SyncStepflowClient) -> CheckResult:
-    """Report a running embedded server's release and origin."""
+    """Report the release of a running embedded server, and where its program comes from."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = "from the package stepflow-orchestrator"
     if named:

@@ -1,4 +1,4 @@
-"""Checks of the network connection to the server."""
+"""Check the network connection to the server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SOON = 14 * 86_400.0
 
 
 def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
-    """Return the check of the server's proxy, along with the proxy's URL if there is one."""
+    """Check the server's proxy. Return the result, along with the proxy's URL if there is one."""
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
@@ -43,7 +43,7 @@ def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
 
 
 def check_server_network(choice: ServerChoice, proxy: str | None) -> Iterator[CheckResult]:
-    """Check the server's name, port and certificate, or its proxy's name and port."""
+    """Check the server's host name, port and certificate, or the proxy's host name and port if there is a proxy."""
     from stepflow_client._command import get_refused_hint
 
     url = str(choice.url.value)
@@ -94,7 +94,7 @@ def _check_port(host: str, port: int, hint: str | None) -> CheckResult:
 
 
 def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | CheckResult:
-    """Return the client's TLS context, or an error if one of the profile's files is invalid."""
+    """Return the client's TLS context, or an error if any of the profile's files is invalid."""
     import httpx
 
     settings = {} if profile is None else profile.get_connection_settings()
@@ -150,7 +150,7 @@ def _build_certificate_error(problem: ssl.SSLCertVerificationError, host: str, p
 
 
 def speaks_tls(url: str) -> bool:
-    """Return whether a server configured with http speaks TLS."""
+    """Return True if a server configured with an http:// URL speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""Checks of the server and its workers."""
+"""Check the server and its workers."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from stepflow_client.types import HealthResponse, ServerInfo
 
 _TIMEOUT = 10.0
-# Maximum clock difference in seconds.
+# Maximum clock difference, in seconds.
 _SKEW = 5.0
-# Duration in seconds of the run that measures the event stream.
+# How long the run that measures the event stream takes, in seconds.
 _SLEEP = 1.5
 
 
 def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[CheckResult]:
-    """Check as much of the server as possible.
+    """Check as much of the server as we can reach.
 
     Args:
         client: The client.
-        choice: The server choice.
-        skip_reason: Why the event stream isn't measured (which creates a run), or None to measure it.
+        choice: How the server was selected.
+        skip_reason: Why the event stream isn't measured, or None to measure it (which creates a run).
     """
     try:
         before = time.time()
@@ -102,19 +102,22 @@ def _check_server_release(info: ServerInfo) -> CheckResult:
 def _check_clock_difference(health: HealthResponse, before: float, after: float) -> CheckResult:
     if health.timestamp is None:
         return skipped("clock", "the server does not report its time")
-    # The server read its clock sometime between `before` and `after`.
+    # The server read its clock at some point between `before` and `after`.
     server = health.timestamp.timestamp()
     off = server - before if server < before else max(0.0, server - after)
     if abs(off) <= _SKEW:
         return ok("clock", "the server's clock agrees with this machine's")
     side = "ahead of" if off > 0 else "behind"
     message = f"the server's clock is {abs(off):.0f} s {side} this machine's"
-    hint = "synchronize both with NTP; run times look wrong, and tokens may be refused as expired"
+    hint = "synchronize both with NTP; run times look wrong, and tokens may be rejected as expired"
     return warning("clock", message, hint)
 
 
 def _check_event_delay(client: SyncStepflowClient, info: ServerInfo) -> CheckResult:
-    """Check whether anything delays events, by timing the first event of a run that sleeps."""
+    """Check whether anything delays events.
+
+    This starts a run that sleeps, and measures when its first event arrives.
+    """
     if not info.capabilities.get("events"):
         return ok("events", "this release has no event stream; commands poll runs instead")
     steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP * 1000)}}]
@@ -137,10 +140,10 @@ def _check_event_delay(client: SyncStepflowClient, info: ServerInfo) -> CheckRes
         message = f"the first came after {first:.1f} s, when run {run_id} had ended: something is buffering the stream"
         hint = "turn off buffering in the server's proxy (nginx: proxy_buffering off), at least for /events"
         return warning("events", message, hint)
-    return ok("events", "they arrive at once, while the run continues")
+    return ok("events", "they arrive right away, while the run continues")
 
 
-# Timeout in seconds for listing components. Servers wait 5 s for each plugin without a worker.
+# Timeout for listing components, in seconds. Servers wait 5 s for each plugin that has no worker.
 _ALL_WORKERS = 60.0
 _HOSTS = ("localhost", "127.0.0.1", "::1")
 _HINT = "start it, or check its log; a run that needs it waits for about 30 s, and may then fail"
@@ -156,7 +159,7 @@ def check_workers(client: SyncStepflowClient) -> CheckResult:
         return error("workers", missing, _HINT)
     dead = list(describe_dead_workers(client.url))
     if dead:
-        # Servers still list a plugin's components after its worker has exited.
+        # Servers keep listing a plugin's components after its worker has exited.
         hint = "check its log; the server may restart it for the next run, which then waits for about 30 s"
         return warning("workers", " and ".join(dead), hint)
     if not client.server_info().capabilities.get("events"):
@@ -165,13 +168,14 @@ def check_workers(client: SyncStepflowClient) -> CheckResult:
 
 
 def describe_dead_workers(url: str) -> Iterator[str]:
-    """Describe how a local server's dead workers ended, unless they were restarted."""
+    """Describe how a local server's workers died, ignoring any that have been restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
         return
     import psutil
 
-    # Start with dead processes: there are few, and listing every server's connections is far slower.
+    # Start with the dead processes, because there are few of them. Listing the connections of every server is far
+    # slower.
     for child in psutil.process_iter(["status", "ppid"]):
         if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_server_process(child.info["ppid"], parts.port):
             continue
@@ -180,12 +184,12 @@ def describe_dead_workers(url: str) -> Iterator[str]:
 
 
 def _is_server_process(pid: int, port: int) -> bool:
-    """Return whether a process is one of this user's Stepflow servers, listening on a local port."""
+    """Return True if a process is one of this user's Stepflow servers and listens on a local port."""
     import psutil
 
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
-        # Called `connections` before psutil 6.
+        # The method was named `connections` before psutil 6.
         connections = getattr(process, "net_connections", None) or process.connections
         return process.name().startswith("stepflow") and any(
             connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
@@ -195,9 +199,9 @@ def _is_server_process(pid: int, port: int) -> bool:
 
 
 def _describe_process_exit(pid: int) -> str | None:
-    """Describe how an unreaped process ended, as far as the system reports it.
+    """Describe how an unreaped process ended, if the system reports it.
 
-    Returns None for exit code 0, since the process could have moved its work to the background.
+    Return None for exit code 0, because the process may have moved its work to the background.
     """
     import os
 
