@@ -100,7 +100,7 @@ def test_items_and_overrides(stepflow: Stepflow, flow: str, start: Start) -> Non
     assert stepflow("batch", flow, "two.jsonl", "--set", "greet.input.more=1").code == 0
     assert "choose one with --item N" in error_text(stepflow("runs", "save", "@last"))
     done = stepflow("runs", "save", "@last", "--item", "1")
-    assert "warning: the run had overrides of steps; a test case has none" in error_text(done)
+    assert "warning: the run overrode steps, which a test case cannot do" in error_text(done)
     (case,) = yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]
     assert (case["input"], case["output"]["result"]) == ({"name": "Bob"}, {"name": "Bob", "more": 1})
     assert case["name"].endswith(" item 1")
@@ -120,7 +120,7 @@ def test_variables_and_secrets(stepflow: Stepflow) -> None:
     assert stepflow("run", "secret.json", "--input-json", "1", *variables).code == 0
     done = stepflow("runs", "save", "@last", "--as", "masked")
     assert "secret variables are left out: set them with 'stepflow test --var key=VALUE'" in error_text(done)
-    assert "warning: secrets are ***" in error_text(done)
+    assert "warning: secrets are shown as ***" in error_text(done)
     (case,) = json.loads(file.read_text())["test"]["cases"]
     assert case["variables"] == {"tone": "warm"}
     assert case["output"] == {"outcome": "success", "result": {"key": "***", "tone": "warm"}}

@@ -131,7 +131,10 @@ _ERRORS = {
         "a flow has steps: [...] and output: ...",
     ),
     "shop:number": ("shop:number is not a flow, but of type int", _FLOW_NAMES),
-    "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "to see the traceback, use -vv"),
+    "shop:broken": (
+        "shop:broken does not produce a flow: ValueError: no steps (shop.py:21)",
+        "to see the traceback, use -vv",
+    ),
     "shpo:hello": ("no module named shpo", "did you mean shop?"),
     "parts.iner:flow": ("no module named parts.iner", "did you mean parts.inner?"),
     "parts.inner:flow": ("parts.inner has no flow flow", "it has no flow; decorate a function with @flow to make one"),

@@ -1,4 +1,4 @@
-"""Rerun a command whenever its files change, always on the same server, and print the differences."""
+"""Rerun a command whenever its files change (always on the same server), and print the differences."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from .output.terminal import format_diff_line, uses_color
 from .server.connect import Target, connect
 from .settings.server_choice import ServerOptions, choose_server
 
-# Minimum number of seconds between polls.
+# Wait at least this many seconds between polls.
 _SECONDS = 0.02
-# Seconds without a change after which files count as complete, since editors write a file in several steps.
+# Consider a file complete if it hasn't changed for this many seconds, because editors write a file in several steps.
 _SETTLED_SECONDS = 0.1
-# Maximum share of time spent polling.
+# Spend at most this share of the time polling.
 _SHARE = 0.05
 _MAX_FILES = 20_000
 
 
 class WatchedFiles:
-    """Tracks files and their last known state.
+    """Keeps track of files and their last known state.
 
     Args:
-        find: Returns the files and folders to watch.
+        find: A function that returns the files and folders to watch.
     """
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
@@ -52,7 +52,7 @@ class WatchedFiles:
         return len(self._known)
 
     def wait_for_changes(self) -> list[str]:
-        """Wait until files have changed since the last call and are fully written, then return their names."""
+        """Wait until files have changed since the last call and are completely written, then return their names."""
         while (now := self._read_signatures()) == self._known:
             self._wait_between_polls()
         since = time.monotonic()
@@ -65,7 +65,7 @@ class WatchedFiles:
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
     def refresh_file_list(self) -> None:
-        """Update the list of files, since changed files can refer to new ones. Pending changes are kept."""
+        """Update the list of files, because changed files may refer to new ones. Changes not reported yet are kept."""
         paths = list(self._find())
         if paths != self._paths:
             self._paths = paths
@@ -98,11 +98,11 @@ def _iter_yaml_and_json_files(folder: str) -> Iterable[str]:
 
 
 def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
-    """Yield a flow's files or folder, along with the files that configure how it is checked and run.
+    """Yield a flow's files or folder, along with the files that configure how the flow is checked and run.
 
     Args:
         flow: The flow's file, a folder of flows, or a stored flow's ID.
-        server: The server options, for including an embedded server's configuration.
+        server: The server options, so that an embedded server's configuration is included.
 
     Raises:
         Problem, FlowFileError: If the project's settings are invalid.
@@ -116,14 +116,14 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         if path is not None:
             yield str(path)
     if project.file is None and not is_flow_id(flow):
-        # Watch for its creation.
+        # There is no project file yet, so watch for one being created.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
     if choice is not None and choice.is_embedded and choice.embedded_config.value is not None:
         yield choice.embedded_config.value
 
 
-# Maximum number of lines to compare, because the time grows quadratically.
+# Compare at most this many lines, because comparing takes quadratic time.
 _MAX_LINES = 2000
 _MAX_SHOWN = 60
 _MAX_NAMES = 3
@@ -138,12 +138,13 @@ def check_no_stdin(flows: Iterable[str]) -> None:
 def rerun_on_changes(
     command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
 ) -> None:
-    """Run a command now and whenever a file changes, until the user presses Ctrl-C (which is not a failure here).
+    """Run a command now and whenever a file changes, until the user presses Ctrl-C (which isn't treated as a failure).
 
     Args:
-        command: Prints its result to standard output. Its exceptions are printed and don't end the loop.
-        find_files: Returns the files that the command reads, or their folders.
-        noise: Parts of the result to ignore in comparisons.
+        command: A function that prints its result to standard output. Its exceptions are printed and don't end the
+            loop.
+        find_files: A function that returns the files the command reads, or their folders.
+        noise: Parts of the result to ignore when comparing.
     """
     files = WatchedFiles(find_files)
     before: str | None = None
@@ -165,7 +166,7 @@ def rerun_on_changes(
 
 
 class _CopyingStream(io.RawIOBase):
-    """Standard output that also keeps a copy of everything written."""
+    """Writes to standard output and keeps a copy of everything written."""
 
     def __init__(self) -> None:
         self._real = sys.stdout
@@ -188,12 +189,12 @@ class _CopyingStream(io.RawIOBase):
 
 
 def _run_and_capture(command: Callable[[], None]) -> str:
-    """Run a command and return its output, including any failure. The output is still printed as well."""
+    """Run a command and return what it prints, including any failure. The output is printed as usual."""
     copied = _CopyingStream()
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
     failure = None
-    # If this round fails before it connects, its message must not name the previous round's server.
+    # If this round fails before it connects, the message must not mention the server of the previous round.
     current_session().server = None
     with redirect_stdout(printed):
         try:
@@ -229,14 +230,14 @@ def _print_result_difference(before: str, after: str) -> None:
 def keeping_embedded_server(
     options: ServerOptions, flow: str | None = None
 ) -> Iterator[Callable[[], AbstractContextManager[ServerOptions]]]:
-    """Yield a function that opens a round of a watched command, keeping its embedded server running between rounds.
+    """Yield a function that opens a round of a watched command. Its embedded server keeps running between rounds.
 
-    The function returns a context manager that yields the server options for the round. The server is started in the
+    The function returns a context manager that yields the server options for that round. The server is started in the
     first round, restarted if its configuration changes, and stopped at the end of the block.
 
     Args:
         options: The command line's server options.
-        flow: The flow's file, whose folder is searched for a configuration.
+        flow: The flow's file. Its folder is searched for a server configuration.
     """
     stack, session = ExitStack(), current_session()
     target: Target | None = None
@@ -249,7 +250,7 @@ def keeping_embedded_server(
             yield options
             return
         path = choose_server(options, flow).embedded_config.value
-        # Read this before the server starts, so that a change during startup triggers a restart in the next round.
+        # Read this before the server starts so that a change during startup triggers a restart in the next round.
         current = (path, read_config_bytes(path))
         is_running = target is not None and target.runtime is not None and target.runtime.is_alive
         if not is_running or config != current:

@@ -1,1 +1,1 @@
-"""Options, execution and output of `stepflow eval`."""
+"""The options of `stepflow eval`, how it runs evaluations, and how it prints them."""

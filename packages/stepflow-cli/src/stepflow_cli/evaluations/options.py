@@ -1,4 +1,4 @@
-"""Options for `stepflow eval`, including variants, scores and checks for contradictory options."""
+"""The options of `stepflow eval`, including variants and scores. Contradictory options are detected here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUILTIN = {
     "usage": "usage[:PATH]",
     "rubric": "rubric:TEXT",
 }
-"""Built-in scores and their syntax."""
+"""The built-in scores and their syntax."""
 
 
 def load_scores(words: Iterable[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
 
 
 def _parse_score_option(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield (name, score) pairs for an argument. The name is "" if the score has a name of its own."""
+    """Yield (name, score) pairs for an argument. The name is "" if the score has its own name."""
     from stepflow_client import InvalidArgumentError
     from stepflow_client.evaluation import FlowScore
 
@@ -137,7 +137,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
 
 
 def _get_listed_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
-    """Return the module's `scores` list or mapping if it has one, or else its public functions and scores."""
+    """Return the module's `scores` (a list or mapping) if it has them, or else its public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
         return [(str(name), score) for name, score in listed.items()]
@@ -147,7 +147,7 @@ def _get_listed_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
 
 
 def _find_module_scores(module: ModuleType) -> dict[str, Any]:
-    """Return a module's scores by name. Imported functions are left out."""
+    """Return a module's scores by name, ignoring functions that it imports."""
     from stepflow_client.evaluation import FlowScore
     from stepflow_client.evaluation.scorers import is_evaluator
     from stepflow_client.evaluation.scores import Score
@@ -174,11 +174,11 @@ class _VariantDescription:
 
 
 def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Variant] | None:
-    """Return the variants by name, in order of first mention, or None if there are none.
+    """Return the variants by name in the order in which they are first mentioned, or None if there are no variants.
 
     Args:
         words: The `--variant` values.
-        flow: The flow to vary.
+        flow: The flow that the variants change.
 
     Raises:
         Problem: If an argument is malformed or refers to an invalid flow, variable or step.
@@ -199,7 +199,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
 
 
 def get_variant_flows(words: Iterable[str], flow: str) -> dict[str, str]:
-    """Return each variant's flow as written on the command line, by variant name."""
+    """Return each variant's flow by variant name, as written on the command line."""
     return {name: parts.flow or flow for name, parts in _parse_variant_options(words).items()}
 
 
@@ -234,7 +234,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     """Load a variant's flow.
 
     Raises:
-        Problem: If the flow doesn't exist. The hint covers variable values mistaken for a flow.
+        Problem: If the flow doesn't exist. The hint helps if a variable's value was mistaken for a flow.
     """
     try:
         flow = load_flow_unless_id(word)
@@ -249,25 +249,25 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     return flow
 
 
-_WHERE = "an evaluation's folder is the one that --output named"
+_WHERE = "an evaluation's folder is the one passed to --output"
 _HISTORY = "history:"
 # The kind of report to write, by file extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 FAILED = "failed"
-"""The score that every evaluation has, namely the share of items that didn't complete."""
+"""The score that every evaluation has: the share of items that didn't complete."""
 
 
 class OutputPaths(NamedTuple):
     """The `--output` paths."""
 
     folder: str | None = None
-    """The folder that stores the evaluation."""
+    """The folder in which the evaluation is stored."""
     reports: Sequence[tuple[str, str]] = ()
-    """Report files, as (kind, path) pairs."""
+    """The report files, as (kind, path) pairs."""
 
 
 class EvalOptions(NamedTuple):
-    """Evaluation options."""
+    """The options of an evaluation."""
 
     flow: str
     """The flow, the folder of an earlier evaluation, or a folder of several evaluations."""
@@ -293,24 +293,24 @@ class EvalOptions(NamedTuple):
 
     @property
     def history_cases_query(self) -> str | None:
-        """The query for recorded runs to use as cases, or None for other cases."""
+        """The query for the recorded runs that are used as cases, or None if the cases come from elsewhere."""
         is_query = self.cases is not None and self.cases.startswith(_HISTORY) and not os.path.exists(self.cases)
         return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
 
     @property
     def shows_earlier_evaluation(self) -> bool:
-        """Whether FLOW is an earlier evaluation."""
+        """Whether FLOW is the folder of an earlier evaluation."""
         return is_evaluation_folder(self.flow)
 
     @property
     def shows_several_evaluations(self) -> bool:
-        """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
+        """Whether FLOW is a folder that contains several evaluations."""
         if self.shows_earlier_evaluation or not os.path.isdir(self.flow):
             return False
         return any(map(is_evaluation_folder, Path(self.flow).iterdir()))
 
     def build_needs_single_evaluation_problem(self, option: str) -> Problem:
-        """Return a problem for an option that needs a single evaluation if FLOW is a folder of several."""
+        """Return a problem for an option that needs a single evaluation when FLOW is a folder of several."""
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
     def check_options(self, gate_rules: GateRules) -> None:
@@ -365,11 +365,11 @@ class EvalOptions(NamedTuple):
             raise usage(f"--output {folder} is a file, not a folder", hint)
         if is_evaluation_folder(folder):
             if not _has_evaluation_started_runs(folder):
-                # The flow or cases must have been invalid, so start over.
+                # The flow or cases must have been invalid the last time, so start over.
                 for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
                     path.unlink()
                 with suppress(OSError):
-                    # Fails if the folder contains anything else.
+                    # This fails if the folder contains anything else.
                     Path(folder, "runs").rmdir()
             elif not self.resume:
                 hint = "use --resume to continue it or to compute new scores; otherwise name a different folder"
@@ -379,7 +379,7 @@ class EvalOptions(NamedTuple):
 
 
 def is_evaluation_folder(path: str | Path) -> bool:
-    """Return whether a path is an evaluation's folder."""
+    """Return True if a path is the folder of an evaluation."""
     if not os.path.isdir(path):
         return False
     from stepflow_client.evaluation.store import EvaluationStore
@@ -388,7 +388,7 @@ def is_evaluation_folder(path: str | Path) -> bool:
 
 
 def _has_evaluation_started_runs(folder: str) -> bool:
-    """Return whether the evaluation in a folder has started a run."""
+    """Return True if the evaluation in a folder has started any runs."""
     from stepflow_client._command import Journal
     from stepflow_client.evaluation.store import EvaluationStore
 
@@ -403,7 +403,7 @@ def _has_evaluation_started_runs(folder: str) -> bool:
 
 
 def split_folder_and_report_paths(paths: Iterable[str]) -> OutputPaths:
-    """Split the `--output` values into a folder and report files.
+    """Separate the folder from the report files in the `--output` values.
 
     Raises:
         Problem: If there are two folders.
@@ -430,7 +430,7 @@ def parse_score_limits(words: Iterable[str], option: str, *, needs_score: bool =
 
 
 def _parse_score_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
-    """Parse a limit, with its score and variant: `[[VARIANT:]SCORE=]NUMBER`.
+    """Parse a limit and the score and variant that it applies to: `[[VARIANT:]SCORE=]NUMBER`.
 
     Raises:
         Problem: If the limit is malformed.
@@ -464,10 +464,12 @@ def parse_worst_cases(word: str) -> Limit:
 
 
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
-    """Check score and variant names before anything runs, except for names that scores create later.
+    """Check the names of scores and variants before anything runs.
+
+    Names that scores don't create until later can't be checked.
 
     Raises:
-        Problem: If a score or variant doesn't exist. The hint suggests the nearest name.
+        Problem: If a score or variant doesn't exist. The hint suggests the most similar name.
     """
     score_names, variant_names = [*scores, FAILED], [*variants]
     for option, limits in (("--fail-below", gate_rules.below), ("--tolerance", gate_rules.tolerances)):

@@ -35,7 +35,7 @@ _SCORES = View(
     ),
     name="score",
 )
-# The table for a single variant, without columns for changes.
+# The table for a single variant has no columns for changes.
 _SINGLE = View(columns(*_SCORES.columns[:3], _INTERVAL), name="score")
 _WORST = View(columns("case", "before?:number", "value:number=NOW", "run_id:id", "item_index:number=ITEM", "output?"))
 _GATES = View(columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
@@ -54,9 +54,9 @@ _TREND = View(
     name="name",
     fields=("low", "high"),
 )
-# Maximum length of an input in a printed command.
+# Longer inputs are not included in printed commands.
 _MAX_INPUT_LENGTH = 500
-# The report as a single record.
+# How the report is printed as a single record.
 _REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",
@@ -67,14 +67,14 @@ _REPORT = View(
 def print_and_write_report(
     report: EvaluationReport, options: EvalOptions, gate_rules: GateRules, output: Output, target: Target | None = None
 ) -> None:
-    """Print a report as tables or as a single record, write the `--output` files, and fail if a gate fails.
+    """Print a report as tables or as a single record, write the `--output` files, and raise a problem if a gate fails.
 
     Args:
         report: The report.
         options: The options.
-        gate_rules: The rules that variants must meet.
-        output: The format.
-        target: The server that executed the runs, or None for an earlier evaluation.
+        gate_rules: The rules that the variants must meet.
+        output: How to print the report.
+        target: The server that executed the runs, or None if this is an earlier evaluation.
 
     Raises:
         InvalidArgumentError: If a score, variant or field does not exist.
@@ -118,7 +118,7 @@ def print_and_write_report(
             case "json":
                 text = format_safe_json(record, indent=2) + "\n"
             case _:
-                # Lines that `--cases` can read.
+                # Write lines that `--cases` can read.
                 text = "".join(
                     format_safe_json({"name": case.case, "input": case.item.input, "expected": case.item.expected})
                     + "\n"
@@ -129,7 +129,7 @@ def print_and_write_report(
 
 
 def format_gates_table(gates: Sequence[Gate], output: Output) -> str:
-    """Return a table of gates, or "" if all are standard gates, which fail if every item of a variant failed."""
+    """Return a table of gates, or "" if there are only standard gates, which fail if every item of a variant failed."""
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.format_table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
@@ -146,10 +146,10 @@ def raise_failed_gates(gates: Sequence[Gate]) -> None:
 
 
 def print_score_trend(options: EvalOptions, output: Output) -> None:
-    """Print the scores of a folder's evaluations, and write a page about them.
+    """Print the scores of each evaluation in a folder, and write a page about them.
 
     Raises:
-        Problem: If the format is JUnit, or a file can't be written.
+        Problem: If the format is JUnit, or if a file can't be written.
         StepflowClientError: If an evaluation can't be read.
     """
     from stepflow_client.evaluation import trend
@@ -188,14 +188,14 @@ def _format_summary_table(summary: EvaluationSummary, output: Output) -> str:
     rows: list[dict[str, str]] = []
     above = ""
     for cells in list(iter_summary_rows(summary))[1:]:
-        # With a single variant, there are no changes.
+        # If there's just one variant, there are no changes to show.
         row: dict[str, str] = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         row["counts"] = "/".join(row[name] for name in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
         rows.append(row)
     table = output.format_table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
     lines = [f"{escape(format_title(summary))}\n\n{table}"]
-    # On a terminal, wrap sentences between words.
+    # On a terminal, wrap sentences at word boundaries.
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
     for text in (*summary.notes, *summary.remarks):
         shown = escape(text)
@@ -227,7 +227,7 @@ def _format_worst_cases(
 
 
 def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
-    """Return `runs save` commands by case, or none if the runs are lost when this command exits."""
+    """Return a `runs save` command for each case, or none if the runs are lost when this command exits."""
     if target is None or target.ends_with_command:
         return {}
     flows = get_variant_flows(options.variants, options.flow)

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant
     from stepflow_client.evaluation.gates import GateRules
 
-# Maximum number of recorded runs to use as cases, unless `--limit` overrides it.
+# Use at most this many recorded runs as cases, unless `--limit` says otherwise.
 _MAX_RUNS = 1_000
 
 
 def run_or_show_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
-    """Run or load an evaluation, print it, write its files, and fail if a gate fails.
+    """Run or load an evaluation, print it, write its files, and raise a problem if a gate fails.
 
     Raises:
-        Problem: If options are invalid, the evaluation is interrupted, or a gate fails.
+        Problem: If an option is invalid, the evaluation is interrupted, or a gate fails.
     """
     from stepflow_client.evaluation import EvaluationReport
 
@@ -58,14 +58,14 @@ def run_or_show_evaluation(options: EvalOptions, gate_rules: GateRules, server: 
 
 
 class EvaluationPlan:
-    """An evaluation, with flows, variants and scores loaded before the first request.
+    """An evaluation whose flows, variants and scores are loaded before the first request is sent.
 
     Args:
         options: The options.
     """
 
     def __init__(self, options: EvalOptions) -> None:
-        """Load flows, variants and scores.
+        """Load the flows, variants and scores.
 
         Raises:
             Problem, FlowFileError: If a flow, variant or score can't be loaded.
@@ -78,12 +78,13 @@ class EvaluationPlan:
         self.variants: Mapping[str, Variant] | None = build_variants(options.variants, self._flow)
         self.scores = load_scores(options.scores)
         if options.history_cases_query is not None and not self.scores:
-            # Expect the recorded outputs.
+            # The recorded outputs are the expected ones.
             self.scores = load_scores(["exact"])
         if options.cases is None and not list_example_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
-            # Check the flows before anything runs. The evaluation's folder can't be reused for a corrected flow.
+            # Check the flows before anything runs, because the evaluation's folder can't be reused once a flow has been
+            # fixed.
             from ..validation.before_run import check_before_run, read_mapping_flow_source
 
             changed = set(unify_overrides(self._overrides) or {})
@@ -98,22 +99,23 @@ class EvaluationPlan:
         """Run the evaluation and return its report.
 
         Raises:
-            Problem: If the evaluation is interrupted or the server is lost. The hint says how to continue.
+            Problem: If the evaluation is interrupted or the connection to the server is lost. The hint says how to
+                continue.
             StepflowClientError: If the flow, a case or the folder is invalid.
         """
         from stepflow_client.evaluation import sync_evaluate
 
         options = self._options
-        # The history only records a file, not a flow ID.
+        # The history records only files, not flow IDs.
         file = options.flow if os.path.isfile(options.flow) else None
         recording = target.history.recording_runs(flow=self._flow, flow_file=file, labels=options.labels)
         folder = options.files.folder
         continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
         try:
-            # Scores can print. Keep their output out of standard output, which is for the report.
+            # Scores can print things. Don't let that end up on standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
-            # With a named server, the client's warnings are already printed.
+            # If the server is named, the client's warnings have already been printed.
             warnings = nullcontext() if target.runtime is None else reporting_outages()
             with (
                 show_spinner("starting the evaluation") as spinner,
@@ -142,7 +144,7 @@ class EvaluationPlan:
                     check_input=options.check,
                     max_concurrency=options.max_concurrency,
                     max_scores=options.max_scores,
-                    # Runs are lost when an embedded server stops.
+                    # An embedded server's runs are lost when it stops.
                     on_lost="rerun" if target.ends_with_command else "fail",
                     on_cancel="cancel" if folder is None else "detach",
                     labels=options.labels if target.history.is_on else None,
@@ -161,7 +163,7 @@ class EvaluationPlan:
 
         options, query = self._options, self._options.history_cases_query
         if options.cases is None:
-            # Read the flow's own cases from its file, so that errors include line numbers.
+            # Read the flow's own cases from its file so that errors include line numbers.
             source = options.flow if os.path.isfile(options.flow) else self._flow
             yield islice(read_cases(None, source, self._flow, options.expected), options.limit)
         elif query is not None:
@@ -171,11 +173,11 @@ class EvaluationPlan:
                 with open_input_stream(options.cases, options.cases_format, self._flow) as rows:
                     yield islice(rows, options.limit)
             except FlowFileError as error:
-                # The client's hint refers to a function argument.
+                # The client's hint refers to a function argument, not to a command-line option.
                 raise usage(error.message, None if error.line else error.hint) from None
 
     def note_empty_scores(self, report: EvaluationReport) -> None:
-        """Print a note about scores without values, unless every item failed."""
+        """Print a note about any scores that have no values, unless every item failed."""
         remarks = " ".join(report.summary().remarks)
         failed = [report.compare(variant, variant).failed for variant in report.variants]
         if all(comparison is None or comparison.after == 1 for comparison in failed):
@@ -190,7 +192,7 @@ class EvaluationPlan:
 
 
 def load_cases_from_history(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
-    """Return the completed runs for `--cases history:QUERY`. Their server can differ from the evaluation's.
+    """Return the completed runs for `--cases history:QUERY`. They may be on a different server than the evaluation.
 
     Raises:
         Problem: If the query is invalid, matches nothing, or matches runs on several servers.

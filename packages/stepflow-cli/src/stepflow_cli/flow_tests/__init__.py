@@ -1,1 +1,1 @@
-"""The parts of `stepflow test`: finding, running, reporting and updating cases."""
+"""What `stepflow test` does: find, run and update test cases, and report the results."""

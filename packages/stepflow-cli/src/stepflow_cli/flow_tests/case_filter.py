@@ -1,4 +1,4 @@
-"""Select the test cases to run, optionally only the cases that failed last time."""
+"""Select the test cases to run (optionally only the ones that failed last time)."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def load_last_failed_cases(flow: Path) -> set[str]:
-    """Return the names of the cases in a flow file that failed in their last run."""
+    """Return the names of a flow file's cases that failed when they last ran."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_failed_cases_file(flow).read_text("utf-8"))
-        # The file also stores the path, for human readers. Check that it matches.
+        # The file also contains the flow's path, which is meant for people. Make sure that it matches.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
 
 
 def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
-    """Save the names of failed cases in a flow file. Cases that weren't run keep their state."""
+    """Save the names of a flow file's failed cases. Cases that weren't run keep their state."""
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
     before = load_last_failed_cases(tests.path)
@@ -63,34 +63,34 @@ def _get_failed_cases_file(flow: Path) -> Path:
 
 @dataclass(frozen=True)
 class FileCases:
-    """A flow file and its cases to run."""
+    """A flow file and the cases to run from it."""
 
     tests: FlowTests
     cases: Sequence[FlowCase]
 
     @property
     def name(self) -> str:
-        """The file's name in messages."""
+        """The name used for the file in messages."""
         return str(self.tests.path)
 
 
 @dataclass(frozen=True)
 class CaseFilter:
-    """Command-line conditions that cases must meet."""
+    """The conditions from the command line that cases must meet."""
 
     patterns: Sequence[str] = ()
-    """Case name globs, each of which must match at least one case."""
+    """Glob patterns for case names. Each must match at least one case."""
     tags: Sequence[str] = ()
-    """Tags, any of which selects a case. Each tag must be in use."""
+    """Tags to select. A case needs only one of them, but each tag must exist."""
     expression: str | None = None
-    """Text to find in names and tags, combined with `and`, `or` and `not`."""
+    """Text to look for in names and tags, combined with `and`, `or` and `not`."""
     touching: Sequence[str] = ()
-    """Steps or components, any of which selects the cases that can reach it. Each must be part of some flow."""
+    """Steps or components. Cases that can reach any of them are selected. Each must be used in at least one flow."""
     last_failed: bool = False
-    """Whether to run only cases that failed last time, or all if none did."""
+    """Whether to run only the cases that failed last time (or all cases if none did)."""
 
     def check_conditions_match(self, files: Sequence[FlowTests]) -> None:
-        """Check that every condition can be met.
+        """Make sure that every condition can be met.
 
         Raises:
             Problem: If a condition can't be met. The hint suggests the most similar name.
@@ -115,7 +115,7 @@ class CaseFilter:
                 raise usage(f"no flow here has a step or component {name}", suggest(name, names))
 
     def select_flow_cases(self, tests: FlowTests) -> list[FlowCase]:
-        """Return a flow's cases that meet the conditions, ignoring `last_failed`."""
+        """Return the cases of a flow that meet the conditions, ignoring `last_failed`."""
         cases = touching(tests, self.touching) if self.touching else tests.cases
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
@@ -123,18 +123,19 @@ class CaseFilter:
 def select_cases_by_file(
     paths: Sequence[str], choice: CaseFilter, variables: Sequence[str] = (), *, with_untested: bool = False
 ) -> list[FileCases]:
-    """Return the files that contain selected cases, along with the cases.
+    """Return the files that contain selected cases, along with those cases.
 
     Args:
         paths: Flow files, or folders to search for them.
-        choice: The conditions for cases.
-        variables: `name=value` strings, for flows with that variable and cases that don't set it.
-        with_untested: Whether to include flows without any cases. Defaults to False.
+        choice: The conditions that cases must meet.
+        variables: `name=value` strings. They apply to flows that have the variable, and to cases that don't set it
+            themselves.
+        with_untested: Whether to include flows that have no cases. Defaults to False.
 
-    An unreadable file always has a single case, whose fault gives the reason.
+    An unreadable file always has a single case, and its fault says why the file can't be read.
 
     Raises:
-        Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.
+        Problem: If a path doesn't exist, a variable exists in none of the flows, or there is nothing to run.
     """
     from stepflow_client._command import parse_tests
 

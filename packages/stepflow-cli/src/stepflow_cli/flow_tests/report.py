@@ -1,4 +1,4 @@
-"""Output formats for `stepflow test`: readable text, records, coverage, GitHub workflow commands and JUnit XML."""
+"""Format the results of `stepflow test` as readable text, records, coverage, GitHub workflow commands or JUnit XML."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def list_case_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def format_file_results(done: FileResults, *, diff: bool) -> list[str]:
-    """Describe a file's results in one line, followed by any cases that need attention.
+    """Summarize a file's results in one line, followed by any cases that need attention.
 
     With `diff`, add a line-by-line YAML diff of the expected and actual output.
     """
@@ -87,7 +87,7 @@ def _format_counts(counts: Mapping[str, int]) -> str:
 
 
 def format_summary(done: Sequence[FileResults], seconds: float) -> str:
-    """Return the last line of the output: the number of passed, failed and flaky cases, and the total time."""
+    """Return the last line of the output, with the number of passed, failed and flaky cases and the total time."""
     every = [result for file in done for result in file.results]
     text = f"{_format_counts(Counter(case_result.verdict for case_result in every))} in {duration_text(seconds)}"
     flaky = []
@@ -103,7 +103,7 @@ def format_summary(done: Sequence[FileResults], seconds: float) -> str:
 
 
 def format_github_annotations(done: FileResults) -> list[str]:
-    """Return GitHub annotations: an error for each failed case, and a warning for each without an expectation."""
+    """Return GitHub annotations: an error for each failed case, and a warning for each one with no expected output."""
     lines = []
     for record in list_case_records(done):
         if record["verdict"] == "passed":
@@ -152,7 +152,7 @@ def write_junit_report(path: str, done: Sequence[FileResults], seconds: float) -
 
 
 def list_coverage_records(done: FileResults) -> list[dict[str, Any]]:
-    """Return a record for each step in a file's flow."""
+    """Return a record for each step of a file's flow."""
     file, line = done.file.name, make_step_line_finder(done.file.tests.path)
     return [
         {"file": file, "line": line(step), "step": "/".join(step.path), "state": step.state, "cases": list(step.cases)}
@@ -161,20 +161,20 @@ def list_coverage_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
-    """Yield readable text with each flow's reached step count and unreached steps."""
+    """Yield readable text: for each flow, how many steps were reached and which steps weren't."""
     for file in done:
         yield from map(escape, iter_coverage_lines(file.file.tests.path, file.steps))
 
 
 def check_minimum_coverage(done: Sequence[FileResults], least: float) -> None:
-    """Check that enough steps are reached.
+    """Check that the cases reach enough steps.
 
     Raises:
-        Problem: If the percentage is below `least`.
+        Problem: If the percentage of reached steps is below `least`.
     """
     steps = [step for file in done for step in file.steps]
     percent = get_reached_percent(steps)
     if percent < least:
         reached = f"{sum(step.is_reached for step in steps)} of {len(steps)} steps"
-        message = f"the cases reach {reached}, {int(percent)} %, less than {least:g} %"
+        message = f"the cases reach {reached} ({int(percent)} %), below the minimum of {least:g} %"
         raise Problem(message, kind="low_coverage")

@@ -1,4 +1,4 @@
-"""Run test cases on a named server or on embedded ones, and update their expected outputs."""
+"""Run test cases on a named server or on embedded servers, and update their expected outputs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class TestClients:
-    """Clients for running test cases.
+    """The clients used to run test cases.
 
     Args:
         server: The named server's client, or None for embedded servers.
         servers: The embedded servers.
-        config: Their configuration file, or None to use each flow's or project's own.
+        config: The configuration file for embedded servers, or None to use that of each flow or project.
     """
 
     __test__ = False
@@ -55,15 +55,15 @@ class TestClients:
         self._servers = servers
         self._config = config
         self._contents: dict[Path, bytes] = {}
-        """Each configuration file's content when its server was started."""
+        """The content that each configuration file had when its server was started."""
 
     @property
     def config_files(self) -> list[str]:
-        """Configuration files of the running embedded servers."""
+        """The configuration files of the running embedded servers."""
         return [str(path) for path in self._contents]
 
     def check_server(self) -> None:
-        """Check that the named server responds, so that an outage isn't reported for every case.
+        """Check that the named server responds so that an outage isn't reported once per case.
 
         Raises:
             StepflowClientError: If the server doesn't respond.
@@ -75,7 +75,7 @@ class TestClients:
         """Return the client for a flow's cases.
 
         Raises:
-            StepflowClientError: If the flow's embedded server does not start.
+            StepflowClientError: If the flow's embedded server doesn't start.
         """
         if self._server is not None or self._servers is None:
             assert self._server is not None
@@ -88,7 +88,7 @@ class TestClients:
         return self._servers.get(config).sync_client
 
     def stop_if_config_changed(self) -> None:
-        """Stop the embedded servers if any of their configuration files changed. `get_client` restarts them."""
+        """Stop the embedded servers if any of their configuration files has changed. `get_client` restarts them."""
         contents = self._contents.items()
         if self._servers is not None and any(read_config_bytes(path) != content for path, content in contents):
             self._servers.close()
@@ -97,7 +97,7 @@ class TestClients:
 
 @contextmanager
 def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
-    """Yield clients for test cases, stopping embedded servers at the end of the block.
+    """Yield the clients for running test cases. Embedded servers are stopped at the end of the block.
 
     Raises:
         Problem, StepflowClientError: If the server can't be reached or started.
@@ -108,52 +108,52 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
             yield TestClients(target.client)
         return
     if current_session().verbosity:
-        # Each file's tests can specify their own configuration.
+        # Each file can specify its own configuration for tests.
         note(f"embedded server ({format_setting_origin(choice.url.origin)})")
     level = current_session().server_log_level
     log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     with Servers(log_config) as servers:
         if server.config is not None:
             note_duplicate_config_keys(server.config)
-            # Start the server now, so that a failure isn't reported for every case.
+            # Start the server now so that a failure isn't reported once per case.
             servers.get(TestConfig(path=Path(server.config)))
         yield TestClients(None, servers, server.config)
 
 
 @dataclass(frozen=True)
 class CaseRunSettings:
-    """Settings for running the cases."""
+    """How to run the cases."""
 
     jobs: int = 4
     repeat: int = 1
     fail_fast: bool = False
     timeout: float | None = None
-    """Timeout in seconds for each run."""
+    """The timeout for each run, in seconds."""
     replay: Recording | None = None
     replay_only: bool = False
-    """Whether cases without a recording fail instead of executing their steps."""
+    """Whether a case that has no recording fails, instead of executing its steps."""
     record: Callable[[str], bool] | None = None
-    """Returns whether to record a step's outcomes."""
+    """A function that returns True for each step whose outcomes should be recorded."""
     times: bool = False
-    """Whether to measure each case in a batch separately."""
+    """Whether to measure each case of a batch separately."""
     coverage: bool = False
-    """Whether to collect the steps that the cases reach."""
+    """Whether to find out which steps the cases reach."""
 
 
 @dataclass(frozen=True)
 class FileResults:
-    """Results of a file's cases."""
+    """The results of a file's cases."""
 
     file: FileCases
     results: Sequence[CaseResult]
-    """The results, or empty if the file was skipped because an earlier case failed."""
+    """The results. Empty if the file was skipped because an earlier case failed."""
     seconds: float = 0.0
     steps: Sequence[StepCoverage] = ()
-    """The flow's steps and the cases that reach them, if collected."""
+    """The flow's steps along with the cases that reach them, if they are collected."""
 
 
 def run_test_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
-    """Run the files' cases, yielding results in file order as soon as they're available."""
+    """Run the cases of each file. Yield their results in file order as soon as they're available."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
     ended: dict[int, int] = {}
@@ -180,7 +180,7 @@ def run_test_files(plan: Sequence[FileCases], clients: TestClients, settings: Ca
         try:
             yield from pool.map(run_nth_file, range(len(plan)))
         finally:
-            # Don't wait for runs after Ctrl-C: their server stops, which ends the threads.
+            # Don't wait for the runs after Ctrl-C. Their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -216,17 +216,17 @@ def _run_one_file(
 
 
 def write_actual_outputs(done: FileResults) -> list[str]:
-    """Write the actual outputs of failed and unchecked cases to the file, and return the names of those cases.
+    """Write the actual outputs of failed and unchecked cases to the file, and return the names of these cases.
 
     Raises:
-        Problem: If the file can't be written, or has changed since it was read.
-        FlowFileError: If an expected output can't be replaced without other changes.
+        Problem: If the file can't be written or has changed since it was read.
+        FlowFileError: If an expected output can't be replaced without changing anything else.
     """
     from stepflow_client.flows.expected_results import was_run_lost
 
     changed = {}
     for result in done.results:
-        # Cancelled and lost runs have no result for a test to expect.
+        # Cancelled and lost runs have no result that a test could expect.
         is_ended = result.result is not None and not result.result.is_cancelled and not was_run_lost(result.result)
         if is_ended and result.verdict in ("failed", "unchecked"):
             changed[result.case.index] = build_expected_output(done, result)
@@ -243,7 +243,7 @@ def write_actual_outputs(done: FileResults) -> list[str]:
 
 
 def build_expected_output(done: FileResults, each: CaseResult) -> dict[str, Any]:
-    """Return the expected output that `--update` writes for an executed case."""
+    """Return the expected output that `--update` writes for a case that was executed."""
     assert each.result is not None
     case, tests = each.case, done.file.tests
     given = (case.input, tests.variables, case.variables, case.mocks, tests.flow)

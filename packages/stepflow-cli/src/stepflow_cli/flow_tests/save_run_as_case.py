@@ -1,4 +1,4 @@
-"""Convert a run's item to a test case, and add the case to the flow file without changing any other byte."""
+"""Convert an item of a run to a test case, and add the case to the flow file without changing anything else in it."""
 
 from __future__ import annotations
 
@@ -45,19 +45,20 @@ def build_test_case(
     flow: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Build a test case from a finished item, expecting the same output or error.
+    """Build a test case from a finished item. It expects the same output or error.
 
     Args:
         name: The case's name.
         input: The item's input.
         result: The item's result.
         variables: The run's variables. Defaults to none.
-        mocks: Step outcomes as flow results, by step ID. Defaults to None, which executes all steps.
-        flow: The flow, so that values copied from it are expected exactly. Defaults to None (unknown).
-        at: When the run was executed. Defaults to None, which means now.
+        mocks: The outcomes of steps as flow results, by step ID. Defaults to None, which means that all steps are
+            executed.
+        flow: The flow. Values that are copied from it are expected exactly. Defaults to None (unknown).
+        at: When the run was executed. Defaults to None (now).
 
     Raises:
-        InvalidArgumentError: If the item was cancelled, or lost by the server.
+        InvalidArgumentError: If the item was cancelled or the server lost it.
     """
     check_text(name, "name")
     if result.is_cancelled or was_run_lost(result):
@@ -72,15 +73,15 @@ def add_case_to_content(content: bytes, case: Mapping[str, Any], source: str, *,
     """Return a flow file's content with a case appended to `test.cases`.
 
     Args:
-        content: The file's content, YAML or JSON in UTF-8.
+        content: The file's content (YAML or JSON, encoded as UTF-8).
         case: The case, as returned by `build_test_case`.
         source: The file's name.
-        replace: Whether to update the input, variables, mocks and expected output of an existing case with this name,
-            keeping its other keys. Defaults to False.
+        replace: Whether to update an existing case with this name: its input, variables, mocks and expected output are
+            replaced, and its other keys are kept. Defaults to False.
 
     Raises:
         InvalidArgumentError: If the file already has a case with this name and `replace` is False.
-        FlowFileError: If adding the case would require other changes, e.g. because the cases are an alias.
+        FlowFileError: If the case can't be added without changing anything else, e.g. because the cases are an alias.
     """
     added = dict(case)
 
@@ -94,13 +95,13 @@ def add_case_to_content(content: bytes, case: Mapping[str, Any], source: str, *,
         if same and not replace:
             raise InvalidArgumentError(f"{source} already has a test case {added['name']!r}")
         if same:
-            # Drop variables and mocks that the new case doesn't have.
+            # Remove the variables and mocks if the new case has none.
             dropped = {"variables", "mocks"} - added.keys()
             old = {key: value for key, value in cases[same[0]].items() if key not in dropped}
             cases[same[0]] = old | added
             return _build_case_replacement_edits(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
-        # Stay lazy: `edit_content` only handles errors raised while it reads the edits.
+        # Return a lazy iterator, because `edit_content` only handles errors that are raised while it reads the edits.
         return map(partial(_build_case_append_edit, text, root), [added]), changed
 
     problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
@@ -113,7 +114,7 @@ def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mappi
     if node is None or any(part is None or part.original is not None or part.merges for part in around):
         raise NotEditableError
     if not case.keys() >= node.items.keys():
-        # A key is being removed, so rewrite the whole case.
+        # A key has to be removed, so rewrite the whole case.
         if node.is_flow:
             yield node.start, node.end, dump_json(case)
         else:
@@ -130,7 +131,7 @@ def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mappi
 def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written_keys:
-        # JSON that isn't valid YAML, e.g. because of very long keys, has no positions.
+        # There are no positions in JSON that isn't valid YAML, e.g. because of very long keys.
         raise NotEditableError
     if test is None:
         return build_keys_addition(text, root, {"test": {"cases": [case]}})
@@ -157,7 +158,7 @@ def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit
 
 
 def _build_empty_value_replacement(text: str, parent: Node, name: str, value: Any) -> Edit:
-    """Return an edit that replaces null or an empty collection."""
+    """Return an edit that replaces a null value or an empty collection."""
     key, node = parent.keys[name], parent.items[name]
     if key.start < 0 or node.original is not None:
         raise NotEditableError
@@ -171,59 +172,59 @@ def _build_empty_value_replacement(text: str, parent: Node, name: str, value: An
 
 
 def _format_list_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
-    """Format a case with the indentation of a sibling, and return the indentation and the text."""
+    """Format a case with the same indentation as its siblings. Return the indentation along with the text."""
     before = text[: sibling.start].rstrip()
     if not before.endswith("-"):
         raise NotEditableError
     indent = len(before) - 1 - (before.rfind("\n") + 1)
     written = format_block([case], indent)
     if written.lstrip().startswith("["):
-        # Some text in the case can't be written in block style.
+        # The case contains text that can't be written in block style.
         written = f"{' ' * indent}- {dump_json(case)}"
     return indent, written
 
 
 @dataclass(frozen=True)
 class ItemToSave:
-    """A run's item with its input and result, with known secrets masked as `***`."""
+    """An item of a run, with its input and result. Known secrets are masked as `***`."""
 
     run: RunDetails
     index: int
     total: int
     """The number of items in the run."""
     flow: Mapping[str, Any]
-    """The run's flow, or empty if unknown."""
+    """The run's flow, or an empty mapping if it's unknown."""
     arguments: RunArguments
     input: Any
     result: FlowResult
     outcomes: Mapping[str, Any] = field(default_factory=dict)
-    """Step outcomes as flow results, if they were fetched."""
+    """The outcomes of steps as flow results, if they were fetched."""
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons why the case might not pass as is."""
+        """Reasons why the case may not pass as it is."""
         error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
-            warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
+            warnings.append("the run overrode steps, which a test case cannot do, so its result may differ")
         secret = [name for name, value in (self.arguments.variables or {}).items() if has_hidden_part(value)]
         if secret:
             ways = " ".join(f"--var {name}=VALUE" for name in secret)
             warnings.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
         if has_hidden_part([self.input, self.result.output, *([error.message, error.details] if error else [])]):
-            warnings.append("secrets are ***: replace them in the case with their values, or others")
+            warnings.append("secrets are shown as ***: replace them in the case with real or made-up values")
         return warnings
 
     @property
     def default_case_name(self) -> str:
-        """A name for the case. The run ID makes it unique."""
+        """A default name for the case. The run ID makes it unique."""
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
 
     def to_test_case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the test case, with mocks for some of its steps.
+        """Return the test case, with mocks for the given steps.
 
         Raises:
-            InvalidArgumentError: If the item was cancelled or lost.
+            InvalidArgumentError: If the item was cancelled or the server lost it.
         """
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
@@ -234,15 +235,15 @@ class ItemToSave:
 
 
 def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
-    """Return a run's item for saving.
+    """Return an item of a run, ready to be saved as a test case.
 
     Args:
-        snapshot: The run with its items, flow and arguments, plus its steps if their outcomes may be saved.
+        snapshot: The run with its items, flow and arguments, along with its steps if their outcomes may be saved.
         index: The item's index.
 
     Raises:
         NotFoundError: If the run has no such item.
-        InvalidArgumentError: If the item has not ended, or its input is unknown.
+        InvalidArgumentError: If the item hasn't ended, or if its input is unknown.
     """
     from stepflow_client._command import make_outcome_dict
     from stepflow_client._runs.explanation import explain_items
@@ -259,7 +260,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         hint = "runs started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the run's input is unknown, so it cannot become a test case", hint=hint)
     account = explain_items(shown)[item.index]
-    # The remaining steps were skipped because a step they read failed.
+    # The other steps were skipped because they read a step that failed.
     ran = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     listed = [step for step in shown.steps or () if step.step_id in ran]
     outcomes = {step.step_id: make_outcome_dict(step.output, step.error) for step in listed}
@@ -268,13 +269,13 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
 
 
 def diff_contents(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return a file's changed lines with some context in `diff -u` format, without the file names."""
+    """Return a file's changed lines, with some context, in the format of `diff -u` but without the file names."""
     was, now = (content.decode("utf-8", "replace").splitlines() for content in (before, after))
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
 def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
-    """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
+    """Rate how well a run's flow matches the flow in a file, from 0 (different) to 4 (identical)."""
 
     if is_json_equal(_get_comparable_flow(file_flow), _get_comparable_flow(flow)):
         return 4
@@ -284,7 +285,7 @@ def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> in
 
 
 def _get_comparable_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Normalize defaults and paths in a flow, because servers change them when they store it."""
+    """Normalize the defaults and paths in a flow, because servers change them when they store the flow."""
     result = {key: each for key, each in remove_cases(flow).items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):
         result["schemas"] = {"type": "object", **result["schemas"]}
