@@ -1,1 +1,1 @@
-"""Read the flows, inputs, values and files named on the command line."""
+"""Read the flows, inputs, values and files that the command line names."""

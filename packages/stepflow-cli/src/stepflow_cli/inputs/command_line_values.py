@@ -1,4 +1,4 @@
-"""Read values from the command line: files, JSON, YAML, stdin, single values, examples and batches."""
+"""Read the values that the command line passes: files, JSON, YAML, stdin, single values, examples and batches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ValueArgument(NamedTuple):
     """A value passed on the command line."""
 
     option: str
-    """The option used, for messages."""
+    """The option that was used, for messages."""
     form: Form
     text: str
     """A file name, JSON, YAML, or `name=value`."""
@@ -45,14 +45,14 @@ class RunValues(NamedTuple):
     variables_from_env: bool = False
     """Whether to fill in missing variables from the environment."""
     overrides: Sequence[ValueArgument] = ()
-    """The overrides, in command-line order. Later overrides take precedence."""
+    """The overrides, in the order in which they were passed. Later overrides take precedence."""
     stdin_format: str | None = None
     reads_stdin: bool = True
-    """Whether to read the input from stdin if it's a pipe or file and no other input was passed."""
+    """Whether to read the input from stdin if stdin is a pipe or file and no other input was passed."""
 
     @property
     def value_files(self) -> list[str]:
-        """The files to read values from."""
+        """The files from which values are read."""
         arguments = (*self.input, *self.variables, *self.overrides)
         return [argument.text for argument in arguments if argument.form == "file"]
 
@@ -60,9 +60,9 @@ class RunValues(NamedTuple):
         """Check for contradictory options before reading anything.
 
         Args:
-            flow: The flow file. Can be `-`.
-            inputs: The file with a batch's inputs, if any.
-            option: The option or argument used for `inputs`.
+            flow: The flow file, which may be `-`.
+            inputs: The file that contains a batch's inputs, if any.
+            option: The option or argument that names `inputs`.
 
         Raises:
             Problem: If any options contradict each other.
@@ -78,7 +78,7 @@ class RunValues(NamedTuple):
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
     def read_explicit_or_piped_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
-        """Return the explicit or piped input as a 1-tuple, or None if there is neither.
+        """Return the input passed explicitly or piped in, as a 1-tuple, or None if there is no input.
 
         Raises:
             Problem, FlowFileError: If the input can't be read.
@@ -91,10 +91,12 @@ class RunValues(NamedTuple):
         return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Return the explicit input or, failing that, the value piped to the command. Return None if there is neither.
+        """Return the input that was passed explicitly, or else the value piped to the command.
+
+        Return None if there is neither.
 
         Raises:
-            Problem, FlowFileError: If the input can't be read, or the flow requires one and it is missing.
+            Problem, FlowFileError: If the input can't be read, or if the flow requires one and there isn't one.
         """
         given = self.read_explicit_or_piped_input(flow)
         if given is not None:
@@ -131,13 +133,13 @@ class RunValues(NamedTuple):
         declared = get_variable_declarations(flow)
         for variable in self.single_variables:
             name, text = _split_name_and_value(variable, "--var", "name=value")
-            # Don't convert values of string variables: 1.10 would become a number.
+            # Don't convert the values of string variables. Otherwise, 1.10 would become a number.
             is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
             value[name] = text if is_text else parse_assigned_value(text)
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
-        """Return the overrides, to be merged from left to right, or None if there aren't any.
+        """Return the overrides, which are merged from left to right, or None if there aren't any.
 
         Args:
             flow: The flow whose steps `--set` refers to.
@@ -160,8 +162,8 @@ def read_value_argument(given: ValueArgument, stdin_format: str | None = None) -
     """Read a value from a file, stdin (`-`), or the command line itself.
 
     Args:
-        given: The value as passed.
-        stdin_format: The format of stdin, `json` or `yaml`. Defaults to YAML, which includes JSON.
+        given: The value, as it was passed.
+        stdin_format: The format of stdin: `json` or `yaml`. Defaults to YAML, which includes JSON.
 
     Raises:
         FlowFileError: If the value can't be read.
@@ -191,7 +193,7 @@ def _hint_batch(path: str) -> str:
 
 
 def _parse_json_argument(text: str, option: str) -> Any:
-    """Parse JSON from the command line, or a YAML mapping or list in block style.
+    """Parse JSON, or a YAML mapping or list in block style, from the command line.
 
     Raises:
         FlowFileError: If the text is neither. If possible, the hint suggests the right option.
@@ -208,7 +210,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
         elif pair is not None:
             error.hint = f"use {_suggest_json_option(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
-            # This is JSON with a mistake. Don't parse it as YAML, which would turn {"a": None} into text.
+            # This is JSON with a mistake in it. Don't parse it as YAML, because that would turn {"a": None} into text.
             error.hint = error.hint or "put names and text in double quotes"
         else:
             with suppress(FlowFileError):
@@ -219,14 +221,15 @@ def _parse_json_argument(text: str, option: str) -> Any:
 
 
 def _suggest_json_option(option: str, pair: re.Match[str]) -> str:
-    """Return an option with `name=value` converted to a JSON object, to suggest in a hint."""
+    """Convert an option's `name=value` to a JSON object, and return the option for use in a hint."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: parse_assigned_value(pair[2])}, ensure_ascii=False))}"
 
 
 def parse_assigned_value(text: str) -> Any:
-    """Parse the value in `name=value` as JSON or a YAML number, boolean, null, list or mapping. Anything else is text.
+    """Parse the value in `name=value` as JSON or a YAML number, boolean, null, list or mapping.
 
-    Text is kept verbatim, including surrounding whitespace and anything YAML would treat as a comment, anchor or tag.
+    Anything else is text. Text is kept verbatim, including the whitespace around it and anything that YAML would treat
+    as a comment, anchor or tag.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -248,7 +251,7 @@ def parse_assigned_value(text: str) -> Any:
 
 
 def _redecode_argument_as_utf_8(text: str) -> str:
-    """Decode an argument again, because in the C locale Python maps its non-ASCII bytes to surrogates."""
+    """Decode an argument again as UTF-8, because Python turns its non-ASCII bytes into surrogates in the C locale."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
             return os.fsencode(text).decode()
@@ -263,7 +266,7 @@ def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str
 
 
 def note_unread_input_fields(flow: Mapping[str, Any], input: Any) -> None:
-    """Print a note about input fields that a flow, with its overrides, neither declares nor reads."""
+    """Print a note about input fields that a flow (with its overrides) neither declares nor reads."""
     from stepflow_client.flows.run_requirements import find_unread_fields
 
     for field in find_unread_fields(flow, input):
@@ -272,7 +275,7 @@ def note_unread_input_fields(flow: Mapping[str, Any], input: Any) -> None:
 
 
 def _check_file_argument_is_not_json(given: ValueArgument) -> None:
-    """Check that JSON isn't passed where a file name is expected.
+    """Check that JSON wasn't passed where a file name is expected.
 
     Raises:
         Problem: If JSON was passed. The hint names the option to use instead.
@@ -301,16 +304,16 @@ def _hint_pair_syntax(option: str, name: str) -> str:
 
 
 def _parse_set_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Parse a `step.input.key=value` override."""
+    """Parse an override in the form `step.input.key=value`."""
     form = "STEP.input.KEY=VALUE"
     path, value = _split_name_and_value(text, "--set", form)
-    # Dots within names are escaped with a backslash.
+    # A dot within a name is escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set expects {form}, not {text!r}", _hint_pair_syntax("--set", parts[0]))
     override, current = parse_assigned_value(value), _get_overridden_value(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
-        # Set the remaining keys to null, which removes them. Otherwise the override would be merged with the old value.
+        # Set the other keys to null, which removes them. Otherwise, the override would be merged with the old value.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
     if parts[1] == "input" and len(parts) > 2:
         _check_step_has_input_key(parts[0], parts[2], flow)
@@ -320,10 +323,11 @@ def _parse_set_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_step_has_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
-    """Check an input key used with `--set`.
+    """Check an input key that was used with `--set`.
 
     Raises:
-        Problem: If the step's input has no such key, and it's probably a typo or the component doesn't accept it.
+        Problem: If the step's input has no such key, and either it's probably a typo or the component doesn't accept
+            it.
     """
     from stepflow_client.flows.components import BUILTINS
 
@@ -341,10 +345,10 @@ def _check_step_has_input_key(step: str, key: str, flow: Mapping[str, Any]) -> N
 
 
 def _get_overridden_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
-    """Return the flow's current value at an override's path, or None if there is none.
+    """Return the flow's current value at the path of an override, or None if there isn't one.
 
     Raises:
-        Problem: If the path points inside an expression, since only whole expressions can be overridden.
+        Problem: If the path points inside an expression, because only whole expressions can be overridden.
     """
     listed = flow.get("steps")
     steps = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
@@ -359,7 +363,7 @@ def _get_overridden_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     return there
 
 
-# A step's keys besides `id`. Servers silently drop any unknown keys.
+# The keys of a step, except for `id`. Servers silently drop unknown keys.
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
 
 
@@ -367,7 +371,7 @@ def _check_override_targets(given: ValueArgument, overrides: Mapping[str, Any], 
     """Check for overrides that would have no effect.
 
     Raises:
-        Problem: If a step or key doesn't exist. The hint suggests the closest one.
+        Problem: If a step or key doesn't exist. The hint suggests the most similar one.
     """
     steps = list_step_ids(flow)
     inner = overrides.get("steps")
@@ -390,8 +394,8 @@ def open_input_stream(
     Args:
         path: The file, or `-` for stdin.
         form: `jsonl`, `csv`, `json`, `yaml` or `parquet`. Defaults to the file extension.
-        flow: The flow whose schema determines the types of CSV fields.
-        stops: Whether an unreadable line ends the batch. If not, a `ValueError` is yielded in its place.
+        flow: The flow. Its schema determines the types of CSV fields.
+        stops: Whether the batch stops at an unreadable line. If not, a `ValueError` is yielded in its place.
     """
     from stepflow_client import read_inputs as opened
 
@@ -400,10 +404,10 @@ def open_input_stream(
 
 
 def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
-    """Return all inputs from a file or stdin. `form` defaults to the file extension.
+    """Return all inputs in a file or on stdin. By default, the file extension determines `form`.
 
     Raises:
-        Problem, FlowFileError: If the inputs can't be read. Errors in a line include the line number.
+        Problem, FlowFileError: If the inputs can't be read. Errors about a line include the line number.
     """
     from stepflow_client import FlowFileError
 
@@ -413,13 +417,16 @@ def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | Non
     except FlowFileError as error:
         raise usage(error.message, adapt_hint(error.hint)) from None
     if not values:
-        # Explain why nothing will run.
+        # Tell the user why nothing will run.
         note(f"no inputs in {'standard input' if path == '-' else path}")
     return values
 
 
 def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
-    """Adapt a hint from `read_inputs` to the command line, replacing the function argument with an option, if any."""
+    """Adapt a hint from `read_inputs` to the command line.
+
+    `instead` replaces the part about a function argument. If it is None, that part is removed.
+    """
     from stepflow_client._command import SKIP_HINT
 
     parts = [instead if part == SKIP_HINT else part for part in (hint or "").split("; ")]
@@ -427,16 +434,18 @@ def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
 
 
 IndexedInput = tuple[int, Any]
-"""An input preceded by its zero-based position in the file."""
+"""An input, preceded by its zero-based position in the file."""
 
 
 def slice_inputs(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
-    """Skip the first `skip` inputs and return up to `limit` of the rest, or all of them if None."""
+    """Skip `skip` inputs and return up to `limit` of the following ones (or all of them if `limit` is None)."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 
 def sample_inputs(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
-    """Yield a random sample of `size` inputs in their original order. The same inputs and seed give the same sample.
+    """Yield a random sample of `size` inputs in their original order.
+
+    The same inputs and seed always give the same sample.
 
     All inputs are read before the first is yielded, but only the sample is kept in memory.
     """
@@ -453,7 +462,7 @@ def sample_inputs(inputs: Iterable[IndexedInput], size: int, seed: int) -> Itera
 
 
 def select_inputs_at_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
-    """Yield the inputs at the wanted positions. Stop reading after the last one.
+    """Yield the inputs at the given positions. Stop reading after the last one.
 
     Raises:
         LookupError: If there aren't enough inputs.

@@ -1,4 +1,4 @@
-"""Read and write files and standard input, reporting each error as a single sentence."""
+"""Read and write files, and read standard input. Each error is reported as a single sentence."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..output.messages import note
 from ..stdio import read_stdin_text
 
 DATA_SUFFIXES = (".yaml", ".yml", ".json")
-"""Extensions of files that contain a YAML or JSON value."""
+"""The extensions of files that contain a YAML or JSON value."""
 Signature = tuple[int, int, int] | None
-"""A file's modification time, size and inode, for detecting changes. None if the file doesn't exist."""
+"""A file's modification time, size and inode, used to detect changes. None if the file doesn't exist."""
 
 
 def get_file_signature(path: str) -> Signature:
@@ -30,7 +30,7 @@ def get_file_signature(path: str) -> Signature:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a file's bytes, up to the client's maximum file size.
+    """Return a file's bytes, unless the file is larger than the client allows.
 
     Raises:
         Problem: If the file is too large or can't be read.
@@ -45,16 +45,16 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_bytes(path: str, content: bytes, **options: Any) -> None:
-    """Create a file, or replace its content.
+    """Create a file or replace its content.
 
     Args:
         path: The file.
         content: The new content.
-        options: `expected_content`, i.e. the content the file must still have, or None if it must not exist. By
+        options: `expected_content`: the content that the file must still have, or None if it must not exist. By
             default, the current content doesn't matter.
 
     Raises:
-        Problem: If the file can't be written, in which case it is unchanged.
+        Problem: If the file can't be written. In that case, it is left unchanged.
     """
     from stepflow_client._stores.user_files import write_file
 
@@ -64,7 +64,7 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
 
 @contextmanager
 def converting_write_errors(path: str) -> Iterator[None]:
-    """Convert errors from writing a file to a `Problem`, except when a pipe's reader has closed it.
+    """Convert errors from writing a file to a `Problem`, unless the reader of a pipe has closed it.
 
     Raises:
         Problem: If the file can't be written.
@@ -80,12 +80,12 @@ def converting_write_errors(path: str) -> Iterator[None]:
         raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None
 
 
-# Seconds to wait for input before telling the user that the command is waiting.
+# Wait this many seconds for input before telling the user that the command is waiting.
 _SILENCE = 2.0
 
 
 def is_stdin_piped() -> bool:
-    """Return whether stdin is a pipe or a regular file, as opposed to a terminal or a device such as /dev/null."""
+    """Return True if stdin is a pipe or a regular file, rather than a terminal or a device such as /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (OSError, ValueError, AttributeError):
@@ -100,14 +100,14 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         stdin_format: `json` or `yaml`. Defaults to `json`.
 
     Raises:
-        Problem: If the value can't be parsed. The hint names the options to read YAML or ignore stdin.
+        Problem: If the value can't be parsed. The hint names the options that read YAML or ignore stdin.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
 
     if not is_stdin_piped():
         return None
-    # On Windows, select only works with sockets.
+    # On Windows, `select` only works with sockets.
     if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
         note("reading the input from standard input; to ignore it, use --no-stdin")
     text = read_stdin_text()
@@ -119,7 +119,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
         hint = error.hint
-        # Don't suggest YAML for JSON with backslashes before its quotes: it would parse as a different mapping.
+        # Don't suggest YAML for JSON with backslashes before its quotes, because it would parse as a different mapping.
         if not stdin_format and not text.lstrip().startswith('{\\"'):
             with suppress(FlowFileError):
                 if isinstance(parse_yaml(text), (dict, list)):

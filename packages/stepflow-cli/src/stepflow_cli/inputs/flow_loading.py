@@ -1,4 +1,4 @@
-"""Load the flow named on the command line from a file or Python module, along with its examples and project."""
+"""Load the flow that the command line names from a file or Python module, along with its examples and project."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PythonFlow:
 
     Args:
         word: The flow as named on the command line.
-        modules: Imports the module.
+        modules: The object that imports the module.
 
     Raises:
         Problem: If the module can't be imported or doesn't contain the flow.
@@ -42,32 +42,32 @@ class PythonFlow:
 
     @cached_property
     def text(self) -> FlowText:
-        """The flow's text. Where known, positions refer to the Python source.
+        """The flow's text. If possible, positions in it refer to the Python source.
 
         Raises:
-            Problem: If the object doesn't produce a flow.
+            Problem: If the object can't be turned into a flow.
         """
         from stepflow_client.flows.syntax_tree import FlowText
 
-        with self._modules.converting_user_code_errors(self._word, "gives no flow"):
+        with self._modules.converting_user_code_errors(self._word, "does not produce a flow"):
             return FlowText.from_source(self.value)
 
 
 def is_python_flow(word: str) -> bool:
-    """Return whether an argument has the form `module:function`, and isn't the name of an existing file."""
+    """Return True if an argument has the form `module:function` and isn't the name of an existing file."""
     module, name = _split_flow_argument(word)
     is_module = all(part.isidentifier() for part in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
     return bool(name) and (module.lower().endswith(".py") or is_module) and not os.path.lexists(word)
 
 
 def _split_flow_argument(word: str) -> tuple[str, str]:
-    """Return the module or file and the name inside it, which is empty if the argument is just a file."""
+    """Return the module or file, and the flow's name in it. The name is empty if the argument is just a file."""
     match = _WORD.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
 
 def import_python_flow(word: str) -> PythonFlow:
-    """Import a flow, reimporting it if any of its files have changed.
+    """Import a flow. If any of its files have changed, import it again.
 
     Raises:
         Problem: If the module can't be imported or doesn't contain the flow.
@@ -80,7 +80,7 @@ def import_python_flow(word: str) -> PythonFlow:
 
 
 def list_flow_module_files(word: str) -> list[str]:
-    """Return the flow module's file and any files imported earlier, without importing the flow."""
+    """List the flow module's file and any files that were imported earlier. The flow itself isn't imported."""
     source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
@@ -88,7 +88,7 @@ def list_flow_module_files(word: str) -> list[str]:
 
 
 def get_project_modules() -> ProjectModules:
-    """Return the session's modules, which it keeps so that `--watch` and the repl can detect changed files."""
+    """Return the session's modules. The session keeps them so that `--watch` and the repl can detect changed files."""
     from .python_modules import ProjectModules
 
     session = current_session()
@@ -102,7 +102,7 @@ def _find_flow_in_module(module: ModuleType, source: str, name: str) -> Any:
         if not hasattr(value, part):
             raise usage(f"{source} has no flow {name}", _hint_module_flows(module, name))
         value = getattr(value, part)
-    # Accept any mapping: if it isn't a flow, reading it will explain why.
+    # Accept any mapping. If it isn't a flow, the error from reading it will say why.
     if _is_flow_object(value) or isinstance(value, Mapping):
         return value
     if isinstance(value, type):
@@ -114,7 +114,7 @@ def _find_flow_in_module(module: ModuleType, source: str, name: str) -> Any:
 
 
 def _is_flow_object(value: object) -> bool:
-    """Return whether a value is a flow, a builder or an object with a flow's fields, without building anything."""
+    """Return True if a value is a flow, a builder, or an object with the fields of a flow. Nothing is built."""
     from stepflow_client._command import is_data_object
     from stepflow_client.flows.reading import explain_not_a_flow
 
@@ -137,8 +137,8 @@ def load_flow_argument(path: str) -> dict[str, Any]:
     """Load a flow from a file, a Python module, or stdin for `-`.
 
     Raises:
-        Problem: If the file doesn't exist (the hint suggests the closest name in its folder), or the module can't be
-            imported.
+        Problem: If the file doesn't exist (the hint suggests the most similar name in its folder) or the module can't
+            be imported.
         FlowFileError: If the flow can't be read.
     """
     from stepflow_client.flows.reading import load_flow, parse_yaml, require_flow
@@ -155,7 +155,7 @@ def check_flow_exists(path: str) -> None:
     """Check that a flow file exists.
 
     Raises:
-        Problem: If the file doesn't exist. The hint suggests the closest name in its folder.
+        Problem: If the file doesn't exist. The hint suggests the most similar name in its folder.
     """
     from stepflow_client._command import explain_missing_file
 
@@ -168,7 +168,9 @@ def check_flow_exists(path: str) -> None:
 
 
 def read_flow_source(name: str) -> FlowText:
-    """Return a flow's text, whose `error` explains why it can't be parsed. Python flows have Python line numbers.
+    """Return a flow's text.
+
+    Its `error` says why it can't be parsed. For Python flows, line numbers refer to the Python source.
 
     Raises:
         Problem, FlowFileError: If the flow can't be read.
@@ -179,7 +181,7 @@ def read_flow_source(name: str) -> FlowText:
 
 
 def read_flow_bytes(name: str) -> tuple[bytes, str]:
-    """Return the content of a flow file, or of stdin for `-`, and its name in messages.
+    """Return the content of a flow file (or of stdin for `-`), along with the name used in messages.
 
     Python flows are converted to YAML.
 
@@ -199,7 +201,7 @@ def read_flow_bytes(name: str) -> tuple[bytes, str]:
 
 
 def load_flow_unless_id(name: str) -> dict[str, Any] | str:
-    """Load a flow from a file or stdin, or return `name` itself if it is the ID of a stored flow.
+    """Load a flow from a file or stdin. If `name` is the ID of a stored flow, return the ID.
 
     Raises:
         Problem, FlowFileError: As for `load_flow_argument`.
@@ -216,7 +218,7 @@ def load_flow_unless_id(name: str) -> dict[str, Any] | str:
 
 
 def list_example_names(flow: Mapping[str, Any]) -> list[str]:
-    """Return the names of a flow's examples, followed by its test cases."""
+    """Return the names of a flow's examples, followed by those of its test cases."""
     from stepflow_client._command import collect_examples
 
     return [example["name"] for example in collect_examples(flow)]
@@ -230,7 +232,7 @@ def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 
 def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
-    """Return the required input fields that have no default in the flow's schema."""
+    """Return the required input fields for which the flow's schema has no default."""
     from stepflow_client._data.flow_declarations import get_declared_schema, get_fields
 
     properties, required = get_fields(get_declared_schema(flow, "input"))
@@ -266,7 +268,7 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
-    """Return the input of an example or test case. If both exist, the example takes precedence.
+    """Return the input of an example or test case. If there is one of each, the example takes precedence.
 
     Raises:
         Problem: If the flow has neither.
@@ -282,7 +284,7 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def get_case_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """Return a test case's variables, or an empty dict if it sets none or doesn't exist."""
+    """Return a test case's variables, or an empty dict if the case sets none or doesn't exist."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
     named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)
@@ -290,7 +292,7 @@ def get_case_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, A
 
 
 def load_project_settings(flow: str | None) -> Project:
-    """Return the project settings for a flow. For stdin and stored flows, use the current directory's project.
+    """Return the project settings for a flow. For stdin and stored flows, use the project in the working directory.
 
     Raises:
         FlowFileError: If the project file is invalid.
@@ -302,13 +304,13 @@ def load_project_settings(flow: str | None) -> Project:
 
 
 def list_project_flows(missing: str) -> list[str]:
-    """Return the flow files and folders listed by the project in the working directory.
+    """Return the flow files and folders that the project in the working directory lists.
 
     Args:
         missing: The error message to use if the project doesn't list any.
 
     Raises:
-        Problem: If the project lists no flows, or a listed flow doesn't exist.
+        Problem: If the project lists no flows, or if one of them doesn't exist.
         FlowFileError: If the project file is invalid.
     """
     project = load_project_settings(None)

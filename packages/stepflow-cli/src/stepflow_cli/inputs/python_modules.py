@@ -1,4 +1,4 @@
-"""Import modules from the user's project, reloading them when their files change."""
+"""Import modules from the user's project, and reload them when their files change."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .file_io import Signature, get_file_signature
 
 
 class ProjectModules:
-    """The modules imported by one invocation of the command."""
+    """The modules that one invocation of the command has imported."""
 
     def __init__(self) -> None:
         self._imported: dict[str, str] = {}
-        """Imported project modules and their files."""
+        """The project modules that were imported, and their files."""
         self._files: dict[str, Signature] = {}
-        """Signatures of the modules' files, plus any files where an import failed."""
+        """The signatures of the modules' files, and of any files that failed to import."""
         self.flows: dict[str, Any] = {}
-        """Flows found in the modules, by their name on the command line."""
+        """The flows found in the modules, by their name on the command line."""
 
     @property
     def imported_files(self) -> list[str]:
@@ -41,7 +41,7 @@ class ProjectModules:
         return any(get_file_signature(file) != known for file, known in self._files.items())
 
     def forget_imports(self) -> None:
-        """Discard all imports, so that modules are imported again."""
+        """Forget all imports so that the modules are imported again."""
         import linecache
 
         for name in self._imported:
@@ -53,7 +53,7 @@ class ProjectModules:
         linecache.checkcache()
 
     def import_module(self, source: str) -> ModuleType:
-        """Import a module by name, searching the working directory first, or from a file.
+        """Import a module from a file or by name. A name is looked up in the working directory first.
 
         Raises:
             Problem: If the module doesn't exist or can't be imported.
@@ -70,9 +70,10 @@ class ProjectModules:
 
     @contextmanager
     def _recording_imports(self) -> Iterator[None]:
-        """Record project modules imported in the block, and keep Python from writing bytecode for them.
+        """Record which project modules are imported in the block, and keep Python from caching their bytecode.
 
-        With cached bytecode, an edit within the same second that doesn't change the file size would go unnoticed.
+        With cached bytecode, Python wouldn't notice an edit made within the same second if the file's size stays the
+        same.
         """
         before = set(sys.modules)
         others = {name.partition(".")[0] for name in before - self._imported.keys()}
@@ -92,9 +93,9 @@ class ProjectModules:
         """Convert exceptions from user code to a `Problem`, and redirect its stdout to stderr.
 
         Args:
-            source: The code being run, as named on the command line.
-            failure: Describes the failure, e.g. `cannot be imported`.
-            module: The module being imported, if it may not exist.
+            source: The name of the code being run, as passed on the command line.
+            failure: What to say about the failure, e.g. `cannot be imported`.
+            module: The module that is being imported, if it may not exist.
 
         Raises:
             Problem: If the code raises an exception.
@@ -121,7 +122,7 @@ class ProjectModules:
 
 
 def _get_import_folder_and_name(file: Path) -> tuple[Path, str]:
-    """Return the folder to import a file from, and its module name. Files in packages get a dotted name."""
+    """Return the folder from which to import a file, and the module name. A file in a package gets a dotted name."""
     folder, names = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (folder / "__init__.py").is_file():
         names.insert(0, folder.name)
@@ -136,7 +137,7 @@ def _import_file(name: str, file: str) -> ModuleType:
     if parent:
         importlib.import_module(parent)
     while name in sys.modules and getattr(sys.modules[name], "__file__", None) != file:
-        # A different module, e.g. from the standard library, already has this name.
+        # Another module, e.g. one from the standard library, already has this name.
         name += "_"
     if name in sys.modules:
         return sys.modules[name]
@@ -153,7 +154,7 @@ def _import_file(name: str, file: str) -> ModuleType:
 
 
 def _is_project_file(file: str) -> bool:
-    """Return whether a file is the user's own code, i.e. neither installed nor part of Python."""
+    """Return True if a file is the user's own code, i.e. neither an installed package nor part of Python."""
     import sysconfig
 
     folders = (os.path.join(path, "") for path in sysconfig.get_paths().values())
@@ -162,7 +163,7 @@ def _is_project_file(file: str) -> bool:
 
 
 def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
-    """Return the traceback frames in the user's code, innermost last, without frames in this command or the client."""
+    """Return the traceback frames that are in the user's code (not in this command or the client), innermost last."""
     import traceback
 
     import stepflow_client
@@ -185,6 +186,6 @@ def _suggest_module_name(module: str) -> str:
 
 
 def format_relative_path(file: str) -> str:
-    """Return a path relative to the working directory if it's inside that directory, or else unchanged."""
+    """Return a path relative to the working directory if it's inside that directory. Otherwise, return it unchanged."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

@@ -1,4 +1,4 @@
-"""Read an embedded server's configuration file, and check for problems the server itself doesn't report."""
+"""Read an embedded server's configuration file, and check it for problems that the server itself doesn't report."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..output.messages import note
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Maximum file size in bytes. Larger files aren't checked.
+# Files larger than this many bytes aren't checked.
 _MAX_BYTES = 1024 * 1024
 _MAX_NOTES = 5
 
 
 def note_duplicate_config_keys(path: str) -> None:
-    """Print a note for every duplicate mapping key in a configuration file. Servers silently use the last one.
+    """Print a note about each duplicate mapping key in a configuration file. Servers silently use the last value.
 
     Args:
         path: The YAML or JSON file. If it can't be read, the server will report the error.
@@ -23,7 +23,7 @@ def note_duplicate_config_keys(path: str) -> None:
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # Don't read files that can only be read once. The server rejects duplicate keys in them.
+        # Leave files that can only be read once to the server, which rejects duplicate keys in them.
         return
     try:
         with open(path, encoding="utf-8") as file:
@@ -51,17 +51,17 @@ def read_config_bytes(path: str | Path | None) -> bytes:
 
 
 def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
-    """Return (problem, hint) pairs for settings that would keep a server from recovering its runs."""
+    """Return (problem, hint) pairs for settings that would prevent a server from recovering its runs."""
     from pathlib import Path
 
     from stepflow_client._command import ServerConfig, find_recovery_warnings
 
-    # Don't read pipes, because they can only be read once and the server needs to do that.
+    # Don't read pipes. They can only be read once, and the server needs to do that.
     return [*find_recovery_warnings(ServerConfig(path=Path(path)).load_or_empty())] if Path(path).is_file() else []
 
 
 def find_duplicate_keys(text: str) -> list[tuple[str, int, int]]:
-    """Return duplicate mapping keys, each with the lines of its first and repeated occurrence."""
+    """Return duplicate mapping keys, each with the line numbers of its first occurrence and of the repeated one."""
     import yaml
 
     try:
@@ -73,7 +73,7 @@ def find_duplicate_keys(text: str) -> list[tuple[str, int, int]]:
     nodes: list[Any] = [root]
     while nodes:
         node = nodes.pop()
-        # An alias is the same node object as its anchor.
+        # An alias and its anchor are the same node object.
         if id(node) in seen:
             continue
         seen.add(id(node))

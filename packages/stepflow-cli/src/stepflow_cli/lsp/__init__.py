@@ -1,1 +1,1 @@
-"""The language server, for editing flows and server configurations."""
+"""The language server for editing flows and server configurations."""

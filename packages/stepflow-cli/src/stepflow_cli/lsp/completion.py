@@ -1,4 +1,4 @@
-"""Completions for keys, steps, components, variables, paths, expressions, and values allowed by schemas."""
+"""Complete keys, steps, components, variables, paths, expressions, and the values that schemas allow."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired
 
 
 def _format_key_with_body(key: str, body: str) -> str:
-    """Return a key with a body indented below it."""
+    """Return a key with a body that is indented below it."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
 
 def _add_list_dash(body: str) -> str:
-    """Put a dash before a body, and indent its other lines to match."""
+    """Put a dash in front of a body, and indent the other lines to match."""
     return "- " + body.replace("\n", "\n  ")
 
 
@@ -55,11 +55,11 @@ steps:
       user_prompt: {\\$input: \\$.${2:question}}
 output: {\\$step: ${4:ask}}
 """
-"""A complete flow, offered in empty files."""
+"""A complete flow, which is offered in empty files."""
 ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
-"""Snippets for list elements, by the list's path in the flow."""
+"""Snippets for list elements, by the path of the list in the flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
-    # In these paths, list indexes are replaced by 0.
+    # In these paths, every list index is replaced by 0.
     ((), "schemas"): _format_key_with_body(
         "schemas", _format_key_with_body("properties", _format_key_with_body("input", _OBJECT))
     ),
@@ -78,10 +78,10 @@ _PLACEHOLDER = re.compile(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)")
 
 
 def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool) -> str:
-    """Return the snippet that starts with a flow key, or an empty string if there is none.
+    """Return the snippet for a flow key (starting with the key), or an empty string if there is none.
 
     Args:
-        path: The mapping's path.
+        path: The path of the mapping.
         key: The key.
         is_expression: Whether the mapping is an expression.
         is_first: Whether the mapping has no other keys.
@@ -94,14 +94,14 @@ def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool
 
 
 def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
-    """Return the text to insert for a snippet, and whether it has placeholders.
+    """Return the text to insert for a snippet, along with whether it contains placeholders.
 
     Args:
         body: The snippet.
         text: The document.
-        start: The offset to insert at.
-        is_json: Whether the document is JSON, where placeholders aren't used.
-        is_supported: Whether the editor supports snippets. If so, it indents their lines like the current line.
+        start: The offset at which to insert the snippet.
+        is_json: Whether the document is JSON, in which placeholders aren't used.
+        is_supported: Whether the editor supports snippets. If it does, it indents their lines like the current line.
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
     if is_json:
@@ -114,13 +114,13 @@ def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
 
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
-"""Characters that make an editor request completions automatically."""
-# Beyond this many candidates, only add candidates that match the typed prefix.
+"""Characters that make an editor request completions right away."""
+# If there are more candidates than this, only return those that match the typed prefix.
 _MAX_ITEMS = 200
-# Maximum number of steps, and of input fields, to suggest as complete expressions.
+# Suggest complete expressions for at most this many steps and at most this many input fields.
 _MAX_READS = 5
 _RARE_KEYS = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
-# Keys to list last, in this order.
+# These keys are listed last, in this order.
 _KEYS_LISTED_LAST = ("$step", "$input", "$variable", "$if", "$coalesce", "$literal", *_RARE_KEYS)
 
 
@@ -136,13 +136,13 @@ class Candidate(NamedTuple):
     rank: int = 1
     """Lower ranks are listed first."""
     snippet: str = ""
-    """A snippet to insert instead of the value."""
+    """A snippet that is inserted instead of the value."""
 
 
 def list_completions(
     analysis: Analysis, text: DocumentText, position: types.Position, *, has_snippets: bool = False
 ) -> types.CompletionList:
-    """Return the completions at a position. The text can be newer than the analysis."""
+    """Return the completions at a position. The text may be newer than the analysis."""
     offset = text.to_offset(position)
     typed = find_typed_word(text.text, analysis.name, offset) if is_completable_document(analysis, text) else None
     if typed is None:
@@ -154,7 +154,7 @@ def list_completions(
     matches = (item for item in candidates if _get_label(item).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
     for candidate in islice(matches, 2 * _MAX_ITEMS):
         chosen.setdefault((_get_label(candidate), candidate.is_key), candidate)
-    # All editors filter completions, but some don't sort them.
+    # Every editor filters the completions, but some don't sort them.
     best = sorted(chosen.values(), key=lambda each: (not _get_label(each).startswith(typed.text), each.rank))
     items = [
         _build_item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets)
@@ -195,7 +195,7 @@ def _build_item(
 
 
 def _lacks_value(text: DocumentText, start: int, end: int) -> bool:
-    """Return whether a key has no value yet, neither on its line nor indented below."""
+    """Return True if a key has no value yet, either on its own line or indented below it."""
     line, _, below = text.text[end:].partition("\n")
     following = next((below_line for below_line in below.split("\n", 20) if below_line.strip()), "")
     before = text.text[text.text.rfind("\n", 0, start) + 1 : start]
@@ -208,7 +208,7 @@ def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *
     key = typed.target.key
     present = typed.target.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
-        # The tree only covers one section, so look for keys in the whole text.
+        # The tree covers only one section, so look for the keys in the whole text.
         present = find_top_level_keys(text.text[: typed.start] + text.text[typed.end :])
     if place.path == () and not present and (key is None or not is_json):
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
@@ -240,7 +240,7 @@ def _iter_key_candidates(place: NodeContext, present: Iterable[str], typed: Type
     if place.is_expected_output and not present:
         for name, description in MATCHERS.items():
             yield Candidate(name, Kind.Keyword, "matcher", description, is_key=True, rank=2)
-    # Inside braces, only offer single-line snippets.
+    # Inside braces, offer only single-line snippets.
     is_block = not typed.target.node.is_flow or typed.opens_line
     for schema in place.applicable_schemas:
         properties, required = get_fields(schema)
@@ -276,7 +276,7 @@ def _iter_value_candidates(place: NodeContext, typed: TypedWord) -> Iterator[Can
     elif part == "$type" and place.is_expected_output:
         yield from (Candidate(name, Kind.EnumMember) for name in JSON_TYPES)
     else:
-        # At the start of a line, the user is more likely to type a key than a value.
+        # At the start of a line, the user is more likely to be typing a key than a value.
         rank = 2 if typed.opens_line else 1
         for schema in place.applicable_schemas:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
@@ -302,7 +302,7 @@ def _iter_component_candidates(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_step_candidates(place: NodeContext) -> Iterator[Candidate]:
-    # List the nearest steps first, since most steps read the output of the previous step.
+    # List the nearest steps first, because most steps read the output of the step before them.
     for step in reversed(place.readable_steps):
         yield Candidate(step.step.id, Kind.Reference, format_type(step.output, 80), step.step.component or "")
 
@@ -318,7 +318,7 @@ def _iter_variable_candidates(flow: FlowTypes | None, prefix: str) -> Iterator[C
 
 
 def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
-    """Yield whole expressions. Those that contain the name of the field being completed rank first."""
+    """Yield whole expressions. Those that contain the name of the field being completed come first."""
     steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_READS)]
     parts = islice(_iter_fields_with_types(place.flow_input_type), _MAX_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
@@ -329,7 +329,7 @@ def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
-    """Yield paths into a type that continue the typed text, plus paths that certainly exist."""
+    """Yield paths into a type that continue the typed text, along with other paths that are sure to exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
     if begin not in ("", "$"):
@@ -344,7 +344,7 @@ def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
 
 
 def _iter_fields_with_types(type: Type) -> Iterator[tuple[str | int, Type]]:
-    """Yield each field and the first element of each list, along with its type, for all union members."""
+    """Yield each field, and the first element of each list, along with its type. All members of a union are covered."""
     for member in type.members:
         match member:
             case ObjectOf(fields):

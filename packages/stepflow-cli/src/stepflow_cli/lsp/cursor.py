@@ -1,4 +1,4 @@
-"""Find the key or value at an offset and the word being typed there, and convert between offsets and positions."""
+"""Find the key or value at an offset and the word being typed there. Convert between offsets and positions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32
 
 
 class DocumentText:
-    """Text addressed by protocol positions, whose columns count an encoding's code units (usually UTF-16)."""
+    """A text in which protocol positions can be looked up.
+
+    Their columns count the code units of an encoding (usually UTF-16).
+    """
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
         self.text, self.encoding = text, encoding
@@ -26,11 +29,11 @@ class DocumentText:
 
     @cached_property
     def line_starts(self) -> list[int]:
-        """The offset at which each line starts."""
+        """The offsets at which the lines start."""
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def to_offset(self, position: types.Position) -> int:
-        """Convert a position to an offset, clipped to the end of the line and the text."""
+        """Convert a position to an offset. A position past the end of its line, or of the text, becomes that end."""
         if position.line >= len(self.line_starts):
             return len(self.text)
         start = self.line_starts[position.line]
@@ -38,7 +41,7 @@ class DocumentText:
         if line.isascii():
             return start + min(position.character, len(line))
         units = line.encode(self._codec, "surrogatepass")[: position.character * self._unit]
-        # A position in the middle of a character becomes the character's start.
+        # A position in the middle of a character becomes the start of that character.
         return start + len(units.decode(self._codec, "ignore" if self._unit < 4 else "surrogatepass"))
 
     def to_position(self, offset: int) -> types.Position:
@@ -53,18 +56,21 @@ class DocumentText:
         return types.Range(self.to_position(start), self.to_position(end))
 
     def get_line_end(self, offset: int) -> int:
-        """Return the offset of the end of the line containing `offset`."""
+        """Return the offset of the end of the line that contains `offset`."""
         line = bisect_right(self.line_starts, offset) - 1
         return self.line_starts[line] + len(self._get_line(line))
 
     def get_span_to_line_end(self, line: int, column: int) -> tuple[int, int]:
-        """Return the start and end offsets of a line from `column` on. Both arguments are 1-based."""
+        """Return the start and end offsets of the part of a line that starts at `column`.
+
+        Both arguments are 1-based.
+        """
         line = min(max(line, 1), len(self.line_starts)) - 1
         end = self.line_starts[line] + len(self._get_line(line))
         return min(self.line_starts[line] + max(column, 1) - 1, end), end
 
     def apply_changes(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
-        """Return the text after applying the changes in order. Each one refers to the result of the previous change."""
+        """Apply the changes in order and return the new text. Each change refers to the result of the previous one."""
         text = self
         for change in changes:
             new = change.text
@@ -79,16 +85,16 @@ class DocumentText:
         return self.text[self.line_starts[line] : end].rstrip("\r\n")
 
 
-# Marks the cursor in parsed text.
+# Marks the cursor in text that is parsed.
 _CARET = "\ue000"
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
-# The start of a section. Includes the line feed, because `re` is much faster with a fixed first character.
+# Matches the start of a section. It includes the line feed because `re` is much faster if the first character is fixed.
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
-# For longer texts, reparsing everything on each attempt is too slow.
+# In longer texts, reparsing everything on each attempt would be too slow.
 _LARGE = 100_000
 
 
@@ -96,7 +102,7 @@ class KeyOrValue(NamedTuple):
     """The key or value at an offset."""
 
     node: Node
-    """The innermost value that contains the offset, or the mapping if the offset is in a key."""
+    """The innermost value that contains the offset, or the whole mapping if the offset is in a key."""
     key: str | None = None
     """The key at the offset, if any."""
 
@@ -110,7 +116,7 @@ def find_key_or_value_at(root: Node, offset: int) -> KeyOrValue:
                 return KeyOrValue(node, name)
         parts = (*node.items.values(), *node.elements)
         inner = next((part for part in parts if part.start <= offset <= part.end and part.start < part.end), None)
-        # Stop at merged values, since they are elsewhere in the text.
+        # Stop at merged values, because they are somewhere else in the text.
         if inner is None or inner.parent is not node:
             break
         node = inner
@@ -121,35 +127,35 @@ class TypedWord(NamedTuple):
     """The key or value being typed at an offset."""
 
     target: KeyOrValue
-    """The key or value, in a tree of the surrounding text. Positions in the tree differ from those in the file."""
+    """The key or value, in a tree of the surrounding text. Its positions differ from the positions in the file."""
     text: str
     """The part of the word before the offset."""
     start: int
     end: int
     """The word's range in the file."""
     first_step: int = 0
-    """The index of the first step in the tree. Earlier steps are left out."""
+    """The index of the first step in the tree. The tree doesn't include earlier steps."""
     is_quoted: bool = False
     opens_line: bool = False
-    """Whether the value is the first text on its line, and so could still become a key."""
+    """Whether the value is the first text on its line, which means that it could still become a key."""
 
 
 class _ParseableSection(NamedTuple):
-    """Part of a text that can be parsed on its own."""
+    """A part of the text that can be parsed on its own."""
 
     start: int
     end: int
     head: str = ""
-    """Text to prepend before parsing."""
+    """Text to add at the start before parsing."""
     first_step: int = 0
     foot: str = ""
-    """Text to append before parsing."""
+    """Text to add at the end before parsing."""
 
 
 def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     """Return the word being typed at an offset in YAML or JSON, or None if it can't be determined.
 
-    If possible, only the surrounding step or section is parsed. Any missing colon, quote or bracket is added.
+    If possible, only the surrounding step or section is parsed. If a colon, quote or bracket is missing, it is added.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _ParseableSection(0, len(text))
@@ -180,7 +186,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
 
 
 def _find_open_marks(text: str) -> list[str]:
-    """Return the open brackets at the end of a YAML or JSON text, plus the open quote if there is one."""
+    """Return the brackets left open at the end of a YAML or JSON text, along with the open quote if there is one."""
     marks: list[str] = []
     try:
         for token in yaml.scan(text.replace("\t", " "), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -190,7 +196,7 @@ def _find_open_marks(text: str) -> list[str]:
                 marks.pop()
     except yaml.MarkedYAMLError as error:
         if error.context_mark is not None and "quoted scalar" in (error.context or ""):
-            # The scanner buffers possible keys and drops them on error, so scan the text before the quote again.
+            # The scanner buffers possible keys and loses them on an error, so scan the text before the quote again.
             start = error.context_mark.index
             return [*_find_open_marks(text[:start]), text[start]]
     except yaml.reader.ReaderError:
@@ -199,7 +205,10 @@ def _find_open_marks(text: str) -> list[str]:
 
 
 def _find_yaml_section(text: str, offset: int) -> _ParseableSection:
-    """Return the YAML section around an offset. If it contains a list (e.g. the steps), return only one element."""
+    """Return the YAML section around an offset.
+
+    If the section contains a list (e.g. the steps), return only the element at the offset.
+    """
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
     starts = [match.start() for match in _SECTION.finditer(lines)]
@@ -216,7 +225,7 @@ def _find_yaml_section(text: str, offset: int) -> _ParseableSection:
 
 
 def _find_json_step(text: str, offset: int) -> _ParseableSection | None:
-    """Return the JSON step around an offset, which can be invalid, or None outside of steps."""
+    """Return the JSON step around an offset (even if it's invalid), or None if the offset isn't in a step."""
     for index, (start, end) in enumerate(_iter_json_step_ranges(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
@@ -228,7 +237,7 @@ def _find_json_step(text: str, offset: int) -> _ParseableSection | None:
 
 
 def _iter_json_step_ranges(text: str) -> Iterator[tuple[int, int | None]]:
-    """Yield the start and end of each step in a JSON text. Stop at an invalid step, whose end is None."""
+    """Yield the start and end of each step in a JSON text. Stop after an invalid step, which has None as its end."""
     read, at = json.JSONDecoder().raw_decode, _skip_whitespace(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
@@ -273,7 +282,7 @@ def _extract_typed_word(flow: FlowText, at: int, offset: int, part: _ParseableSe
 
 
 def blank_invalid_lines(flow: FlowText) -> FlowText:
-    """Replace invalid lines with spaces, which preserves the positions of all other lines."""
+    """Replace invalid lines with spaces, which keeps the positions of all other lines."""
     for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None
         if line is None:
