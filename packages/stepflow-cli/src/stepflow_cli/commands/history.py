@@ -65,8 +65,9 @@ def _list_recorded_runs(
 
     All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
     The search covers the recorded IDs, server, flow, input, variables, overrides, labels and note, and ignores the case
-    of ASCII letters. NAME=VALUE also finds a label. STATUS is the last one that a command saw, or - if none. It's
-    unconfirmed while a run is being created, or if the run may exist because its process exited or lost the response.
+    of ASCII letters. NAME=VALUE also finds a label. STATUS is the last one that a command saw, or - if there is none.
+    It's unconfirmed while a run is being created, or if the run may exist because its process exited or lost the
+    response.
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
