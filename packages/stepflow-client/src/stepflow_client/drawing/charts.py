@@ -15,7 +15,7 @@ from .html_page import escape_html, format_px
 
 
 def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
-    """Return the times of items with at least one finished step, sorted by index."""
+    """Return the start and end times of each item with at least one finished step, sorted by index."""
     times = ItemTimes("")
     for step in steps:
         if step.attempts and step.end is not None:
@@ -51,18 +51,18 @@ class Bar(NamedTuple):
     is_selected: bool = False
     """Whether this is the current link."""
     since: str = ""
-    """For a row that is still running on a live page, its start time in ISO 8601."""
+    """The start time in ISO 8601 format, set only if the row is still running and the page is live."""
 
 
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
-# Intervals for a time axis, in seconds. Shorter intervals are 1, 2 or 5 times a power of ten, and longer intervals are
-# whole days.
+# The tick intervals of a time axis, in seconds. Below this range, intervals are 1, 2 or 5 times a power of ten; above
+# it, they are whole days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 
 def choose_ticks(end: float, begin: float = 0.0) -> list[tuple[float, str]]:
     """Choose round times for a timeline's axis and label them, e.g. 0, 20ms, 40ms or 0, 1m, 2m."""
-    # At most 8 ticks.
+    # Show at most 8 ticks.
     least = max(end - begin, 1e-6) / 8
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
@@ -92,14 +92,14 @@ def draw_timeline(
     span: tuple[float, float] | None = None,
     zoom: Callable[[float, float], str] | None = None,
 ) -> str:
-    """Draw a Gantt chart with a row per bar, a scale at the top, and a mark for each later attempt.
+    """Draw a Gantt chart with one row per bar, a time scale at the top, and a mark at each later attempt.
 
     Args:
         bars: The rows.
-        right_edge: The time at the right edge in seconds, so that several timelines can share a scale. Defaults to the
-            end of the last bar.
-        span: The time span to show, in seconds. Rows outside it are left out. Defaults to the whole timeline.
-        zoom: Returns the URL for a time span. Without it, the scale isn't clickable.
+        right_edge: The time at the right edge, in seconds. Pass the same value to several timelines to give them the
+            same scale. Defaults to the end of the last bar.
+        span: The time span to show, in seconds. Rows entirely outside it aren't drawn. Defaults to the whole timeline.
+        zoom: A function that returns the URL for a time span. If omitted, the scale isn't clickable.
     """
     right_edge = right_edge or max((bar.end for bar in bars), default=0.0) or 0.001
     begin, end = span or (0.0, right_edge)
@@ -108,7 +108,7 @@ def draw_timeline(
     scale = _WIDTH / (end - begin)
 
     def x(time: float) -> float:
-        """Return the position of a time, clipped to the visible span."""
+        """Return the horizontal position of a time, clipped to the visible span."""
         return _LEFT + (min(max(time, begin), end) - begin) * scale
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
@@ -178,7 +178,7 @@ def count_values_per_bin(values: Iterable[float], low: float, step: float) -> li
 
 
 def make_chart_start(width: int, height: int, name: str, role: str = "img", extra_attributes: str = "") -> str:
-    """Return the opening tags of a chart, with its size in pixels."""
+    """Return a chart's opening tags, given its size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{extra_attributes}><title>{name}</title>'
 
@@ -204,11 +204,11 @@ class Estimate(NamedTuple):
     text: str
     """The value and interval in words."""
     verdict: str = ""
-    """`better` or `worse`, which determines the color. Empty for neither."""
+    """`better` or `worse`, which determines the color. Empty if it's neither."""
 
 
 def draw_variant_rate_bars(name: str, estimates: Sequence[Estimate]) -> str:
-    """Draw a bar from 0 to 1 for each variant, with its interval."""
+    """Draw a bar for each variant on a scale from 0 to 1, along with its interval."""
 
     def draw(estimate: Estimate, y: int) -> str:
         track = f'<rect class="track" x="{_SCORES_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>'
@@ -219,7 +219,7 @@ def draw_variant_rate_bars(name: str, estimates: Sequence[Estimate]) -> str:
 
 
 def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
-    """Draw a point for each variant, with its interval, relative to a line at zero."""
+    """Draw a point and an interval for each variant, next to a vertical line at zero."""
     ends = [end for estimate in estimates for end in (estimate.value, estimate.low, estimate.high) if end is not None]
     most = max(map(abs, ends), default=0.0) * 1.05 or 1.0
     middle = _SCORES_LEFT + _PLOT / 2
@@ -258,12 +258,12 @@ def _draw_confidence_interval(estimate: Estimate, y: int, place: Callable[[float
 
 
 def draw_variant_histograms(name: str, values: Mapping[str, Sequence[float]], text: Callable[[float], str]) -> str:
-    """Draw a histogram per variant, stacked, with shared bins and scale.
+    """Draw one histogram per variant, stacked vertically, all with the same bins and scale.
 
     Args:
-        name: What the values are, for the title.
+        name: What the values measure, for use in the title.
         values: The values of each variant.
-        text: Formats a value.
+        text: A function that formats a value.
     """
     numbers = [value for of_variant in values.values() for value in of_variant]
     low, high = min(numbers), max(numbers)

@@ -40,8 +40,8 @@ class GraphNode:
     """A node: a step, or a flow's input, output or variables."""
 
     id: str
-    """Unique within the whole graph. Steps of the top-level flow use the step ID. In sub-flows, the IDs of the
-    enclosing steps come first, joined by NUL. The names of nodes other than steps start with NUL."""
+    """Unique within the whole graph. For a step of the top-level flow, this is the step ID. In sub-flows, it's prefixed
+    with the IDs of the enclosing steps, joined by NUL. For nodes that aren't steps, the last part starts with NUL."""
     kind: Literal["step", "input", "output", "variables", "missing"]
     label: str
     """The step ID, or `input`, `output` or `variables`."""
@@ -73,7 +73,7 @@ class GraphNode:
         return [cut_label(self.label), cut_label(self.component), *([cut_label(marks)] if marks else [])]
 
     def iter_property_labels(self) -> Iterator[str]:
-        """Yield a step's special properties, e.g. `must run`."""
+        """Yield a label for each of a step's special properties, e.g. `must run`."""
         if self.count > 1:
             yield f"{self.count} equal steps"
         if self.inside:
@@ -99,7 +99,7 @@ class GraphNode:
 
 
 class GraphEdge(NamedTuple):
-    """An edge from a node to another that reads its output."""
+    """An edge from one node to another that reads its output."""
 
     source: str
     target: str
@@ -107,11 +107,11 @@ class GraphEdge(NamedTuple):
     label: str = ""
     """A branch's condition or an alternative's position (starting at 1). Empty for other edges."""
     path: str = ""
-    """The part of the source that is read and where it ends up, for tooltips."""
+    """Which part of the source is read and which field it's used in, for tooltips."""
 
     @property
     def short_label(self) -> str:
-        """The label as drawn."""
+        """The label as drawn, truncated if it's too long."""
         return cut_label(self.label, _MAX_EDGE_LENGTH)
 
 
@@ -220,7 +220,8 @@ def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int)
         if not isinstance(nested, Mapping) or not isinstance(nested.get("steps"), list) or depth >= _MAX_DEPTH:
             continue
         if not name:
-            # Without an ID for their group, its nodes would end up in the outer flow. (Checks report an empty ID.)
+            # Skip this flow: with an empty step ID as their group, its nodes would end up in the outer flow. (The
+            # checks report empty step IDs.)
             continue
         graph.sub_flows.append(SubFlow(prefix + name, str(nested.get("name") or name), group))
         first = len(graph.nodes)
@@ -252,7 +253,7 @@ def _build_step_node(step: Step, prefix: str, group: str, is_needed: bool) -> Gr
 
 # Minimum number of equivalent steps that share a box.
 _MIN_FOLDED = 5
-# Draw nested flows up to this number of boxes.
+# Maximum number of boxes at which nested flows are still drawn.
 _MAX_UNFOLDED = 40
 # States of a step or run, in increasing order of precedence.
 _WORST = (
@@ -282,11 +283,11 @@ class FoldedGraph(NamedTuple):
 
 
 def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
-    """Reduce the number of boxes in a graph. Equivalent steps share a box and, in large flows, nested flows are
-    collapsed.
+    """Reduce the number of boxes in a graph by letting equivalent steps share a box and, in large flows, by collapsing
+    nested flows.
 
-    Steps are equivalent if they have the same component and error handling, and the same kinds of edges to equivalent
-    steps. This also covers fan-outs whose branches have several steps each.
+    Two steps are equivalent if they have the same component and error handling, and the same kinds of edges to
+    equivalent steps. This also folds fan-outs whose branches consist of several steps.
 
     If `is_whole`, every step keeps its own box.
     """
@@ -326,12 +327,12 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
 
 
 def _number_equivalent_nodes(graph: FlowGraph) -> dict[str, int]:
-    """Assign each node a number, which is the same for nodes that are equivalent and have equivalent neighbors."""
+    """Number the nodes so that equivalent nodes share a number if their neighbors are also equivalent."""
     holders = {sub.step for sub in graph.sub_flows}
     looks: dict[str, object] = {}
     for node in graph.nodes:
         behavior = node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed
-        # If a nested flow is drawn, keep its steps and the step that runs it separate.
+        # If a nested flow is drawn, don't fold its steps or the step that runs it.
         is_unique = node.id in holders or node.group or node.kind != "step"
         looks[node.id] = node.id if is_unique else behavior
     kinds = _number_distinct_values(looks)

@@ -12,7 +12,7 @@ _DASHED = ("condition", "then", "else", "default", "subflow")
 
 
 def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
-    """Write a graph as DOT. With `details`, steps include their component and properties."""
+    """Write a graph as DOT. If `details` is True, include each step's component and properties."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _escape_dot(text: str) -> str:
 
 
 def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
-    """Write a graph as a Mermaid flowchart. With `details`, steps include their component and properties."""
+    """Write a graph as a Mermaid flowchart. If `details` is True, include each step's component and properties."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -72,9 +72,8 @@ def _escape_mermaid(text: str) -> str:
 
 
 def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
-    """Write a graph as an outline. Each step is followed by its references and any flow it runs.
-
-    With `details`, steps include their component and properties.
+    """Write a graph as an outline that lists each step, its references, and any flow it runs. If `details` is True,
+    include each step's component and properties.
     """
     reads: dict[str, dict[str, None]] = {}
     labels = {node.id: visible(node.label) for node in graph.nodes}

@@ -41,7 +41,7 @@ def escape_html(value: object) -> str:
 
 
 def format_px(number: float) -> str:
-    """Format a coordinate in pixels, as briefly as possible because an image contains thousands of coordinates."""
+    """Format a coordinate in pixels with as few characters as possible, since an image contains thousands of them."""
     text = f"{number:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
@@ -122,7 +122,7 @@ def _make_policy_hash(text: str) -> str:
 
 
 def build_page(title: str, body: str, style: str, script: str = "") -> str:
-    """Return a complete page. Its content security policy allows only this style and script, and no requests.
+    """Return a complete page. Its content security policy allows only this style and script, and blocks all requests.
 
     Args:
         title: The page title as plain text.

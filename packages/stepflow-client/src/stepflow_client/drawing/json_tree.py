@@ -14,7 +14,7 @@ from .._data.values import OutputDecoder
 from ..flows.expressions import Path
 
 Link: TypeAlias = Callable[[Path, int], str]
-"""Returns the URL for part of a value, given its path and the first entry to show."""
+"""A function that returns the URL for part of a value, given its path and the first entry to show."""
 
 TREE_STYLE = """
 .js{font:12px/1.5 ui-monospace,"DejaVu Sans Mono",Menlo,monospace;overflow-wrap:anywhere}
@@ -43,9 +43,9 @@ def json_tree(
     link: Link | None = None,
     decoder: OutputDecoder | None = None,
 ) -> str:
-    """Format a value as an HTML tree of collapsible objects and lists, with the two outer levels open.
+    """Format a value as an HTML tree of collapsible objects and lists. The outer two levels start open.
 
-    Outer levels take precedence: all entries of the value itself are included before any nested ones.
+    Outer levels take precedence, so all entries of the value itself are included before any nested ones.
 
     Args:
         value: A JSON value.
@@ -53,14 +53,14 @@ def json_tree(
         longest: Maximum number of characters to show per string.
         path: The path of the value, for links.
         start: The first entry of the value to show. Defaults to 0.
-        link: Returns the URL for hidden entries (or the rest of a string), given the path and the first hidden entry.
-            Without it, only their number is shown.
+        link: A function that returns the URL for hidden entries (or the rest of a string), given the path and the first
+            hidden entry. If omitted, only the number of hidden entries or characters is shown.
         decoder: Decodes a value that is still in the server's encoding. Only the visible parts are decoded.
     """
     if decoder is not None and not isinstance(value, (dict, list)):
         value = decoder.restore_value(value)
     root = _TreeEntry("", value, path, start, decoder)
-    # Choose the entries to show level by level.
+    # Go through the value level by level to choose which entries to show.
     waiting, left = deque([(root, 0)] if _has_entries(root) else []), limit
     while waiting and left > 0:
         entry, depth = waiting.popleft()
@@ -143,12 +143,12 @@ class _TreeWriter:
 
 
 def _abbreviate_scalar(value: Any, longest: int) -> str:
-    """Format a scalar as JSON, up to a maximum length. For a long string, only the beginning is encoded."""
+    """Format a scalar as JSON, up to a maximum length. If a string is long, only its beginning is encoded."""
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
 def _format_preview(entry: _TreeEntry) -> str:
-    """Summarize a closed object or list on one line, using its first entries."""
+    """Summarize a collapsed object or list on one line by showing its first few entries."""
     entries = _iter_entries(replace(entry, start=0), _MAX_PEEKED)
     parts = []
     for key, value, _ in entries:

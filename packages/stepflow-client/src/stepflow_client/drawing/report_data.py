@@ -74,11 +74,11 @@ class RunReport(Shown):
 
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
-        """Each step's account, by item index and step ID."""
+        """Each step's account, keyed by item index and step ID."""
         return {(index, step.step_id): step for index, account in self.accounts.items() for step in account.steps}
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
-        """Return a step's input for an item. References are resolved as far as possible.
+        """Return a step's input for an item, with references resolved as far as possible.
 
         Raises:
             InvalidArgumentError: If the run has no such item.
@@ -117,7 +117,7 @@ class RunReport(Shown):
 
 
 def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
-    """Fetch the data for a report on a run. An unfinished run is reported in its current state.
+    """Fetch the data for a report on a run. If the run hasn't ended, the report shows its current state.
 
     Secrets include the default values of the flow's secret variables, the values of their environment variables and, if
     this client started the run, any values passed for them.
@@ -161,7 +161,7 @@ def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifferenc
 def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunSnapshot:
     """Return a run that is safe to display, with secret values replaced by `***`.
 
-    If a failed item doesn't name the step that failed, that step is looked up among the item's steps.
+    If a failed item doesn't say which step failed, that step is looked up among the item's steps.
 
     Args:
         snapshot: The run.
@@ -193,7 +193,7 @@ def _find_flow_and_env_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def read_variables_and_env_values(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
-    """Return a stored flow's variables, and the values of those set in the environment."""
+    """Return a stored flow's variables, plus the values of any that are set in the environment."""
     variables = parse_flow_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():

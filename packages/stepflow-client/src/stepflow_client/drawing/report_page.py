@@ -27,7 +27,7 @@ from .svg import STYLE, Look, draw_svg
 __all__ = ["report_page"]
 
 NUMBER = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
-"""Matches the start of cells to right-align."""
+"""Matches the beginning of any cell that should be right-aligned."""
 
 REPORT_STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
@@ -96,13 +96,13 @@ def build_table(
 
 
 def build_facts_list(facts: Sequence[tuple[str, str]]) -> str:
-    """Format facts, passed as pairs of a name and HTML."""
+    """Format a list of facts, each passed as a name and its HTML value."""
     pairs = "".join(f"<div><dt>{capitalize(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{pairs}</dl>'
 
 
 def build_row(*cells: str) -> str:
-    """Return a table row, with cells that start with a number right-aligned."""
+    """Return a table row. Cells that start with a number are right-aligned."""
     return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -113,7 +113,7 @@ def format_status(status: str, text: str = "") -> str:
 
 
 def collapse_text(text: str) -> str:
-    """Return the text, collapsed to its beginning if it's long."""
+    """Return the text as HTML. If it's long, it's collapsed so that only the beginning shows."""
     shown = escape_multiline(text)
     if len(text) <= 160:
         return shown
@@ -138,7 +138,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
         parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
     charts = [build_timeline_bars(report) for report in reports]
-    # Use the same scale for all, so that durations can be compared by eye.
+    # Use the same scale for all runs, so that durations can be compared by eye.
     right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
         parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
@@ -258,7 +258,7 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
         states[step.step_id].add(get_displayed_step_state(step))
     worst = {}
     for name, step_states in states.items():
-        # A step that ran for some items wasn't "not run".
+        # Don't report a step as "not run" if it ran for any of the items.
         if "completed" in step_states:
             step_states.discard("not_run")
         worst[name] = get_worst_state(step_states)
@@ -270,7 +270,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
 
     Args:
         report: The run's report.
-        until: Where the bars of running steps end, if that's after the last event.
+        until: The time at which the bars of running steps end, if it's later than the last event.
     """
     started = [step for step in report.times if step.attempts and report._was_newly_run(step)]
     if not started:
@@ -316,7 +316,7 @@ def build_latency_html(times: Sequence[ItemTime], url: Callable[[ItemTime], str]
 
     Args:
         times: The items' times.
-        url: Returns the URL to link a percentile to, given its item. Defaults to no links.
+        url: A function that returns the URL to link a percentile to, given its item. By default, there are no links.
     """
     if len(times) < 2:
         return ""
@@ -333,7 +333,7 @@ def build_latency_html(times: Sequence[ItemTime], url: Callable[[ItemTime], str]
 
 
 def _format_step_state_counts(report: RunReport, steps: Sequence[StepDetails]) -> str:
-    """Format how many steps are in each state."""
+    """Format the number of steps in each state."""
     counts = Counter(_format_step_state(report, step) for step in steps)
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 

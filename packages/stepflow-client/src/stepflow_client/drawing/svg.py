@@ -175,7 +175,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
     number = shapes.setdefault(_shape_svg(box, plugin, status), len(shapes))
-    # A shape takes its colors from the place where it is used.
+    # A shape gets its colors from the element that uses it.
     parts += [_title_svg(*node.get_tooltip_lines(lines), *words), f'<use href="#{look.name}-{number}"/>']
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
@@ -187,7 +187,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
 
 
 def render_png(svg: str, scale: int) -> bytes:
-    """Render an SVG that includes its style as PNG, using the light theme.
+    """Render an SVG as a PNG, using the light theme. The SVG must include its own style.
 
     Args:
         svg: The SVG.
