@@ -54,7 +54,7 @@ def test_trend_over_several_evaluations(tmp_path: Path) -> None:
     ]
     EvaluationStore(tmp_path / "of invalid cases", is_new=True).close()
     assert [each.name for each in trend(tmp_path, limit=2)] == ["day2", "day3"]
-    with pytest.raises(JournalError, match="has not begun"):
+    with pytest.raises(JournalError, match="has not started"):
         EvaluationReport.load(tmp_path / "of invalid cases")
     with pytest.raises(InvalidArgumentError, match="has an evaluation"):
         trend(tmp_path / "day1")

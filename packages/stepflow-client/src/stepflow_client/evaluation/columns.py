@@ -28,7 +28,7 @@ class Column:
     __slots__ = ("_counts", "_sums")
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create a column with no values."""
         self._sums = array("d")
         self._counts = array("L")
 
@@ -67,7 +67,7 @@ class VariantColumns:
     """One variant's columns."""
 
     def __init__(self) -> None:
-        """Start without items."""
+        """Create columns with no items."""
         self.statuses: Counter[str] = Counter()
         self.scores: dict[str, Column] = {}
         self.labeled: dict[str, Column] = {}
@@ -80,7 +80,7 @@ class VariantColumns:
         """Durations of the completed items, in seconds."""
         self.log_times = Column()
         self.runs: dict[str | int, tuple[int, int]] = {}
-        """The first and last case of each run, by run ID. Cases without a run ID each count as a separate run."""
+        """The first and last case of each run, keyed by run ID. Each case without a run ID counts as its own run."""
         self.errors: Counter[str] = Counter()
         """Number of items for which each score failed."""
         self.first_errors: dict[str, str] = {}
@@ -92,7 +92,8 @@ class VariantColumns:
 
 
 def choose_resampling_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
-    """Return the sizes of about 10 blocks of consecutive cases such that no run spans two blocks."""
+    """Divide the cases into about 10 blocks of consecutive cases, without splitting any run, and return the block
+    sizes."""
     starts, end = [], -1
     for first, last in sorted(span for variant in variants for span in variant.runs.values()):
         if first > end:
@@ -117,7 +118,7 @@ class Columns:
     """
 
     def __init__(self, items: Iterable[ItemResults], variants: Iterable[str] = ()) -> None:
-        """Read the items."""
+        """Fill the columns from the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
         """Maps case names to case numbers, which start at 0."""
@@ -125,10 +126,10 @@ class Columns:
         self.kinds: dict[str, Kind] = {}
         """The kind of each score column, keyed by column name."""
         self._labels: dict[str, dict[str, str]] = {}
-        """Maps each score name to the label that each reported label counts as."""
+        """For each score name, maps the labels it returned to the labels they are counted under."""
         for results in items:
             self._add_results(results)
-        # Add a column for each label, with its share of each case's labeled items.
+        # Add a column for each label: the share of each case's labeled items that got it.
         for name, labels in self._labels.items():
             for label in dict.fromkeys(labels.values()):
                 shown = f"{name}={label}"
@@ -155,7 +156,7 @@ class Columns:
             variant.runs[run or case] = min(first, case), max(last, case)
             if not has_failed and seconds is not None and seconds >= 0:
                 variant.times.append(seconds)
-                # Avoid log(0): even with the fastest components, a step takes a few microseconds.
+                # Avoid log(0). Even with the fastest components, a step takes at least a few microseconds.
                 variant.log_times.add_case_value(case, math.log(max(seconds, 1e-6)))
         for name, values in results.scores.items():
             numbers: list[tuple[int, float]] = []
@@ -180,8 +181,8 @@ class Columns:
     def _count_failures_as_false(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        If no variant has a score for a case, there may be nothing to compare with. Such a case only counts if all
-        completed cases have the score.
+        If no variant has a score for a case, there may be nothing to compare with. Failures in such a case only count
+        if every completed case has the score.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):

@@ -21,7 +21,7 @@ class Limit(NamedTuple):
     """A limit or tolerance for a score."""
 
     score: str | None
-    """The score's name. If None, a tolerance applies to all scores, but a limit only to the first score."""
+    """The score's name. If None, a tolerance applies to all scores, whereas a limit applies only to the first score."""
     number: float
     variant: str | None = None
     """The variant it applies to, or None for all variants."""
@@ -37,21 +37,21 @@ class Gate(Record):
     outcome: Outcome
     """`inconclusive` means there are too few cases to tell whether the variant is worse than its baseline."""
     message: str
-    """The reason for the outcome, with the numbers."""
+    """The reason for the outcome, including the numbers behind it."""
 
 
 class GateRules(NamedTuple):
-    """Requirements an evaluation must meet, besides completing at least one item."""
+    """Requirements that an evaluation must meet, in addition to completing at least one item."""
 
     below: Sequence[Limit] = ()
-    """Minimum score values, or maximums where low values are good."""
+    """Minimum values for scores, or maximums for scores where low values are good."""
     tolerances: Sequence[Limit] = ()
     """How much worse scores may be than the baseline's scores."""
     strict: bool = False
-    """Whether inconclusive gates count as failed."""
+    """Whether an inconclusive gate counts as failed."""
 
     def get_tolerance(self, score: str, variant: str) -> float:
-        """Return how much worse a variant's score may be."""
+        """Return how much worse a variant's score may be than its baseline's."""
         for limit in reversed(self.tolerances):
             if limit.score in (None, score) and limit.variant in (None, variant):
                 return limit.number
@@ -66,7 +66,7 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
             continue
         comparison = report.compare(variant, variant)
         failed = comparison.failed
-        condition = f"an item of {variant} completed"
+        condition = f"at least one item of {variant} completed"
         if failed is None:
             yield Gate(variant, condition, "failed", f"no item of {variant} has ended")
         elif failed.after == 1:
@@ -104,7 +104,7 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
         than = get_tolerated_change(score, tolerances[score.score])
         tests[score.score] = partial(changes[score.score].get_significant_direction, than=than)
     is_failed = tests.pop(FAILED)
-    # Include labels, because the table corrects for them as well.
+    # Include labels, because the comparison table also corrects for them.
     directions = {**apply_holm(tests), FAILED: is_failed()}
     for score in scores:
         if score.lower_is_better is None:
@@ -126,12 +126,12 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
 
 
 def is_conclusive(change: ScoreChange, direction: int) -> bool:
-    """Return whether the cases decide a gate, e.g. because they all change by the same amount."""
+    """Return whether the cases are enough to decide a gate, e.g. because they all change by the same amount."""
     return bool(direction) or (change.low is not None and change.low == change.high)
 
 
 def get_tolerated_change(change: ScoreChange, tolerance: float) -> float:
-    """Return the largest change for the worse that is tolerated."""
+    """Return the largest change for the worse that the tolerance allows."""
     return tolerance if change.lower_is_better else -tolerance
 
 

@@ -40,10 +40,10 @@ from .variant_comparison import Comparison, EvaluationSummary, SliceScore
 _MAX_CASES = 500
 # Maximum total size of the cases on the page.
 _MAX_BYTES = 4_000_000
-# Number of cases shown initially, before clicking "more".
+# Number of cases shown before you click "more".
 _FIRST = 50
 _MAX_CHANGES = 20
-# Subtracted from the ratings of a lone variant's cases, so that none of them counts as a regression.
+# Subtracted from each case's rating if there is only one variant, so that no case counts as a regression.
 _NO_REGRESSION = 1e9
 # Maximum text length, in characters.
 _MAX_TEXT_LENGTH = 2_000
@@ -97,7 +97,7 @@ show();
 
 
 class CasesSection:
-    """A report's cases, worst first, up to a total size limit."""
+    """The cases in a report, worst first, up to a limit on their total size."""
 
     def __init__(self, report: EvaluationReport, ui_url: str | None) -> None:
         self._report = report
@@ -134,8 +134,8 @@ class CasesSection:
         return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
     def _rate_case_badness(self) -> dict[str, float]:
-        """Rate how much worse each case got, relative to the score's range. For a single variant, rate how bad each
-        case is.
+        """Rate how much worse each case got, relative to the score's range. If there is only one variant, rate how bad
+        each case is.
 
         A failure is worse than any score. If the baseline failed, the case isn't a regression, but it sorts before
         other cases.
@@ -158,7 +158,7 @@ class CasesSection:
                 marks += [change / width for change in self._measure_worsening(score, number)]
                 value = pairs[0][1].scores.get(score, Column()).get_case_mean(number)
                 if not self._pairs and value is not None:
-                    # A lone variant can't have regressions.
+                    # There can't be a regression if there is only one variant.
                     marks.append(self._report._rules.get_badness_sign(score) * value / width - _NO_REGRESSION)
             badness[name] = max(marks)
         return badness
@@ -190,7 +190,8 @@ class CasesSection:
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
     def _render_score_changes(self, score: str, case: int) -> str:
-        """Render a score's values in one case, or nothing if several variants all agree."""
+        """Render a score's values in one case. Return an empty string if there are several variants and they all
+        agree."""
         columns = {name: variant.scores.get(score, Column()) for name, variant in self._variants.items()}
         means = {name: column.get_case_mean(case) for name, column in columns.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
@@ -213,7 +214,7 @@ class CasesSection:
 
         Args:
             items: The repeats.
-            before: The first repeat of the variant that this variant is compared with.
+            before: The case's first repeat for the variant that this one is compared with.
         """
         groups: dict[str, list[EvaluationItem]] = {}
         for item in items:
@@ -352,7 +353,7 @@ def render_report_page(
 
     Args:
         report: The report.
-        ui_url: The address of `stepflow ui`, for links to the runs, or None for no links.
+        ui_url: The address of `stepflow ui`, for links to the runs. None means no links.
         gates: The variants' gates.
         slices: Scores for subsets of the cases.
     """
@@ -405,7 +406,7 @@ def render_for_notebook(value: EvaluationReport | EvaluationSummary | Comparison
 
 
 def render_trend_page(points: Sequence[TrendPoint]) -> str:
-    """Render a page with the trend across several evaluations."""
+    """Render a page that shows the trend across several evaluations."""
     table = _render_scores_table([TREND_HEADS, *map(format_trend_cells, points)])
     return html_page.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
 
@@ -421,7 +422,7 @@ def _render_plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _render_scores_table(rows: Sequence[Sequence[str]]) -> str:
-    """Render a table with a line above each new name in the first column, showing verdicts as marks."""
+    """Render a table that shows verdicts as marks and has a line above each new name in the first column."""
     heads, *content = rows
     numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
     body, above = [], ""

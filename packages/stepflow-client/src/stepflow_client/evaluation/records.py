@@ -46,7 +46,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         # A pydantic-evals `Dataset` keeps its cases in a list.
         listed = getattr(cases, "cases", cases)
         if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
-            raise argument_error("cases", "a path, a collection of cases, or None for those of the flow", cases)
+            raise argument_error("cases", "a path, a collection of cases, or None for the flow's cases", cases)
         rows = _convert_rows_to_cases(listed, content, expected)
     seen = set[str]()
     for number, row in enumerate(rows):
@@ -61,7 +61,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
 
 
 def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
-    """Encode the cases' names, and separately their other fields, as JSON.
+    """Encode the cases as JSON, with the names separate from the other fields.
 
     Raises:
         InvalidArgumentError: If a case contains a value that isn't JSON.
@@ -106,10 +106,10 @@ def _load_cases(path: str | os.PathLike[str], content: Mapping[str, Any], expect
 
 
 def _convert_rows_to_cases(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
-    """Yield rows as cases whose fields are not checked yet. The name may be missing, or not be unique."""
+    """Yield the rows as cases. Their fields haven't been checked yet, and their names may be missing or not unique."""
     schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
-    # `{input, expected}` is a case, unless the flow's own input has an `input` field.
+    # Treat `{input, expected}` as a case, unless the flow's own input has an `input` field.
     is_flat = isinstance(fields, Mapping) and "input" in fields
     case_keys = _KEYS | {expected}
     for row in rows:
@@ -172,7 +172,7 @@ class EvaluationCase(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationItem(Record):
-    """The result of running one case with one variant, for one repeat."""
+    """The result of one repeat of running a case with a variant."""
 
     case: str
     """The case's name, or its number, starting at 0."""
@@ -194,9 +194,9 @@ class EvaluationItem(Record):
     run_id: str | None = None
     """The run's ID, or None if the input couldn't be sent."""
     item_index: int | None = None
-    """The item's index within its run, if the run has several."""
+    """The item's index within its run, if the run has several items."""
     duration: float | None = None
-    """Seconds from the start of the item's first step to the end of its last step, or None if not reported."""
+    """Seconds from the start of the item's first step to the end of its last one, or None if they aren't reported."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """Scores by name, e.g. `exact.category`."""
     score_errors: Mapping[str, str] = field(default_factory=dict)
@@ -249,11 +249,11 @@ def build_item(case: EvaluationCase, variant: str, repeat: int, **result: Any) -
 
 
 class ItemBlock(NamedTuple):
-    """Consecutive items of a variant that finished together."""
+    """A sequence of consecutive items of a variant that finished together."""
 
     variant: int
     first: int
-    """The number of the first item."""
+    """The number of the block's first item within its variant."""
     items: list[EvaluationItem]
 
     @property
@@ -263,7 +263,7 @@ class ItemBlock(NamedTuple):
 
     @property
     def items_by_run(self) -> dict[str, list[EvaluationItem]]:
-        """The items of each run. There can be several runs if items were retried."""
+        """The items of each run, keyed by run ID. There can be several runs if items were retried."""
         runs: dict[str, list[EvaluationItem]] = {}
         for item in self.items:
             if item.run_id is not None:
@@ -294,7 +294,7 @@ def build_block(
 
 
 class LazyItems:
-    """Items that are read again on each iteration, because they might not fit in memory.
+    """Items that are read again every time you iterate over them, because they might not fit in memory.
 
     Args:
         read: Returns an iterator over the items.
@@ -332,7 +332,7 @@ class ItemResults(NamedTuple):
         return cls(item.variant, [item.case], item.repeat + 1, *columns, scores, failed)
 
 
-# With this many items per variant, `map` creates enough runs by default.
+# If a variant has at least this many items, `map` creates enough runs by default.
 _MANY = 5_000
 
 
@@ -345,7 +345,7 @@ class PlannedVariant:
     """The flow's content, without test cases."""
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
-    """The changes, by step ID."""
+    """The changes to steps, keyed by step ID."""
 
     @property
     def arguments_for_map(self) -> dict[str, Any]:
@@ -355,7 +355,7 @@ class PlannedVariant:
 
     @property
     def settings_digest(self) -> str:
-        """A digest of the flow and arguments, from which secrets can't be recovered."""
+        """A digest of the flow and arguments. Secrets can't be recovered from it."""
         settings = [self.flow, self.variables, self.overrides]
         return hashlib.sha256(encode(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
 
@@ -365,7 +365,7 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
 
     Args:
         flow: The flow's content.
-        variants: The variants by name, as passed by the caller, or None for just the unchanged flow.
+        variants: The variants by name, as passed by the caller, or None to evaluate only the unchanged flow.
         variables: Variables for all variants.
         overrides: Overrides for all variants.
 
@@ -396,7 +396,7 @@ def divide_concurrency(max_concurrency: int | None, variants: int) -> int | None
 
 
 def choose_items_per_run(items: int, variants: int) -> int | None:
-    """Return the number of items per run, or None to leave it to `map`.
+    """Return the number of items per run, or None to let `map` decide.
 
     Times are compared by run, and by default `map` would create too few runs unless there are thousands of items.
     """
@@ -404,8 +404,8 @@ def choose_items_per_run(items: int, variants: int) -> int | None:
 
 
 class RunLabeler:
-    """Labels an evaluation's runs. Each run gets the labels `eval` and `variant` and, once it has finished, its cases
-    and repeats.
+    """Labels an evaluation's runs. Each run is labeled with `eval` and `variant` and, once it has finished, with its
+    cases and repeats.
 
     Args:
         client: The client. If it has no history, its runs don't get labels.
@@ -426,7 +426,7 @@ class RunLabeler:
         return None if self._common is None else {**self._common, "variant": variant.name}
 
     def record_finished_block(self, variant: PlannedVariant, block: ItemBlock) -> None:
-        """Record a finished block's run with the cases and repeats of its items."""
+        """Label a finished block's runs with the cases and repeats of its items."""
         if self._history is None:
             return
         is_first = variant.name not in self._held
@@ -435,7 +435,7 @@ class RunLabeler:
             self._record_held_block_labels(variant.name)
 
     def record_remaining_blocks(self) -> None:
-        """Record the remaining runs, all of which have finished."""
+        """Label the remaining runs, all of which have finished."""
         for name in self._held:
             self._record_held_block_labels(name)
 

@@ -49,14 +49,14 @@ class EvaluationReport(ShownAsTable):
         ```
 
     Args:
-        items: The items. They are read several times.
+        items: The items. They're iterated over several times.
         name: The evaluation's name.
         variants: The variants' names, starting with the baseline. Defaults to the order of the items.
         baselines: A mapping from each variant to the variant it's compared with. Defaults to the first variant for all.
         lower_is_better: The names of scores where low values are good.
-        timed: The names of scores that measure time. These are compared by run, because items in the same run share a
-            queue.
-        remarks: Notes about the evaluation, e.g. on cases that were left out.
+        timed: The names of scores that measure time. Comparisons keep items of the same run together, because they
+            share a queue.
+        remarks: Notes about the evaluation, for example on cases that were left out.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class EvaluationReport(ShownAsTable):
         timed: Iterable[str] = (),
         remarks: Iterable[str] = (),
     ) -> None:
-        """Read the items' scores and times."""
+        """Create a report, reading the scores and times of all items."""
         self.name: str = arguments.check_instance(name, "name", str)
         """The evaluation's name, or an empty string."""
         lower = frozenset(arguments.check_texts(lower_is_better, "lower_is_better"))
@@ -94,8 +94,8 @@ class EvaluationReport(ShownAsTable):
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
         """Load the report from an evaluation's folder, i.e. the `journal` passed to `evaluate`.
 
-        Values of secret variables are replaced with `***` in errors and outputs. Pages also hide the variables'
-        defaults and their values in the environment, including in inputs.
+        Values of secret variables are replaced with `***` in errors and outputs. HTML pages also hide the variables'
+        default values and their values in the environment, even in inputs.
 
         Args:
             folder: The folder.
@@ -107,18 +107,18 @@ class EvaluationReport(ShownAsTable):
 
     @classmethod
     def _from_folder(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
-        """Build a report on a folder's items, with pages and files that hide the folder's secrets.
+        """Build a report on a folder's items. Its pages and files hide the folder's secrets.
 
         Args:
             items: The items.
-            variables: The variable values passed to each variant, or an empty sequence if unknown.
+            variables: The variable values passed to each variant, or an empty sequence if they're unknown.
 
         Raises:
             JournalError: If the folder contains no evaluation or cannot be read.
         """
         with EvaluationStore(items.folder) as store:
             if store.read_setting("count") is None:
-                raise JournalError(f"the evaluation in {items.folder} has not begun", hint="run it again")
+                raise JournalError(f"the evaluation in {items.folder} has not started", hint="run it again")
             secrets = collect_secrets(store.read_setting("flows", []), variables)
             lower, timed = (store.read_setting(name, []) for name in ("lower_is_better", "timed"))
             name, moments = store.read_setting("name", ""), store.read_setting("moments", {})
@@ -131,7 +131,7 @@ class EvaluationReport(ShownAsTable):
         return self
 
     def _make_report_on_other_items(self, moments: Mapping[str, Hashable], **options: Any) -> EvaluationReport:
-        """Build a report on different items with the same rules and secrets."""
+        """Build a report on other items, using this report's rules and secrets."""
         report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **options)
         return report._set_secrets_and_variant_moments(self._secrets, moments)
 
@@ -144,14 +144,15 @@ class EvaluationReport(ShownAsTable):
         return iter(self._items)
 
     def with_baseline(self, baseline: EvaluationReport, *, name: str = "baseline") -> EvaluationReport:
-        """Combine this evaluation with an earlier one, so that its variants are compared with the earlier variants.
+        """Combine this evaluation with an earlier one and compare its variants with the earlier variants.
 
-        Each variant is compared with the earlier variant of the same name, or else with the first earlier variant.
-        Cases match if they have the same name and input. See the resulting report's `baselines` for the pairs.
+        Each variant is compared with the earlier variant of the same name or, if there is none, with the first earlier
+        one. Cases match if they have the same name and input. See the resulting report's `baselines` for the pairs.
 
         Args:
             baseline: The report on the earlier evaluation.
-            name: The name for the earlier variant in the report. If there are several, their names start with it.
+            name: What to call the earlier variant in the report. If there are several, their names start with this
+                name.
 
         Raises:
             InvalidArgumentError: If the evaluations have no case in common, or if a variant already has this name.
@@ -167,7 +168,7 @@ class EvaluationReport(ShownAsTable):
         taken = next((new_name for new_name in new_names.values() if new_name in self.variants), None)
         if taken is not None:
             raise InvalidArgumentError(f"a variant is already named {taken!r}", hint="give the baseline another name")
-        # Keep digests instead of the inputs themselves, since there may be many.
+        # Keep digests rather than the inputs themselves, because there may be a lot of inputs.
         inputs = {item.case: _digest_input(item) for item in self}
 
         def earlier_items() -> Iterator[EvaluationItem]:
@@ -183,7 +184,7 @@ class EvaluationReport(ShownAsTable):
         if missing:
             why = "because the baseline lacks them or has a different input for them"
             remarks.append(f"{missing:,} of {len(inputs):,} cases are left out {why}.")
-        # Don't compare times across evaluations: they were measured at different times.
+        # Don't compare durations across evaluations, because they were measured at different times.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
         return self._make_report_on_other_items(
@@ -197,14 +198,14 @@ class EvaluationReport(ShownAsTable):
 
     @property
     def baselines(self) -> dict[str, str]:
-        """Maps each variant to the variant it's compared with: the first variant, unless there is a baseline."""
+        """A mapping from each variant to the one it's compared with. Without a baseline, that's the first variant."""
         if self._baselines is not None:
             return dict(self._baselines)
         return dict.fromkeys(self.variants[1:], next(iter(self.variants), ""))
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants' names. Unless there is a baseline, all variants are compared with the first."""
+        """The names of the variants. Unless there is a baseline, all of them are compared with the first."""
         return tuple(self._columns.variants)
 
     @property
@@ -362,12 +363,12 @@ class EvaluationReport(ShownAsTable):
     def worst(
         self, limit: int = 10, *, score: str | None = None, variant: str | None = None, baseline: str | None = None
     ) -> list[WorstCase]:
-        """Return the cases where a variant does worst, worst first.
+        """Return the cases in which a variant does worst, starting with the worst.
 
         Args:
             limit: Maximum number of cases. Defaults to 10.
-            score: The score. Defaults to the first score.
-            variant: The variant. Defaults to the last variant.
+            score: The name of the score. Defaults to the first score.
+            variant: The name of the variant. Defaults to the last variant.
             baseline: The variant to compare with, in which case only cases where the score gets worse are returned.
                 Defaults to the variant's own baseline. If you pass the variant itself (the default for the first
                 variant), the cases with the worst scores are returned.
@@ -391,7 +392,7 @@ class EvaluationReport(ShownAsTable):
             if before != after and then is None:
                 continue
             if now is None:
-                # Not having an output is worse than any score.
+                # A case without an output is worse than any score.
                 if variant_columns.failures.get_case_mean(number):
                     badness[case] = math.inf
             elif then is None or sign * (now - then) > 0:
@@ -420,7 +421,8 @@ class EvaluationReport(ShownAsTable):
     def slices(self, field: str) -> dict[str, EvaluationReport]:
         """Split the report by tag, or by the values of a field.
 
-        To get all slices' scores in one list, with verdicts corrected for the number of slices, use `slice_scores`.
+        To get the scores of all slices in one list, with verdicts corrected for the number of slices, use
+        `slice_scores`.
 
         Args:
             field: `tags`, a metadata key, or an input field such as `user.language`.
@@ -446,7 +448,7 @@ class EvaluationReport(ShownAsTable):
         return (item for item in self._items if item.case in cases)
 
     def slice_scores(self, field: str) -> list[SliceScore]:
-        """Return all variants' scores for each tag, or for each value of a field.
+        """Return the scores of all variants for each tag, or for each value of a field.
 
         Verdicts are corrected for the number of slices and scores.
 
@@ -465,7 +467,8 @@ class EvaluationReport(ShownAsTable):
     def to_dicts(self, *, include_outputs: bool = False) -> list[dict[str, Any]]:
         """Return the items as flat dicts with case, variant, repeat, status, times, run, and a key for each score.
 
-        `tags` and `metadata.KEY` are included if the case has them, `tokens` and `cost` if the output does.
+        `tags` and `metadata.KEY` are included if the case has them; `tokens` and `cost` are included if the output has
+        them.
 
         Args:
             include_outputs: Whether to include inputs, expected values and outputs. Defaults to False.
@@ -474,7 +477,7 @@ class EvaluationReport(ShownAsTable):
         return [_flatten_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
-        """Return the items as a data frame from pandas, or from polars if pandas isn't installed. See `to_dicts`.
+        """Return the items as a pandas data frame, or as a polars one if pandas isn't installed. See `to_dicts`.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -517,7 +520,7 @@ class EvaluationReport(ShownAsTable):
     def to_junit(self, path: str | os.PathLike[str] | None = None, *, gates: Sequence[Gate] | None = None) -> str:
         """Return the report as JUnit XML, and optionally write it to a file.
 
-        Variants become test suites and gates become test cases. Gates that the cases can't decide are marked as
+        Variants become test suites and gates become test cases. If the cases can't decide a gate, it's marked as
         skipped. Item scores are stored as properties of the suite.
 
         Args:
@@ -580,7 +583,7 @@ TREND_HEADS = ("score", "variant", "evaluation", "began", "cases", "mean", "95% 
 
 @dataclass(frozen=True, slots=True)
 class TrendPoint(Record):
-    """A score's mean for one variant in one of several evaluations."""
+    """The mean of a score for one variant in one of several evaluations."""
 
     name: str
     """The name of the evaluation's folder."""
@@ -592,12 +595,12 @@ class TrendPoint(Record):
     """Number of cases with a score."""
     mean: float
     low: float | None
-    """The lower bound of the mean's 95% interval, or None for fewer than five cases."""
+    """The lower bound of the mean's 95% interval, or None if there are fewer than five cases."""
     high: float | None
 
 
 def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint]:
-    """Return mean scores from the most recent evaluations in a folder, grouped by score and variant, oldest first.
+    """Return the mean scores of a folder's most recent evaluations, grouped by score and variant, oldest first.
 
     Args:
         folder: The folder whose subfolders contain the evaluations.
@@ -613,7 +616,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
     for entry in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(entry):
             with EvaluationStore(entry) as store:
-                # An evaluation with invalid cases leaves a folder behind without ever starting.
+                # If an evaluation's cases are invalid, it never starts but still leaves a folder behind.
                 if moment := store.read_setting("began"):
                     began[entry] = datetime.fromisoformat(moment)
     if not began:

@@ -40,7 +40,7 @@ def format_interval(low: float | None, high: float | None, *, signed: bool = Fal
 
 
 def format_change(change: ScoreChange | SliceScore) -> tuple[str, str]:
-    """Format a change and its interval with as many digits as the scores."""
+    """Format a change and its interval to the same precision as the scores."""
     difference = change.change or 0.0
     after = change.after if isinstance(change, ScoreChange) else change.mean
     scale = max(abs(after), abs(after - difference))
@@ -124,7 +124,7 @@ def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
     """Return a table's lines. The first row contains the headings. The last column and the first `left` columns are
-    left-aligned. If `left` is more than 1, repeated names in the first column are left blank."""
+    left-aligned. If `left` is more than 1, a name that repeats in the first column is left blank."""
     count = len(rows[0])
     shown = [[visible(cell) for cell in row[:count]] for row in rows]
     for above, row in zip([row[0] for row in shown], shown[1:], strict=False):

@@ -1,4 +1,4 @@
-"""Calls scores in the event loop or in threads, and turns their results into stored values."""
+"""Call scores in the event loop or in threads, and convert their results into the values to store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     _Apply: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 else:
-    # Import lazily, because programs that only use the blocking version don't need it.
+    # Import this lazily, because programs that only use the blocking version don't need it.
     asyncio = lazy_module("asyncio")
 
 # Target duration of a batch of calls, in seconds. Slow functions are called one at a time.
@@ -42,7 +42,7 @@ _MAX_MESSAGE_LENGTH = 1_000
 
 
 class Scorer:
-    """A named score, along with the way to call it.
+    """A named score, along with how to call it.
 
     Args:
         score: The score as passed by the caller.
@@ -56,7 +56,7 @@ class Scorer:
         self.score, self.name = score, name
         function: Any = score
         self._call: Any
-        """Returns the result for an item, or an awaitable that resolves to it."""
+        """A function that returns the result for an item, or an awaitable that resolves to it."""
         if is_evaluator(score):
             function, self._call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
         elif isinstance(score, FlowScore):
@@ -72,7 +72,7 @@ class Scorer:
         """Whether the call returns an awaitable."""
         self.is_flow = isinstance(score, FlowScore)
         self.is_builtin = isinstance(score, Score)
-        """Whether the score does nothing but compute. If so, it's called inline and its values are stored together."""
+        """Whether the score is pure computation. If so, it's called inline and its values are stored together."""
         self.is_timed = bool(getattr(score, "needs_duration", False))
         """Whether the score needs the item's duration."""
         self.lower_is_better = getattr(score, "lower_is_better", False) is True
@@ -121,7 +121,7 @@ class Scorer:
             if not may_continue():
                 return
             number = block.first + place
-            # Don't use keys without a journal, because the next evaluation would use the same keys.
+            # If there's no journal, don't use keys, because the next evaluation would use the same ones.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             results = await self.compute_scores(block.items[place], client, key)
             singles = ({name: [value] for name, value in by_name.items()} for by_name in results)
@@ -134,12 +134,12 @@ class Scorer:
     ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
         """Return a completed item's scores by name, and the error messages of failed scores by name.
 
-        Never waits unless the score is asynchronous.
+        This never waits unless the score is asynchronous.
 
         Args:
             item: The item.
-            client: The client to run a `FlowScore`'s flow.
-            key: The idempotency key for that run.
+            client: The client on which to run a `FlowScore`'s flow.
+            key: The idempotency key for that flow's run.
 
         Raises:
             StepflowClientError: If a `FlowScore`'s flow cannot be run.
@@ -170,8 +170,8 @@ class Scorer:
 
 
 async def async_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
-    """Run a coroutine function that calls a score: in the event loop if the call waits, otherwise in a thread, so the
-    loop isn't blocked."""
+    """Run a coroutine function that calls a score. It runs in the event loop if the call waits, and otherwise in a
+    thread, so that it doesn't block the loop."""
     if scorer.is_async or scorer.is_builtin:
         await apply()
         return
@@ -180,7 +180,7 @@ async def async_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolE
 
 
 def sync_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
-    """Run a coroutine function that calls a score, in a new event loop if the call waits.
+    """Run a coroutine function that calls a score. If the call waits, it runs in a new event loop.
 
     Args:
         scorer: The score.
@@ -256,11 +256,11 @@ def _unwrap_partials(function: Any) -> Any:
 
 
 def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
-    """Return a function that calls a score with whichever parameters it declares."""
+    """Return a function that calls a score with only the parameters that it declares."""
     try:
         parameters = inspect.signature(score).parameters.values()
     except (TypeError, ValueError):
-        # C functions without a signature, e.g. some from numpy.
+        # Some C functions have no signature, e.g. a few in numpy.
         return lambda item: score(item.output)
     kinds = inspect.Parameter
     named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
@@ -283,7 +283,7 @@ def _convert_to_score(value: Any) -> ScoreValue:
     if hasattr(value, "value") and (hasattr(value, "reason") or isinstance(value, Enum)):
         value = value.value
     if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
-        # A numpy number or a single-element tensor.
+        # This is a numpy number or a single-element tensor.
         value = value.item()
     if isinstance(value, bool):
         return value
@@ -309,7 +309,7 @@ def is_evaluator(value: object) -> bool:
 
 
 class EvaluatorContext:
-    """Context for evaluators, with the attributes pydantic-evals would pass."""
+    """The context passed to an evaluator, with the attributes that pydantic-evals would provide."""
 
     def __init__(self, item: EvaluationItem) -> None:
         self.name = item.case
@@ -324,7 +324,7 @@ class EvaluatorContext:
         """The item's duration in seconds.
 
         Raises:
-            ValueError: If the server doesn't report it.
+            ValueError: If the server doesn't report step times.
         """
         if self._duration is None:
             raise ValueError("this server does not report the times of steps")
@@ -332,7 +332,7 @@ class EvaluatorContext:
 
     @property
     def span_tree(self) -> Any:
-        """Not available.
+        """Not available, because the server records the spans.
 
         Raises:
             ValueError: Always.

@@ -1,4 +1,5 @@
-"""Scores for an evaluation's outputs: flows, or functions that compare an output with the expected output."""
+"""Scores for an evaluation's outputs. A score is either a flow or a function that compares an output with the expected
+one."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from ..flows.run_requirements import make_input_validator
 from .records import EvaluationItem, ScoreValue
 
 MISSING = object()
-# Maximum length, in characters, for comparing text character by character.
+# Maximum text length for comparing character by character.
 _MAX_COMPARED_LENGTH = 2_000
 
 
@@ -37,7 +38,7 @@ class Score:
     """Base class for built-in scores."""
 
     needs_duration: ClassVar[bool] = False
-    """Whether item durations must be read first."""
+    """Whether the score needs item durations, which must be read first."""
     path: Path = ()
     """The part of the output to score."""
     name: str = ""
@@ -47,7 +48,7 @@ class Score:
     lower_is_better: bool = False
 
     def __post_init__(self) -> None:
-        """Check the flag here, since every score has it."""
+        """Check the flag that all scores have in common."""
         check_flag(self.lower_is_better, "lower_is_better")
 
     def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
@@ -66,10 +67,10 @@ class Score:
         return part
 
     def get_expected_part(self, expected: Any) -> Any:
-        """Return the expected value of the scored part, or None if the case doesn't expect one.
+        """Return the expected value of the part to score, or None if the case has no expected value for it.
 
-        If the case expects an object, the expected part is looked up at the same path. Any other value is itself what
-        the part is expected to be.
+        If the case expects an object, the expected part is looked up at the same path. Any other value is itself the
+        expected value of the part.
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
@@ -89,7 +90,7 @@ def exact(path: str = "") -> Score:
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.get_expected_part(expected)
-        # If the output lacks the expected part, it's incorrect, not unscored.
+        # If the output lacks the expected part, count it as incorrect rather than leaving it unscored.
         return None if expected is None else is_json_equal(expected, find_part(output, self.path))
 
 
@@ -97,8 +98,8 @@ def contains(path: str = "", text: str | None = None, *, ignore_case: bool = Fal
     """Score whether part of the output contains a string.
 
     Args:
-        path: The part of the output: a string, or a list in which to look for the string as an element. Defaults to all
-            of it.
+        path: The part of the output to search. If it's a list, one of its elements must equal the string. Defaults to
+            the whole output.
         text: The string to search for. Defaults to the case's expected value.
         ignore_case: Whether to ignore case. Defaults to False.
     """
@@ -126,11 +127,11 @@ class _Contains(Score):
 
 
 def regex(pattern: str, path: str = "") -> Score:
-    """Score whether part of the output matches a regular expression anywhere, using Python's `re.search`.
+    """Score whether a regular expression matches anywhere in part of the output, using Python's `re.search`.
 
     Args:
         pattern: The regular expression.
-        path: The part of the output, a string. Defaults to all of it.
+        path: The part of the output, which must be a string. Defaults to the whole output.
     """
     try:
         re.compile(check_text(pattern, "pattern"))
@@ -151,8 +152,8 @@ class _Regex(Score):
 def json_distance(path: str = "") -> Score:
     """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
-    The score is the mean over all leaf values. A key missing on either side counts as 1. Strings count by the fraction
-    that differs, numbers by their relative difference. Lower is better.
+    The score is the mean over all leaf values. A key missing on either side counts as 1. A string counts by the
+    fraction of it that differs, and a number by its relative difference. Lower is better.
 
     Args:
         path: The part of the output. Defaults to all of it.
@@ -200,7 +201,7 @@ def _iter_leaves(value: Any) -> Iterator[Any]:
 def _measure_text_distance(expected: str, actual: str) -> float:
     if expected == actual:
         return 0.0
-    # Compare long texts word by word, because the time grows with the square of the length.
+    # Compare long texts word by word, because the time it takes grows with the square of the length.
     if max(len(expected), len(actual)) > _MAX_COMPARED_LENGTH:
         return 1.0 - SequenceMatcher(None, expected.split(), actual.split()).ratio()
     return 1.0 - SequenceMatcher(None, expected, actual, autojunk=False).ratio()
@@ -210,7 +211,7 @@ def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Sc
     """Score whether a number in the output is close to the expected number.
 
     Args:
-        path: The part of the output, a number. Defaults to all of it.
+        path: The part of the output, which must be a number. Defaults to the whole output.
         absolute: Maximum difference. Defaults to 0.
         relative: Maximum difference as a fraction of the expected number, e.g. 0.05. Defaults to 0.
     """
@@ -232,7 +233,7 @@ class _Close(Score):
         if expected is None:
             return None
         try:
-            # CSV cells are strings unless there is a schema.
+            # Without a schema, CSV cells are strings.
             number = float(expected) if is_number(expected) or isinstance(expected, str) else None
         except ValueError:
             number = None
@@ -268,10 +269,9 @@ class _SchemaValid(Score):
 
 
 def latency() -> Score:
-    """Score how long an item takes, in seconds, from the start of its first step to the end of its last.
-
-    Servers before 0.12 don't report this, so there is no score. Lower is better. (Reports always compare durations. Add
-    this score if you want to use them in `assert_no_regression` and thresholds.)
+    """Score how long an item takes, in seconds, from the start of its first step to the end of its last. Servers before
+    0.12 don't report this, so their items get no score. Lower is better. (Reports always compare durations. Add this
+    score if you want to use them in `assert_no_regression` and thresholds.)
     """
     return _Latency(**_build_path_and_name("latency", ""), lower_is_better=True)
 
@@ -284,7 +284,7 @@ class _Latency(Score):
 
 
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:
-    """Use an output field as the score, e.g. a cost, a token count or a classifier's label.
+    """Use an output field as the score, such as a cost, a token count or a classifier's label.
 
     If the field is missing from an output, an error is recorded instead.
 
@@ -304,10 +304,11 @@ class _OutputField(Score):
 
 
 def usage(path: str = "") -> Score:
-    """Score model usage as reported by the output: `usage.tokens` and `usage.cost`. Lower is better.
+    """Score the model usage that the output reports, as `usage.tokens` and `usage.cost`. Lower is better.
 
     Values are read from `usage`, in the form returned by chat models (`total_tokens`, or the sum of input and output
-    tokens), or else from `tokens` and `cost` next to it. Data frames include them as columns even without this score.
+    tokens), or otherwise from `tokens` and `cost` at the same level. Data frames include them as columns even without
+    this score.
 
     Args:
         path: The part of the output that contains them. Defaults to all of it.
@@ -320,7 +321,7 @@ class _Usage(Score):
         return read_usage(self.part(output))
 
 
-# Alternative sets of keys to add up for the tokens or the cost. The first set present in an output is used.
+# Alternative sets of keys whose values add up to the tokens or the cost. The first set that an output contains is used.
 _TOKEN_KEYS = ("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"), ("tokens",)
 _USAGE_KEYS = {"tokens": _TOKEN_KEYS, "cost": (("cost",), ("total_cost",))}
 
@@ -366,7 +367,7 @@ def find_part(value: Any, path: Path) -> Any:
     """Return the part of a value at a path, or `MISSING`."""
     for part in path:
         try:
-            # Don't index into strings: a single character is never a part.
+            # Don't index into strings, because a single character is never a part.
             value = MISSING if isinstance(value, str) else value[part]
         except (KeyError, IndexError, TypeError):
             return MISSING
@@ -395,7 +396,7 @@ class FlowScore:
         ```
 
     Args:
-        flow: The flow, as for `run`. If you change it, its scores are recomputed.
+        flow: The flow, as for `run`. If you change the flow, its scores are recomputed.
         name: The score's name. Defaults to the flow's name, or `judge`.
         variables: Values for the flow's variables, as for `run`.
     """
@@ -451,7 +452,7 @@ class FlowScore:
 
 
 class ScoreFailedError(Exception):
-    """A score's flow failed, or can't be run for an item."""
+    """A score's flow failed or can't be run for an item."""
 
 
 def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric") -> FlowScore:
@@ -465,7 +466,7 @@ def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric
         ```
 
     Args:
-        text: What an output must satisfy. It may refer to the input and the expected output.
+        text: What an output must satisfy. The rubric may refer to the input and the expected output.
         component: A component that accepts `{messages}` and returns `{response}`. Defaults to `/builtin/openai`, which
             the server must provide.
         name: The score's name. Defaults to `rubric`.

@@ -1,11 +1,12 @@
 """Means, paired differences and their intervals. Results are reproducible because resampling is seeded.
 
-An interval is the union of two bootstrap intervals computed from the same resamples. The percentile interval, widened
-like Student's t for small samples, works for scores where few cases differ, and the studentized one for skewed scores.
-Where one of them is too narrow, the other isn't. Boolean scores also get a few pseudo-values, as in the Agresti-Coull
-and Bonett-Price intervals. Without them, ten correct cases out of ten would leave no doubt at all.
+An interval is the union of two bootstrap intervals computed from the same resamples. The percentile interval (widened
+like Student's t for small samples) works for scores where few cases differ, and the studentized interval works for
+skewed scores. Where one is too narrow, the other isn't. Boolean scores also get a few pseudo-values, as in the
+Agresti-Coull and Bonett-Price intervals. Without these, ten correct cases out of ten would give an interval of zero
+width.
 
-The times of items that share a queue aren't independent, so they are resampled in blocks of consecutive cases (a
+The durations of items that share a queue aren't independent, so they're resampled in blocks of consecutive cases (a
 cluster bootstrap). Resampling needs numpy, which the `stepflow-client[eval]` extra installs.
 """
 
@@ -28,11 +29,12 @@ MIN_VALUES = 5
 """Minimum number of values for an interval."""
 MIN_BLOCKS = 6
 """Minimum number of blocks for an interval of times."""
-# Factor for the error rate of block intervals. Successive blocks are slightly correlated because a machine's load
-# changes slowly, so without it a 95% interval would contain the true value in only 92% of evaluations.
+# The factor by which to scale the error rate of block intervals. Successive blocks are slightly correlated because a
+# machine's load changes slowly, so without this factor a 95% interval would contain the true value in only 92% of
+# evaluations.
 _BLOCK_DOUBT = 0.4
-# Maximum number of values in a resample. For larger samples, the interval has the shape of such a resample and is
-# scaled to the sample's own width. This bounds the time without hurting accuracy.
+# Maximum number of values in a resample. For a larger sample, the interval has the shape of such a resample and is
+# scaled to the sample's own width. This limits the time it takes without hurting accuracy.
 _MAX_DRAWN = 1_000
 SHARE = (0.0, 0.0, 1.0, 1.0)
 """The pseudo-values for a proportion of cases."""
@@ -67,12 +69,12 @@ class Interval:
 
 
 class ResampledMean:
-    """A sample mean and the means of its resamples.
+    """The mean of a sample, along with the means of its resamples.
 
     Args:
         values: At least two values.
         pseudo_values: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
-        alpha_factor: Factor for the tail probability. Defaults to 1.
+        alpha_factor: The factor by which to multiply the tail probability. Defaults to 1.
     """
 
     def __init__(self, values: Sequence[float], pseudo_values: Sequence[float] = (), alpha_factor: float = 1.0) -> None:
@@ -81,7 +83,7 @@ class ResampledMean:
         self._at = mean(values)
         self._bounds = (min(pseudo_values), max(pseudo_values)) if pseudo_values else (-math.inf, math.inf)
         numbers = import_numpy()
-        # Shift the values to zero, because sums of squares are only accurate near it.
+        # Shift the values so that they're close to zero, because sums of squares are only accurate there.
         sample = numbers.asarray((*values, *pseudo_values)) - self._at
         self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
         if not self._varies:
@@ -130,7 +132,7 @@ def mean(values: Sequence[float]) -> float:
 def resample_mean(
     values: Sequence[float], pseudo_values: Sequence[float] = (), blocks: Sequence[int] | None = None
 ) -> ResampledMean | None:
-    """Resample the mean of values, or return None for fewer than five values or too few blocks.
+    """Resample the mean of the values. Return None if there are fewer than five values, or too few blocks.
 
     Args:
         values: The values, one per case.
@@ -141,7 +143,8 @@ def resample_mean(
         return None
     if blocks is None:
         return ResampledMean(values, pseudo_values)
-    # Use one value per block, weighted so that their mean is the mean of all values even if block sizes differ.
+    # Use one value per block, weighted so that the mean over blocks equals the mean of all values even if block sizes
+    # differ.
     at, first, of_blocks = mean(values), 0, []
     for size in blocks:
         excess = math.fsum(values[first : first + size]) - size * at
@@ -191,7 +194,7 @@ def compare_pairs(
     pseudo_values: Sequence[float] = (),
     blocks: Sequence[int] | None = None,
 ) -> Change:
-    """Compute the change between two variants, from at least one value for each, in the same case order.
+    """Compute the change between two variants. Both need at least one value and must list the cases in the same order.
 
     Args:
         before: The first variant's values.
@@ -200,7 +203,7 @@ def compare_pairs(
         blocks: The sizes of blocks of consecutive cases. Defaults to treating cases as independent.
     """
     differences = [
-        # Means over repeats may differ just because of rounding.
+        # Means over repeats may differ only because of rounding.
         0.0 if math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12) else new - old
         for old, new in zip(before, after, strict=True)
     ]
@@ -216,9 +219,8 @@ def compare_pairs(
 
 
 def apply_holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
-    """Return the direction of each change, using Holm's method to correct for the number of changes.
-
-    The chance that any of the directions is wrong is at most 5%.
+    """Return the direction of each change, using Holm's method to correct for the number of changes. There is at most a
+    5% chance that any of the directions is wrong.
 
     Args:
         directions: Functions that return a change's direction at a given confidence.

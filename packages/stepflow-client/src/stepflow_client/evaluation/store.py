@@ -163,7 +163,7 @@ class EvaluationStore:
         """
         before, changed = self.read_setting("count"), []
         if before is not None:
-            # Keep digests instead of the cases themselves, since there may be many.
+            # Keep digests rather than the cases themselves, because there may be a lot of cases.
             missing, new = set(map(_digest_case, self.iter_cases())), []
             for case in cases:
                 digest = _digest_case(case)
@@ -196,7 +196,7 @@ class EvaluationStore:
         """Store cases in batches, numbered from `first`, and return the new total."""
         count, left, size = first, iter(cases), ReadAhead(_MAX_BYTES)
         with self._lock_connection() as file, _transaction(file):
-            # Remove cases left behind by a call that was killed.
+            # Remove any cases that a killed call left behind.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
             while some := list(islice(left, size.count)):
                 names, content = encode_cases(some)
@@ -221,7 +221,7 @@ class EvaluationStore:
         return None if self.id is None else self.folder / "runs" / f"{variant}.journal"
 
     def iter_cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read in pages, which are shared by readers at nearby positions."""
+        """Yield the cases. They're read in pages, and readers at nearby positions share a page."""
         number, count = 0, self.read_setting("count")
         while number < count:
             first, page = self._read_case_page(number)
@@ -277,7 +277,7 @@ class EvaluationStore:
             file.execute(query, (variant, key, first, count, *texts))
 
     def iter_unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[ItemBlock, list[int]]]:
-        """Yield blocks containing successful items not yet scored by a function, with the positions of those items.
+        """Yield each block that contains successful items not yet scored by a function, along with their positions.
 
         Args:
             key: The function's key.
@@ -297,7 +297,7 @@ class EvaluationStore:
     def _read_block(
         self, name: str, variant: int, first: int, keys: Sequence[str] = (), *, hidden: bool = False
     ) -> ItemBlock:
-        """Read a block of a variant's items, including their scores from these functions."""
+        """Read a block of a variant's items, including the scores that these functions gave them."""
         column = "coalesce(hidden, outputs)" if hidden else "outputs"
         query = f"SELECT count, details, {column} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
         ((count, details, outputs),) = self._fetch_rows(query, (variant, first))
@@ -326,7 +326,7 @@ class EvaluationStore:
                 yield from self._read_block(name, variant, first, keys, hidden=hidden).items
 
     def iter_results(self) -> Iterator[ItemResults]:
-        """Yield the data that reports keep for each item of the variants used by the last call."""
+        """Yield the data that reports keep in memory, for the items of all variants used by the last call."""
         keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
         pages = self._fetch_rows("SELECT names FROM cases ORDER BY number")
         cases = [name for (names,) in pages for name in _parse_json(names)]
@@ -369,13 +369,13 @@ def _collapse_constant_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str
 
 @lru_cache(maxsize=64)
 def _parse_and_expand_columns(text: str, count: int) -> _Columns:
-    """Expand columns to one value per item. Results are cached (by text), so don't modify them."""
+    """Parse columns and expand them to one value per item. Results are cached by text, so don't modify them."""
     columns: _Columns = _parse_json(text)
     return {name: values * count if len(values) == 1 else values for name, values in columns.items()}
 
 
 def _digest_case(case: EvaluationCase) -> bytes:
-    """Return a case's digest, which stays the same after storing and loading it."""
+    """Return a case's digest, which doesn't change when the case is stored and loaded again."""
     texts = [_parse_json(text.decode()) for text in encode_cases([case])]
     return hashlib.sha256(json.dumps(texts).encode()).digest()
 
@@ -388,7 +388,7 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
 
 
 class StoredItems:
-    """The items in an evaluation's folder, read again on each iteration.
+    """The items in an evaluation's folder, which are read again every time you iterate over them.
 
     Args:
         folder: The folder, or None for a temporary folder that is deleted when this object is.
@@ -396,11 +396,11 @@ class StoredItems:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, *, hidden: bool = False) -> None:
-        """Store the arguments. Nothing is read yet."""
+        """Store the arguments, without reading anything yet."""
         self.folder = file_path(tempfile.mkdtemp(prefix="stepflow-eval-") if folder is None else folder, "journal")
         self._is_hidden = hidden
         if folder is None:
-            # Don't use `TemporaryDirectory`: it warns if it isn't closed, and nobody closes a report.
+            # Don't use `TemporaryDirectory`, because it warns if it isn't closed, and nobody closes a report.
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def __iter__(self) -> Iterator[EvaluationItem]:
@@ -415,7 +415,7 @@ class StoredItems:
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
-    """Collect the secrets of all variants' flows from defaults, the environment and passed values.
+    """Collect the secrets of all variants' flows: variable defaults, environment values and the values passed.
 
     Args:
         flows: The flows.
@@ -424,7 +424,7 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
     declared: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for number, flow in enumerate(flows):
-        # A variable may be secret in just one of the flows.
+        # A variable may be secret in only one of the flows.
         declarations, defaults = read_variables_and_env_values(flow)
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}

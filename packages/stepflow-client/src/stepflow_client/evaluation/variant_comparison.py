@@ -1,4 +1,4 @@
-"""Each variant's scores and the changes between two variants, overall or for slices of the cases."""
+"""The scores of each variant and the changes between two variants, either overall or for slices of the cases."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class SliceScore(Record):
     score: str
     variant: str
     cases: int
-    """Number of cases with the score. For a change, only cases where both variants have the score count."""
+    """Number of cases with the score. If there is a change, only cases where both variants have the score count."""
     mean: float
     change: float | None
     """The change from the first variant or baseline, or None for that variant itself."""
     low: float | None
-    """The lower bound of the change's 95% interval, or None for fewer than five cases."""
+    """The lower bound of the change's 95% interval, or None if there are fewer than five cases."""
     high: float | None
     verdict: Verdict | None
     """The verdict on the change, using Holm's method to correct for the number of scores and slices."""
@@ -57,7 +57,7 @@ def group_case_names_by_tag_or_field(items: Iterable[EvaluationItem], field: str
 
 
 def compute_slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
-    """Return all variants' scores in every slice."""
+    """Return the scores of every variant in every slice."""
     changes: dict[tuple[str, str, str], tuple[ScoreChange, Change]] = {}
     for value, report in slices.items():
         for variant, before in report.baselines.items():
@@ -85,8 +85,8 @@ _text = lazy_module("stepflow_client.evaluation.report_text")
 _page = lazy_module("stepflow_client.evaluation.page")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
-"""The verdict on a change. `higher` and `lower` are for labels, which aren't ranked. An `unclear` change may be due to
-chance. `equal` means that no case differs."""
+"""The verdict on a change. `higher` and `lower` are only used for labels, since no label is better than another. An
+`unclear` change may be due to chance. `equal` means that no case differs."""
 FAILED = "failed"
 """The name used for the share of items that didn't complete."""
 # If there are fewer cases than this, warn that intervals are wide.
@@ -115,7 +115,7 @@ class ScoreMean(Record):
     """Number of cases with a score."""
     mean: float
     low: float | None
-    """The lower bound of the mean's 95% interval, or None for fewer than five cases."""
+    """The lower bound of the mean's 95% interval, or None if there are fewer than five cases."""
     high: float | None
 
 
@@ -130,8 +130,8 @@ class ScoreChange(Record):
     """The second variant's mean."""
     change: float
     low: float | None
-    """The lower bound of the change's 95% interval. None for fewer than five cases, and for times if there are fewer
-    than six groups of runs or the variants ran at different times."""
+    """The lower bound of the change's 95% interval. None if there are fewer than five cases. For times, also None if
+    there are fewer than six groups of runs or if the variants ran at different times."""
     high: float | None
     cases: int
     """Number of cases where both variants have the score."""
@@ -143,7 +143,7 @@ class ScoreChange(Record):
     """Number of cases where the second variant is worse."""
     verdict: Verdict | None
     """The verdict on the change, using Holm's method to correct for the number of scores. With several scores, a change
-    may therefore be unclear even if its interval excludes 0. None for times measured at different times."""
+    may therefore be unclear even if its interval excludes 0. For times, None if the variants ran at different times."""
     lower_is_better: bool | None
     """Whether low values are good, or None for a label."""
 
@@ -182,7 +182,7 @@ class Comparison(ShownAsTable, Record):
     """A comparison of two variants. You can `print` it; notebooks show it as a table."""
 
     before: str
-    """The variant being compared against."""
+    """The variant that the other is compared with."""
     after: str
     """The variant being compared."""
     scores: Sequence[ScoreChange]
@@ -208,7 +208,7 @@ class Comparison(ShownAsTable, Record):
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSummary(ShownAsTable, Record):
-    """All variants' scores and the changes between them. You can `print` it."""
+    """The scores of all variants and the changes between them. You can `print` it."""
 
     name: str
     cases: int
@@ -217,9 +217,9 @@ class EvaluationSummary(ShownAsTable, Record):
     means: Sequence[ScoreMean]
     durations: Sequence[VariantDurations]
     comparisons: Sequence[Comparison]
-    """Comparisons of each variant with its baseline or the first variant."""
+    """The comparison of each variant with its baseline or, if there is none, with the first variant."""
     remarks: Sequence[str] = field(default=())
-    """Caveats about these numbers, e.g. few cases, failed scores or cases left out."""
+    """Caveats about these numbers, e.g. that there are few cases, or that scores failed or cases were left out."""
 
     @property
     def compared_with(self) -> str:
@@ -229,7 +229,7 @@ class EvaluationSummary(ShownAsTable, Record):
 
     @property
     def notes(self) -> list[str]:
-        """Notes on how to read the changes. Empty for a single variant."""
+        """Notes on how to read the changes. Empty if there is only one variant."""
         if not self.comparisons:
             return []
         notes = [f"Changes are relative to {self.compared_with}, paired by case."]
@@ -292,7 +292,7 @@ def _compare_columns(
         before: The first variant's column.
         after: The second variant's column.
         pseudo_values: `CHANGE` for values derived from booleans. Defaults to none.
-        timed: The variants, if the columns hold times. Times are compared by run.
+        timed: The variants, if the columns contain times. Comparisons of times keep each run's items together.
     """
     cases = [case for case in before.cases if after.count_values(case)]
     if not cases:
@@ -334,7 +334,7 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
 
 
 def matches_score_name(score: str, names: Collection[str]) -> bool:
-    """Return whether a score has one of these names, or comes from a mapping of scores with one of these names."""
+    """Return whether a score has one of these names, or belongs to a mapping of scores that does."""
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
 
@@ -369,7 +369,7 @@ def _decide_verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -
 
 
 def summarize_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
-    """Summarize a variant's durations, or return None if they are unknown."""
+    """Summarize a variant's durations. Return None if they are unknown."""
     if not variant.times:
         return None
     seconds = sorted(variant.times)
@@ -412,7 +412,7 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
         duration = comparison.duration
         both = f"{comparison.before} and {comparison.after}"
         if duration is not None and duration.verdict is None:
-            yield f"Times of {both} were measured at different times: they have no verdict."
+            yield f"Times of {both} were measured at different times, so they have no verdict."
         elif duration is not None and duration.low is None and duration.verdict != "equal":
             why = "items of one run share a queue, so groups of runs are compared, and there are fewer than"
             yield f"Times of {both} have no interval: {why} {MIN_BLOCKS} of them; add cases."

@@ -41,7 +41,7 @@ from ..store import EvaluationStore, StoredItems, collect_secrets
 _INTERVAL = 0.05
 # Seconds to wait for the synchronous version's threads to finish before the folder can be used again.
 _GRACE = 5.0
-# Maximum number of items waiting for scores. At the limit, no more outcomes are read.
+# Maximum number of items waiting for scores. Once it's reached, no more outcomes are read until some have been scored.
 _MAX_WAITING = 2_000
 # Maximum share of the evaluation's time to spend reading durations. Fast flows emit many events per second.
 _SHARE = 0.05
@@ -72,7 +72,7 @@ class Evaluator:
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
-        """Items waiting for a score, by the score's key: blocks, each with the positions of its waiting items."""
+        """Blocks with items waiting for a score, each with the positions of those items, keyed by the score's key."""
         self._workers: AsyncTaskPool[int] = AsyncTaskPool()
         self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
@@ -80,7 +80,7 @@ class Evaluator:
         """Number of items per variant."""
         self._count = BatchCount(self._total * len(self.variants))
         self._room = _MAX_WAITING
-        """Number of outcomes that may still be read before the next step."""
+        """Number of outcomes that may still be read before finished items are next stored and scored."""
 
     async def run(self, progress: ProgressOption) -> None:
         """Run the remaining items and compute the missing scores."""
@@ -101,7 +101,7 @@ class Evaluator:
     async def _start_variants(self) -> None:
         ended = {number: self.store.read_block_lengths(number) for number in self._by_number}
         self._unscored = {scorer.key: self.store.iter_unscored(scorer.key, ended) for scorer in self.scorers}
-        """Items from earlier calls that still need a score, by the score's key."""
+        """Items from earlier calls that still need a score, keyed by the score's key."""
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == self._total:
                 self._turns.inputs_read[place] = math.inf
@@ -140,7 +140,7 @@ class Evaluator:
         self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
     async def _read_item_durations(self, block: ItemBlock) -> int:
-        """Read the durations of a block's items. Return 0, because no scorer has ended."""
+        """Read the durations of a block's items. Return the number of scorers that have ended: always 0 here."""
         began = time.monotonic()
         for run_id in block.items_by_run:
             times = ItemTimes(run_id)
@@ -160,7 +160,7 @@ class Evaluator:
     async def _run_variant(
         self, variant: PlannedVariant, number: int, inputs: _VariantInputs, stored: Mapping[int, int]
     ) -> int:
-        """Run a variant on the cases. Return 0, because no scorer has ended."""
+        """Run a variant on the cases. Return the number of scorers that have ended: always 0 here."""
         stream = self.client.map(
             inputs=inputs,
             journal=self.store.get_variant_journal_path(number),
@@ -200,7 +200,7 @@ class Evaluator:
                 await self._workers.start(partial(self._run_scorer, scorer, block, some))
 
     async def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
-        """Score some of a block's items and return the number of scorers that ended."""
+        """Score some of a block's items. Return the number of scorers that have ended: always 1 here."""
         context = block, places, self.client, self.store, lambda: not self._turns.is_over
         await async_apply_scorer(scorer, partial(scorer.score_and_store, *context), self._threads)
         return 1
@@ -289,7 +289,7 @@ class _VariantInputs(AsyncInputReader):
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
         """Wait for this variant's turn, then return up to `max_count` inputs."""
         if not await self._turns.wait_for_turn(self.place):
-            # Ending without an error would mean that all inputs have been read.
+            # Raise an error, because simply ending would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
         cases = list(islice(self._cases, max_count))
         self._open.update(enumerate(cases, self._index))
@@ -401,8 +401,8 @@ async def evaluate(
     """Run variants of a flow on cases, score their outputs, and return a report.
 
     Each variant is run on all cases using `map`, in chunks. The variants take turns chunk by chunk, so a server slowing
-    down or a cache warming up doesn't favor any of them. Inputs and outputs are kept in the journal, or in a temporary
-    folder, so they don't fill up memory.
+    down or a cache warming up doesn't favor any of them. Inputs and outputs are kept in the journal (or in a temporary
+    folder if there is none), so they don't fill up memory.
 
     Example:
         ```python
@@ -420,7 +420,7 @@ async def evaluate(
         cases: A file path, as for `read_inputs`, or a collection of `EvaluationCase` objects, `{input, expected, name,
             metadata, tags}` objects, pydantic-evals cases (a `Dataset` works as well), rows, or plain inputs. A row's
             `expected` field is the expected output, and the remaining fields are the input. Defaults to the flow's test
-            cases. A case without a name is named after its input's `id` or `key`, or else its number.
+            cases. A case without a name is named after its input's `id` or `key` or, failing that, its number.
         variants: The variants by name. Defaults to a single variant named `flow`, the unchanged flow.
         scores: A list of scores, or a mapping from names to scores. A score can be a built-in one, a `FlowScore`, a
             pydantic-evals evaluator, or a function (or coroutine function). Functions accept any of `input`, `output`,
