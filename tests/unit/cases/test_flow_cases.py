@@ -36,7 +36,7 @@ def read_fault(tmp_path: Path, case: str) -> str:
         ("output: {outcome: failed, error: {}}", "needs a code, a message or data"),
         ("output: {outcome: failed, error: {message: null}}", "needs a code, a message or data"),
         ("output: {outcome: success, result: {$regex: ''}}", "$regex expects a non-empty string"),
-        ("output: {outcome: success, result: [{$contains: ''}]}", "$contains expects a part, a key"),
+        ("output: {outcome: success, result: [{$contains: ''}]}", "$contains expects a substring, a key"),
         ("output: {outcome: success, result: {$range: [null, null]}}", "numbers or one of them null"),
         ("mocks: {s: {outcome: failed, error: {mesage: x}}}", "did you mean 'message'?"),
         ("mocks: {s: {outcome: failed, error: {code: TIMEOUT, data: 1}}}", "unknown key 'data' in the error of a mock"),

@@ -82,16 +82,16 @@ class Components(dict[str, tuple[Any, Any]]):
     def __init__(self, components: Mapping[str, tuple[Any, Any]] | None = None) -> None:
         super().__init__(components or {})
         self.plugins: dict[str, str] = {}
-        """Plugin names by component name, for components without a path. Only set if the server reports them."""
+        """Plugin names by component name, for components without a path. Set only if the server reports them."""
         self.descriptions: dict[str, str] = {}
-        """Component descriptions, where the server reports them."""
+        """Component descriptions by name, if the server reports them."""
         self.denied: set[str] = set()
-        """Names of components the server has but doesn't expose through any known route."""
+        """Names of components that the server has but doesn't expose through any known route."""
 
     def find_listed_name(self, component: str) -> str | None:
         """Return the name under which a component is listed, or None if it doesn't exist.
 
-        If servers don't report routes, the name is the part of the path after some prefix, so it may belong to a
+        If the server doesn't report routes, the name is whatever follows some prefix of the path, so it may belong to a
         different component.
         """
         others = [] if component.startswith("/builtin/") else _list_possible_unprefixed_names(component)
@@ -100,8 +100,8 @@ class Components(dict[str, tuple[Any, Any]]):
     def find_schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return the input and output schemas of the component at a path, or None if it doesn't exist.
 
-        If servers don't report routes, a component with the right name may still be a different one. In that case, use
-        its schemas only if the path starts with its plugin's name; otherwise treat them as unknown.
+        If the server doesn't report routes, a component with the right name may still be a different one. Its schemas
+        are then used only if the path starts with its plugin's name, and are otherwise treated as unknown.
         """
         name = self.find_listed_name(component)
         if name is None or name == component:
@@ -110,16 +110,17 @@ class Components(dict[str, tuple[Any, Any]]):
 
 
 def _list_possible_unprefixed_names(component: str) -> list[str]:
-    """Return the names a component may have, one for each possible route prefix."""
+    """Return the names that a component might have without its route prefix, one for each possible prefix."""
     parts = component.strip("/").split("/")
     return ["/".join(parts[index:]) for index in range(1, len(parts))]
 
 
 def parse_components(components: Any) -> Components | None:
-    """Convert components (`ComponentInfo` or the equivalent JSON) to the form the checks use. None stays None.
+    """Convert components (`ComponentInfo` or the equivalent JSON) to the form that the checks use, or return None if
+    given None.
 
-    A component without a `path` (servers may not report route prefixes) is listed by name, with no leading slash. If
-    some plugins couldn't be queried, there may be other components as well.
+    A component without a `path` (not all servers report route prefixes) is listed by name, with no leading slash. If
+    some plugins couldn't be queried, the result is marked as incomplete.
     """
     if components is None:
         return None
@@ -137,7 +138,7 @@ def parse_components(components: Any) -> Components | None:
         if not record.get("path") and record.get("plugin") in routed:
             parsed.denied.add(name)
         elif name in parsed:
-            # Two plugins have a component with this name, so ignore both schemas.
+            # Two plugins have a component with this name, so ignore the schemas of both.
             parsed[name] = ({}, {})
             parsed.plugins.pop(name, None)
             parsed.descriptions.pop(name, None)
@@ -166,9 +167,10 @@ def add_builtin_components(components: Components | None, release: tuple[int, in
 
 
 class ComponentCatalog:
-    """The components available to a flow, with their types. Each schema is parsed just once.
+    """The components available to a flow, along with their types. Each schema is parsed only once.
 
-    Without a component list from a server, only builtin components are known (from all releases, if no release is set).
+    Without a component list from a server, it contains only builtin components (those of all releases if no release is
+    set).
     """
 
     def __init__(
@@ -177,12 +179,12 @@ class ComponentCatalog:
         release: tuple[int, int] | None = None,
         fallback_schemas: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """`fallback_schemas` are for components whose schemas would otherwise be unknown."""
+        """`fallback_schemas` are used for components whose schemas would otherwise be unknown."""
         self._stubs = fallback_schemas or {}
         self.known = add_builtin_components(components, release)
         self.listed: Components = components or Components()
         self.is_complete = components is not None and components.is_complete
-        """Whether unlisted components definitely don't exist."""
+        """Whether a component that isn't listed definitely doesn't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
     def has_no_route(self, component: str) -> bool:

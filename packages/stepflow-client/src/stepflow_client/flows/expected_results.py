@@ -1,4 +1,4 @@
-"""Compares results with those a test case expects, using matchers for values that vary between runs."""
+"""Compare results with the ones that a test case expects, using matchers for values that vary between runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..types.model_base import Record
 from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-# Error code names in flow files that differ from the names in this package.
+# Error codes whose name in flow files differs from their name in this package.
 _RENAMED = {"EXPRESSION_FAILED": "EXPRESSION_FAILURE", "ORCHESTRATOR": "ORCHESTRATOR_ERROR", "WORKER": "WORKER_ERROR"}
-# Only the codes defined by servers have a number. They come first.
+# Only the codes that servers define have a number, so they come first.
 ERROR_CODES: dict[str, ErrorCode] = {_RENAMED.get(code.name, code.name): code for code in [*ErrorCode][:10]}
-"""Error codes by their name in flow files, ordered by wire number (starting at 1)."""
+"""Error codes keyed by their name in flow files, in the order of their numbers on the wire (starting at 1)."""
 
 
 def parse_error_code(code: ErrorCode | str) -> ErrorCode:
@@ -49,10 +49,10 @@ def get_error_number(code: ErrorCode) -> int:
 
 
 def has_error_code(expected: Any, error: FlowError | None) -> bool:
-    """Return whether a failure has the error code a flow file expects.
+    """Return whether a failure has the error code that a flow file expects.
 
-    Names from the file format (`COMPONENT_FAILED`) or this package (`component_failed`) work with every release and
-    ignore case. A number can be the server's own code, as on older servers, or the number of one of these codes.
+    A name from the file format (`COMPONENT_FAILED`) or from this package (`component_failed`) works with every release,
+    regardless of case. A number can be either one of these codes' numbers or the server's own code (on older servers).
     Matchers are applied to the code's name in the file format.
     """
     if error is None or error.code is None:
@@ -74,16 +74,16 @@ def get_error_data(error: FlowError | None) -> Any:
 
 MATCHERS = {
     "$any": "true: any value, including null",
-    "$contains": "a string containing this part, an object with this key, or a list with this element",
-    "$range": "[low, high]: a number between them, inclusive; null for an open end",
+    "$contains": "a string containing this substring, an object with this key, or a list with this element",
+    "$range": "[low, high]: a number in this range, including both ends; null means no limit",
     "$regex": "a string matching this pattern; anchor it with ^ and $",
     "$type": "null, boolean, integer, number, string, array or object",
-    "$equals": "exactly this value: no matchers, and no further keys",
+    "$equals": "exactly this value: no matchers, and no other keys",
 }
 """The meaning of each matcher key. A matcher is an object whose only key is a matcher key."""
 
 _ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
-_NO_KEYS = "an object without keys ({$type: object} expects any)"
+_NO_KEYS = "an object with no keys ({$type: object} matches any)"
 _MISSING = object()
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -97,7 +97,7 @@ class Difference(Record):
     expected: str
     """The expected value, abbreviated."""
     actual: str
-    """The actual value, abbreviated, or `nothing` if the key is missing."""
+    """The actual value, abbreviated. `nothing` if the key is missing."""
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}, got {self.actual}"
@@ -123,9 +123,9 @@ Verdict = Literal["passed", "failed", "unchecked"]
 
 
 def compute_verdict(expected: Mapping[str, Any] | None, result: FlowResult) -> tuple[Verdict, list[Difference]]:
-    """Judge a test case's result and return the verdict, with any differences from the expected output.
+    """Judge a test case's result. Return the verdict and any differences from the expected output.
 
-    Without an expected output, a case is `unchecked` if its run succeeded, otherwise `failed`.
+    If the case has no expected output, it's `unchecked` if its run succeeded and `failed` otherwise.
     """
     error = result.error
     ending = f'"{result.status.value}"'
@@ -134,7 +134,7 @@ def compute_verdict(expected: Mapping[str, Any] | None, result: FlowResult) -> t
     if expected is None:
         return ("unchecked", []) if result.is_success else ("failed", [Difference("$.outcome", '"success"', ending)])
     outcome = expected["outcome"]
-    # Cancelled and lost runs don't count as failed.
+    # A cancelled or lost run isn't a failure that a case can expect.
     has_failed = error is not None and not result.is_cancelled and not was_run_lost(result)
     if result.is_success != (outcome == "success") or not (result.is_success or has_failed):
         actual = f'"success" with {short_json(result.output)}' if result.is_success else ending
@@ -167,7 +167,7 @@ def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list
 
 
 def resembles_matcher(value: object) -> bool:
-    """Return whether an object could be mistaken for a matcher, even a misspelled one, and so needs `$equals`."""
+    """Return whether an object could be mistaken for a matcher (including a misspelled one), so it needs `$equals`."""
     return is_matcher(value) or (isinstance(value, Mapping) and _find_similar_matcher(value) is not None)
 
 
@@ -191,14 +191,14 @@ def check_matchers(expected: Any, path: str = "$") -> None:
 
 
 def _find_similar_matcher(expected: Mapping[str, Any]) -> str | None:
-    """Return the matcher that was probably meant by a misspelled key, or None."""
+    """Return the matcher that a misspelled key was probably meant to be, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
     # Flows may return objects such as {"$ref": ...}, so only a near match counts as a typo.
     return find_nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
 
 
 def is_run_id_field(key: str, value: Any) -> bool:
-    """Return whether a value is a run ID (a UUID under the key `run_id`), which is different every time."""
+    """Return whether a value is a run ID (a UUID under the key `run_id`). Run IDs are different every time."""
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
@@ -258,18 +258,18 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         case "$regex":
             try:
                 if all(map(re.compile(argument).search, _SAMPLES)):
-                    problem = "$regex expects a pattern that some strings do not match ({$type: string} expects any)"
+                    problem = "$regex expects a pattern that does not match every string ({$type: string} does)"
             except re.error as error:
                 problem = f"$regex expects a regular expression ({error})"
         case "$type" if not isinstance(argument, str) or argument not in JSON_TYPES:
             problem = f"$type expects one of {', '.join(JSON_TYPES)}"
         case "$contains" if argument == "":
-            problem = "$contains expects a part, a key or an element"
+            problem = "$contains expects a substring, a key or an element"
     if problem is not None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
 
-# Strings with nothing in common. A pattern that matches all of them would match any line of text.
+# Strings that have nothing in common. Assume that a pattern that matches all of them matches every string.
 _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 
 
@@ -296,7 +296,7 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
     Args:
         masked: The value with masked secrets.
         value: The value to compare it with.
-        mark: The text that marks a masked secret: `***`, optionally with its surrounding text.
+        mark: The text that marks a masked secret: `***`, optionally with text around it.
     """
     if not has_hidden_part(masked, mark):
         return is_json_equal(masked, value)
@@ -315,6 +315,6 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
 def _may_equal_masked_text(hidden: str, text: str, mark: str) -> bool:
     before, after = map(re.escape, mark.split(HIDDEN))
     first, *between, last = map(re.escape, hidden.split(mark))
-    # Atomic groups match each part at the first possible place, so the time stays linear.
+    # Each atomic group matches at the first possible position and never backtracks, so this takes linear time.
     parts = "".join(f"(?>.*?{after}{part}{before})" for part in between)
     return re.fullmatch(f"{first}{before}{parts}.*{after}{last}", text, re.DOTALL) is not None

@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"""[^\s.\[\]"'*]+""")
 
 
 class PathError(ValueError):
-    """Servers reject the path."""
+    """The path is one that servers reject."""
 
 
 def get_keyword(value: Any) -> str | None:
@@ -45,9 +45,9 @@ class Branch(NamedTuple):
 
     kind: Literal["condition", "then", "else", "coalesce", "default"]
     number: int = 0
-    """For a `$coalesce`, the alternative's index."""
+    """The alternative's index, for a `$coalesce`."""
     condition: Any = None
-    """For a `then` or `else`, the condition it depends on."""
+    """The condition that the branch depends on, for a `then` or `else`."""
 
 
 class Reference(NamedTuple):
@@ -60,13 +60,13 @@ class Reference(NamedTuple):
     at: Path
     """Path to that object within the whole expression."""
     field: Path
-    """Path to the value it supplies within the result, i.e. `at` without keywords and branches."""
+    """Path to the value's place within the result, i.e. `at` without keywords and branches."""
     branches: tuple[Branch, ...] = ()
     """Enclosing branches, outermost first."""
     after: frozenset[str] = frozenset()
-    """Steps read by conditions and earlier alternatives, which decide whether this reference is evaluated."""
+    """Steps read by the conditions and earlier alternatives that decide whether this reference is evaluated."""
     step: str | None = None
-    """The ID of the step being read. None for other kinds of references, or if the ID isn't a string."""
+    """The ID of the step being read. None for other kinds of reference, or if the ID isn't a string."""
 
     @property
     def path(self) -> Any:
@@ -75,7 +75,7 @@ class Reference(NamedTuple):
 
     @property
     def variable(self) -> str | None:
-        """The name of the variable being read. None for other kinds of references, or if the path doesn't name one."""
+        """The name of the variable being read. None for other kinds of reference, or if the path doesn't name one."""
         if self.kind != "variable" or not isinstance(self.path, str):
             return None
         try:
@@ -86,22 +86,22 @@ class Reference(NamedTuple):
 
     @property
     def is_certain(self) -> bool:
-        """Whether evaluating the expression always evaluates this reference."""
+        """Whether the reference is evaluated whenever the expression is."""
         return all(branch.kind in ("condition", "coalesce") and not branch.number for branch in self.branches)
 
     @property
     def is_in_condition(self) -> bool:
-        """Whether the reference is part of a condition. A failing condition counts as false."""
+        """Whether the reference is part of a condition. If evaluating the condition fails, it counts as false."""
         return any(branch.kind == "condition" for branch in self.branches)
 
     @property
     def is_in_default(self) -> bool:
-        """Whether the reference is part of a variable's default. Such references don't cause steps to run."""
+        """Whether the reference is part of a variable's default. Such a reference doesn't cause a step to run."""
         return bool(self.branches) and any(branch.kind == "default" for branch in self.branches)
 
 
 def find_references(expression: Any) -> list[Reference]:
-    """Return all references that evaluating an expression may read, in document order."""
+    """Return all references that may be read when an expression is evaluated, in document order."""
     references: list[Reference] = []
     _collect_references(expression, references, (), (), (), frozenset())
     return references
@@ -110,7 +110,7 @@ def find_references(expression: Any) -> list[Reference]:
 def _collect_references(
     value: Any, references: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
 ) -> frozenset[str]:
-    """Collect an expression's references, and return the steps it reads."""
+    """Collect an expression's references. Return the IDs of the steps it reads."""
     if not isinstance(value, (Mapping, list, tuple)):
         return frozenset()
     begin, keyword = len(references), get_keyword(value)
@@ -146,9 +146,9 @@ def _collect_references(
 
 @lru_cache(maxsize=4096)
 def parse_path(text: str | None) -> Path:
-    """Split a path into fields and indexes, as servers do for a flow stored unchanged.
+    """Split a path into fields and indexes, the way servers do for a flow that was stored unchanged.
 
-    An empty path means the whole value. A path that doesn't start with `$` is a single field name.
+    An empty path refers to the whole value. A path that doesn't start with `$` is a single field name.
 
     Raises:
         PathError: If servers reject the path.
@@ -179,7 +179,7 @@ def parse_path(text: str | None) -> Path:
 
 
 def explain_ambiguous_path(text: str) -> str | None:
-    """Explain why a path may not mean what its author intended, or return None if it's unambiguous."""
+    """Explain why a path might not mean what its author intended. Return None if it's unambiguous."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is a field name and empty names are dropped"

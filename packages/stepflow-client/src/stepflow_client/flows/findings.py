@@ -1,4 +1,4 @@
-"""Check findings, each with its rule, position in the file and suggested fix."""
+"""Findings from the checks. Each has a rule, a position in the file and, if there is one, a suggested fix."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ class Finding(NamedTuple):
     hint: str | None = None
     fix: Fix | None = None
     suggestion: Fix | None = None
-    """The edit suggested by the hint, if it isn't safe to apply without confirmation."""
+    """The edit that the hint suggests, if it isn't safe to apply without confirmation."""
     start: int = -1
     end: int = -1
-    """Character range in the file, excluding the value's key, or -1 if unknown."""
+    """The range of characters in the file, excluding the value's key. -1 if unknown."""
     excerpt: str = ""
     file: str = ""
     at: Node | None = None
-    """The value's node, or the mapping that contains the key. Reset to None once all rules have run."""
+    """The value's node, or the mapping that contains the key. Set to None once all rules have run."""
     key: str | None = None
     """The mapping key, if the finding is about the key itself."""
     is_type_finding: bool = False
-    """Whether only type checking reports this."""
+    """Whether the finding is reported only by type checking."""
 
 
 def make_syntax_finding(name: str, error: FlowFileError) -> Finding:
-    """Convert a parse error to a finding, dropping `name` from the start of its message."""
+    """Convert a parse error to a finding, removing `name` from the start of its message."""
     rule = "duplicate-key" if "appears twice" in error.message else "syntax"
     message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{name} "))
     return Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)
@@ -79,19 +79,20 @@ Release = tuple[int, int]
 
 
 class Findings:
-    """Collects findings from all rules without duplicates. `target` is the release the flow targets, if known."""
+    """Collects the findings of all rules, without duplicates. `target` is the release that the flow targets, if
+    known."""
 
     def __init__(self, target: Release | None = None) -> None:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.is_unchecked_by_server = False
-        """Whether servers only read this part of the flow at run time, so that its problems don't reject the flow."""
+        """Whether servers read this part of the flow only at run time, so its problems don't cause a rejection."""
         self.is_checking_types = False
         """Whether types are currently being checked."""
 
     @contextmanager
     def treat_as_unchecked_by_server(self, is_unchecked: bool) -> Iterator[None]:
-        """If `is_unchecked`, treat everything in this block as a flow that servers only read at run time."""
+        """If `is_unchecked`, treat everything in this block as a flow that servers read only at run time."""
         before = self.is_unchecked_by_server
         self.is_unchecked_by_server |= is_unchecked
         yield
@@ -108,14 +109,14 @@ class Findings:
             at: The value, or the mapping that contains the key.
             message: One sentence describing the problem.
             hint: How to fix it.
-            key: The key, if that's where the problem is.
+            key: The key, if the problem is with the key itself.
         """
         level = "error" if level == "fatal" and self.is_unchecked_by_server else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
         # Like servers, name the expression rather than its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in REFERENCE_KEYWORDS else at
         path = holder.path if key is None or key in KEYWORDS else format_path([key], at.path)
-        # For an alias, mark the text it refers to.
+        # If this is an alias, mark the text that it refers to.
         span = where if isinstance(where, Key) or where.original is None else where.original
         finding = Finding(
             rule, level, message, path, where.line, where.column, hint,

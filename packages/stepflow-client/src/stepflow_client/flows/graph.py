@@ -1,4 +1,4 @@
-"""A flow's dependency graph: what each step reads, which steps run, and how to cut out part of a flow."""
+"""A flow's dependency graph: which outputs each step reads, which steps run, and how to extract part of a flow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .expressions import Path, Reference, find_references, is_expression
 from .reading import FlowSource, load_flow
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-"""Maps components to the input field that holds a flow. In `put_blob`, it's only a flow with `blob_type: flow`."""
+"""Maps components to the input field that holds a flow. For `put_blob`, that's only if `blob_type` is `flow`."""
 
 
 class InnerFlow(NamedTuple):
@@ -26,9 +26,9 @@ class InnerFlow(NamedTuple):
     at: Path
     """Path to the flow within the step."""
     is_escaped: bool
-    """Whether its steps and output are below `$literal`. If not, they are evaluated as part of the outer flow."""
+    """Whether its steps and output are below `$literal`. If not, the outer flow evaluates them."""
     escaped: tuple[str, ...] = ()
-    """Keys that have a `$literal` of their own, if there isn't one around the whole flow."""
+    """The keys that each have their own `$literal`, if there isn't one around the whole flow."""
 
     @property
     def runs_as_written(self) -> bool:
@@ -40,8 +40,8 @@ def find_inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
     """Return the flow in a step's input that the step stores or runs (e.g. once per element), or None if the input
     contains no flow.
 
-    If just the inner flow's steps and output are below `$literal`, the outer flow evaluates everything else, so
-    variable defaults can use its values.
+    If only the inner flow's steps and output are below `$literal`, the outer flow evaluates everything else, so the
+    inner flow's variable defaults can use the outer flow's values.
     """
     component, given = step.get("component"), step.get("input")
     key = SUBFLOW_INPUTS.get(component) if isinstance(component, str) else None
@@ -60,7 +60,7 @@ def find_inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
 
 
 def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps of a flow and its inner flows. With `needed`, skip steps that can't run."""
+    """Yield the steps of a flow and its inner flows. If `needed` is True, skip steps that can't run."""
     if not isinstance(flow, Mapping):
         return
     steps = FlowSteps(flow)
@@ -110,7 +110,8 @@ class Step:
 
 
 class FlowSteps:
-    """A flow's steps, with the references in their inputs and in the output. Steps without an ID are skipped."""
+    """A flow's steps, along with the references in their inputs and in the flow's output. Steps without an ID are
+    skipped."""
 
     def __init__(self, flow: Mapping[str, Any]) -> None:
         self.flow = flow
@@ -127,12 +128,12 @@ class FlowSteps:
 
     @cached_property
     def output_reads(self) -> list[Reference]:
-        """The references in the output."""
+        """The references in the flow's output."""
         return find_references(self.flow.get("output"))
 
     @cached_property
     def dependencies_by_step(self) -> dict[str, set[str]]:
-        """The steps each step may read, including in defaults."""
+        """The steps that each step may read, including in variable defaults."""
         return {name: {read.step for read in step.reads if read.step} for name, step in self.by_id.items()}
 
     @cached_property
@@ -143,7 +144,7 @@ class FlowSteps:
 
     @cached_property
     def inner_step_ids(self) -> set[str]:
-        """Step IDs of all inner flows, at any depth."""
+        """The step IDs of all inner flows, at any depth."""
         return {name for _, within in self.inner_flows for name in (*within.by_id, *within.inner_step_ids)}
 
     def find_steps_to_run(
@@ -153,16 +154,17 @@ class FlowSteps:
         may_read: Callable[[Reference], bool] | None = None,
         unread: Collection[str] = (),
     ) -> set[str]:
-        """Return the steps that run: `mustExecute` steps and, transitively, whatever they and the output need.
+        """Return the steps that run: `mustExecute` steps, plus every step that they or the output need, directly or
+        indirectly.
 
         Args:
-            certainly: Whether to only return steps that run regardless of how conditions turn out. Defaults to False.
-            may_read: Function that returns whether a reference may be evaluated. By default, every reference may.
+            certainly: Whether to return only the steps that run no matter how conditions turn out. Defaults to False.
+            may_read: A function that returns whether a reference may be evaluated. By default, any reference may be.
             unread: Steps whose inputs aren't evaluated. Defaults to none.
         """
 
         def needed_by(reads: Iterable[Reference]) -> set[str]:
-            # If `may_read` is None, the filter keeps all references.
+            # If `may_read` is None, `filter` keeps all references.
             reads = filter(may_read, reads)
             followed = (read for read in reads if (read.is_certain if certainly else not read.is_in_default))
             return {read.step for read in followed if read.step}
@@ -172,7 +174,7 @@ class FlowSteps:
         return find_reachable_names(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
 
     def find_components(self) -> set[str]:
-        """Return the components used by the steps that run, including steps of inner flows."""
+        """Return the components used by the steps that run, including the steps of inner flows."""
         components = (step.get("component") for step in iter_steps(self.flow, needed=True))
         return {component for component in components if isinstance(component, str)}
 
@@ -186,7 +188,7 @@ class FlowSteps:
 
     @cached_property
     def _awaited_steps(self) -> dict[str, list[str]]:
-        """The steps each step waits for, in input order. Steps don't wait for defaults."""
+        """The steps that each step waits for, in input order. Steps don't wait for variable defaults."""
         return {
             name: [read.step for read in step.reads if read.step in self.by_id and not read.is_in_default]
             for name, step in self.by_id.items()
@@ -229,7 +231,7 @@ def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
 
 
 def _find_names_leading_to_cycles(following: Mapping[str, Collection[str]]) -> set[str]:
-    """Keep removing names that have no successors left, and return the rest."""
+    """Repeatedly remove names that have no successors left, and return the names that remain."""
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
@@ -241,7 +243,7 @@ def _find_names_leading_to_cycles(following: Mapping[str, Collection[str]]) -> s
 
 
 def check_step_exists(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
-    """Return the flow's steps keyed by ID, after checking that the step is one of them.
+    """Check that a step is in the flow, then return the flow's steps keyed by ID.
 
     Raises:
         InvalidArgumentError: If the step doesn't exist. The hint suggests the closest step ID, or lists them all.
@@ -271,10 +273,10 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
     kept_steps = [definition for name, definition in steps.items() if name in needed]
     cut = {**flow, "steps": kept_steps, "output": {"$step": step}}
     if isinstance(properties := get_declared_schema(flow), Mapping):
-        # The output schema describes the whole flow's output, so drop it.
+        # Drop the output schema, because it describes the whole flow's output.
         kept = {name: schema for name, schema in properties.items() if name != "output"}
         cut["schemas"] = {**flow["schemas"], "properties": kept}
-    # Keep overrides for unknown steps so that they get rejected later.
+    # Keep overrides for unknown steps, so that they're rejected later.
     left = {name: change for name, change in changes.items() if name in needed or name not in steps}
     return cut, left or None
 
@@ -283,7 +285,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """Return a flow that runs a single step in isolation, passing it the flow's input.
 
     The flow's output is the step's output, and the step's own input expression is ignored. If the flow has a name, it
-    becomes `NAME/STEP`, to tell its runs apart.
+    becomes `NAME/STEP`, so that you can tell the runs apart.
 
     Example:
         ```python
@@ -300,7 +302,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """
     content = load_flow(flow)
     alone = {**check_step_exists(content, step_id)[step_id], "input": {"$input": "$"}}
-    # Leave out the schemas: they describe the whole flow's input and output.
+    # Leave out the schemas, because they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}
     return {**named, **kept, "steps": [alone], "output": {"$step": step_id}}

@@ -1,4 +1,5 @@
-"""Evaluates a flow as a server would: expressions, lazy steps, error handling. No I/O: components are plain functions.
+"""Evaluate a flow the way a server would, including expressions, lazy steps and error handling. There is no I/O, and
+components are plain functions.
 
 `Evaluation` executes a flow. `RecordedEvaluation` re-evaluates the expressions of a flow that has already run on a
 server, using the recorded step outcomes.
@@ -17,34 +18,35 @@ from .expressions import PathError, find_references, get_keyword, parse_path
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)
-"""Numeric error codes (COMPONENT_FAILED, RESOURCE_UNAVAILABLE) after which a step with `retry` is retried."""
+"""The numeric error codes (COMPONENT_FAILED and RESOURCE_UNAVAILABLE) that cause a step with `retry` to be retried."""
 
 
 class Failure(Exception):
     """A step or item failed. Carries a message and the wire protocol's error code."""
 
     def __init__(self, code: int, message: str, *, is_own: bool = False, step: str | None = None) -> None:
-        """Record what failed: a component (`is_own`, subject to error handling), a step, or the expression itself."""
+        """Record what failed: a component (if `is_own`, in which case error handling applies), a step, or the
+        expression itself."""
         super().__init__(message)
         self.code, self.message, self.is_own, self.step = code, message, is_own, step
         self.others: tuple[Failure, ...] = ()
         """Failures elsewhere in the same expression. Servers report only one of them."""
         self.is_sure = True
-        """False if an unknown part may have failed instead."""
+        """False if a part whose value is unknown may have failed instead."""
 
 
 class NotKnownError(Exception):
-    """An expression depends on something unknown."""
+    """An expression depends on a value that isn't known."""
 
     def __init__(self, what: str, *, may_fail: bool = True) -> None:
-        """Record what is unknown, and whether reading it may fail (a completed step's whole output can always be
-        read)."""
+        """Record which value is unknown, and whether reading it may fail. (Reading a completed step's whole output
+        never fails.)"""
         super().__init__(what)
         self.may_fail = may_fail
 
 
 BROKEN = (LookupError, TypeError, AttributeError, RecursionError, PathError)
-"""Exceptions that evaluating an expression may raise if servers would reject it."""
+"""Exceptions that may be raised when evaluating an expression that servers would reject."""
 NOT_KNOWN: Any = object()
 """Marks an unknown input, output or set of variables."""
 
@@ -68,12 +70,12 @@ class Evaluation:
     input: Any
     variables: Mapping[str, Any]
     call: Callable[[str, Any], Any]
-    """Calls the component at a path with an input, raising Failure if the component fails."""
+    """A function that calls the component at a path with an input. It raises Failure if the component fails."""
     steps: dict[str, StepRun] = field(default_factory=dict)
     """The steps that ran, in order of completion."""
 
     def run(self) -> Any:
-        """Run all `mustExecute` steps and those the output needs, and return the output.
+        """Run all `mustExecute` steps and all steps that the output needs, and return the output.
 
         Raises:
             Failure: If the item fails.
@@ -81,7 +83,7 @@ class Evaluation:
         for step in self.flow.get("steps") or ():
             if step.get("mustExecute"):
                 self._get_step_outcome(step["id"])
-        # Like servers, run every step the output needs, even after one of them fails.
+        # Like servers, run every step that the output needs, even after one of them fails.
         output = self.flow.get("output")
         certain = {read.step for read in find_references(output) if read.step and read.is_certain}
         for step_id in sorted(certain - {*self.steps}, key=self._find_step_index):
@@ -177,8 +179,8 @@ class RecordedEvaluation(Evaluation):
         flow: The flow, with the run's overrides applied.
         input: The item's input, or `NOT_KNOWN`.
         variables: The variables passed to the run, or `NOT_KNOWN`.
-        steps: The outcomes of completed steps, by step ID.
-        is_over: Whether every step the item needs has completed. If False, a step without an outcome may still be
+        steps: The outcomes of completed steps, keyed by step ID.
+        is_over: Whether every step that the item needs has completed. If False, a step without an outcome may still be
             running.
     """
 
@@ -193,7 +195,7 @@ class RecordedEvaluation(Evaluation):
         """Evaluate an expression.
 
         Raises:
-            Failure: If it fails. If one part fails and another is unknown, the failure wins.
+            Failure: If the expression fails. If one part fails and another is unknown, the failure wins.
             NotKnownError: If the value depends on something unknown.
         """
         if isinstance(expression, list):
@@ -243,8 +245,8 @@ class RecordedEvaluation(Evaluation):
 
 
 def _evaluate_marking_unknown_as_fallible(evaluate: Callable[[Any], Any], expression: Any) -> Any:
-    """Evaluate an expression. If its value is unknown, report that it may fail, since whatever gets evaluated next
-    might."""
+    """Evaluate an expression. If its value is unknown, report that it may fail, because whatever would be evaluated
+    next might fail."""
     try:
         return evaluate(expression)
     except NotKnownError as error:
@@ -258,7 +260,7 @@ def get_max_attempts(step: Mapping[str, Any]) -> int:
 
 
 def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply overrides to a flow. Raises LookupError for an unknown step."""
+    """Apply overrides to a flow. Raise LookupError if a step doesn't exist."""
     changes = overrides.get("steps", {})
     known = {step["id"] for step in flow.get("steps") or ()}
     unknown = next((step_id for step_id in changes if step_id not in known), None)
@@ -286,7 +288,7 @@ def _read_path_or_fail(value: Any, path: Any, what: str) -> Any:
 
 
 def get_value_at_path(value: Any, parts: Iterable[str | int]) -> Any:
-    """Return the part of a value at a path. Raises LookupError if the path doesn't exist."""
+    """Return the part of a value at a path. Raise LookupError if the path doesn't exist."""
     for part in parts:
         if not isinstance(value, list if isinstance(part, int) else Mapping):
             raise LookupError(part)

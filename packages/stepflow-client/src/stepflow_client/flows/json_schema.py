@@ -43,7 +43,8 @@ JSON_TYPES = tuple(_TYPES)
 
 
 def is_json_type(value: Any, name: Any) -> bool:
-    """Return whether a value has the named type, or True for an unknown name. Note that `3.0` counts as an integer."""
+    """Return whether a value has the named type. If the name is unknown, return True. Note that `3.0` counts as an
+    integer."""
     check = _TYPES.get(name) if isinstance(name, str) else None
     return check is None or check(value)
 
@@ -54,7 +55,7 @@ def get_json_type(value: Any) -> str:
 
 
 def parse_ref_name(reference: Any) -> str | None:
-    """Return the name of the shared schema a `$ref` points to, or None if it points elsewhere."""
+    """Return the name of the shared schema that a `$ref` points to, or None if it points elsewhere."""
     match = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
     return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else None
 
@@ -71,13 +72,13 @@ def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
 
 
 def get_type_names(schema: Mapping[str, Any]) -> list[Any]:
-    """Return the types a schema allows, or an empty list if it allows all of them."""
+    """Return the names of the types that a schema allows, or an empty list if it allows any type."""
     given = schema.get("type")
     return [given] if isinstance(given, str) else given if isinstance(given, list) else []
 
 
 def get_list_element_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """Return the schemas of a list's leading elements, and the schema of all remaining ones.
+    """Return the schemas of a list's leading elements, along with the schema for all remaining elements.
 
     The leading schemas come from `prefixItems` or, in drafts up to 2019-09, from a list in `items`.
     """
@@ -88,7 +89,7 @@ def get_list_element_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]
 
 
 class Mismatch(NamedTuple):
-    """One place where a value doesn't match its schema."""
+    """A place where a value doesn't match its schema."""
 
     value: Any
     """The offending value."""
@@ -109,7 +110,7 @@ Mismatches = Sequence[Mismatch]
 
 
 class _JsonRepr(reprlib.Repr):
-    """Formats values as JSON, except that a single string has the same quotes as other names in messages."""
+    """Formats values as JSON, except that a string on its own is quoted like other names in messages."""
 
     def repr_bool(self, value: bool, level: int) -> str:
         return "true" if value else "false"
@@ -131,7 +132,7 @@ short_repr = _short.repr
 
 
 def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
-    """Return a key that is equal only for equal JSON values (unlike in Python, true isn't 1)."""
+    """Return a key that is equal only for equal JSON values. (Unlike in Python, true doesn't equal 1.)"""
     if isinstance(value, bool):
         return bool, value
     if not isinstance(value, (dict, list, tuple, Mapping)):
@@ -144,7 +145,7 @@ def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
     return frozenset((name, make_comparison_key(part, slices)) for name, part in value.items())
 
 
-# Pattern matching work (text length times pattern length) that costs as much as one step.
+# The amount of pattern matching (text length times pattern length) that counts as one step.
 _STEP_OF_PATTERN = 64
 # Maximum number of mismatches to look for.
 _MAX_MISMATCHES = 100
@@ -154,7 +155,7 @@ _MAX_CHOICES = 12
 _MAX_TEXT = 500
 # Maximum length of a schema description.
 _MAX_HINT = 1_000
-# How deep schema descriptions go into nested values.
+# Maximum depth to which schema descriptions describe nested values.
 _MAX_HINT_DEPTH = 2
 # Maximum number of names (or pairs of names) to compare when looking for a typo.
 _MAX_NAMES = 200
@@ -168,12 +169,12 @@ def find_mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluat
 class Validator:
     """Checks values against a schema, ignoring unsupported keywords.
 
-    The running time is at most proportional to schema size times value size, because each shared schema is applied only
-    once per value and patterns are matched in linear time.
+    The running time is at most proportional to the size of the schema times the size of the value, because each shared
+    schema is applied only once per value and patterns are matched in linear time.
 
     Args:
         schema: The schema, which must not be modified afterwards.
-        defs: Shared schemas it may refer to.
+        defs: The shared schemas that it may refer to.
         evaluated: Whether expressions in the value are evaluated. Since their results are unknown, they match any
             schema.
     """
@@ -184,14 +185,14 @@ class Validator:
         self.nullable = set[int]()
         """The `id()` of each schema that also allows null."""
         self._checks: dict[int, _KeywordChecks] = {}
-        """Supported keywords, by the schema's `id()`."""
+        """Checks for a schema's supported keywords, keyed by the schema's `id()`."""
         self._texts: dict[int, str] = {}
-        """Cached descriptions, by the object's `id()`. They're needed even if another `anyOf` alternative matches."""
+        """Cached descriptions, keyed by object `id()`. They're needed even if another `anyOf` alternative matches."""
 
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches. Empty if the value is nested too deeply to check.
 
-        With a low `max_count`, fewer parts are compared in alternatives that the value doesn't match.
+        If `max_count` is low, fewer parts of a value are compared with alternatives that it doesn't match.
         """
         try:
             return _ValueCheck(self, max_count).apply_schema(self.schema, value)[:max_count]
@@ -203,7 +204,7 @@ class Validator:
         return not any(self.find_mismatches(value, 1) for value in values)
 
     def require_valid_input(self, value: Any, which: str = "the input") -> None:
-        """Check one of a flow's inputs, called `which` in the message.
+        """Check one of a flow's inputs. The message refers to it as `which`.
 
         Raises:
             InvalidArgumentError: If it doesn't match.
@@ -234,13 +235,14 @@ class Validator:
         return self._texts[id(schema)]
 
     def get_fields_hint(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
-        """Return the hint listing an object's fields. See `format_fields_hint`."""
+        """Return a hint that lists an object's fields. See `format_fields_hint`."""
         if id(properties) not in self._texts:
             self._texts[id(properties)] = format_fields_hint(properties, required, self.defs)
         return self._texts[id(properties)]
 
     def get_keyword_checks(self, schema: Any) -> _KeywordChecks:
-        """Return a schema's supported keywords with their arguments. Empty if the schema allows any value."""
+        """Return the checks for a schema's supported keywords, each with its argument. Empty if the schema allows any
+        value."""
         if id(schema) not in self._checks:
             self._checks[id(schema)] = self._build_keyword_checks(schema)
         return self._checks[id(schema)]
@@ -288,7 +290,7 @@ class _ValueCheck:
     def __init__(self, validator: Validator, max_count: int) -> None:
         self.validator, self.max_count, self.slices = validator, max_count, slices.get() or Slices()
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
-        """Results by shared schema and the value's `id()`, which stays unique because the value is kept alive."""
+        """Results keyed by shared schema and the value's `id()`, which stays unique because the value is kept alive."""
 
     def apply_schema(self, schema: Any, value: Any) -> Mismatches:
         if self.validator.is_evaluated and is_expression(value):
@@ -302,7 +304,7 @@ class _ValueCheck:
         for keyword, argument in checks:
             wrong = keyword(self, argument, value)
             if wrong:
-                # Building a message takes longer than comparing a value.
+                # Building a message takes longer than comparing a value, so count it as 10 steps.
                 self.slices.left -= 10
                 results = [*results, *wrong]
                 if keyword is _check_type or len(results) >= self.max_count:
@@ -349,7 +351,7 @@ def _check_type(check: _ValueCheck, wanted: tuple[list[str], Mapping[str, Any]],
 
 
 def _has_expressions(check: _ValueCheck, value: Any) -> bool:
-    """Return whether any part of a value is unknown until evaluated."""
+    """Return whether any part of a value is unknown until it's evaluated."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return check.validator.is_evaluated and any(map(is_expression, parts))
 
@@ -388,7 +390,8 @@ _LIMITS: dict[str, tuple[Any, ...]] = {
 
 
 def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
-    """Describe the values a schema allows, e.g. `integer, at least 1`, or return an empty string if unknown."""
+    """Describe the values that a schema allows, e.g. `integer, at least 1`. Return an empty string if they're
+    unknown."""
     schema = resolve_ref(schema, defs)
     if not isinstance(schema, Mapping) or depth > _MAX_HINT_DEPTH:
         return ""
@@ -412,7 +415,7 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
 
 
 def format_fields_hint(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
-    """Return the hint listing an object's fields: `fields are: id (string, required), note`."""
+    """Return a hint that lists an object's fields, e.g. `fields are: id (string, required), note`."""
     return f"fields are: {cut(_describe_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
 
 
@@ -520,14 +523,14 @@ def _check_all_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatche
 
 
 def _check_any_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatches:
-    """Explain why a value matches none of the alternatives, in detail if just one of them allows its type."""
+    """Explain why a value matches none of the alternatives. If only one of them allows its type, explain in detail."""
     results: list[Mismatches] = []
     for part in parts:
         results.append(check.apply_schema(part, value))
         if not results[-1]:
             return ()
     near: list[Mismatches] = []
-    """Mismatches of the alternatives that allow the value's type."""
+    """Mismatches with the alternatives that allow the value's type."""
     for wrong, part in zip(results, parts, strict=True):
         schema = resolve_ref(part, check.validator.defs)
         names = get_type_names(schema) if isinstance(schema, Mapping) else []
