@@ -27,7 +27,7 @@ class _Event(Model):
     wire_name: ClassVar[str] = ""
     """The event name the server uses."""
     if not TYPE_CHECKING:
-        # Each event class declares its own type. This declaration only makes `type` the first field.
+        # Each event class declares its own type. This declaration just makes `type` the first field.
         type: str
     run_id: str
     """The ID of the run the event belongs to. With `include_sub_runs`, this may be a sub-run of the requested run."""
@@ -37,7 +37,7 @@ class _Event(Model):
     cursor: str
     """The event's position. Pass it to `run_events(after=...)`, from any process, to resume after this event."""
     inferred: bool = False
-    """True if the server didn't send the event and the client inferred it from the run's state."""
+    """True if the client inferred the event from the run's state because the server didn't send it."""
 
 
 @frozen_model
@@ -52,7 +52,7 @@ class RunCreatedEvent(_Event):
 
 @frozen_model
 class StepsNeededEvent(_Event):
-    """The server determined which steps an item's output requires."""
+    """The server determined which steps are needed for an item's output."""
 
     wire_name = "StepsNeeded"
     type: Literal["steps_needed"] = "steps_needed"
@@ -134,11 +134,11 @@ class HeartbeatEvent(_Event):
 
 @frozen_model
 class UnknownEvent(_Event):
-    """An event type this client doesn't know, sent by a newer server."""
+    """An event of a type that this client doesn't know, sent by a newer server."""
 
     type: Literal["unknown"] = "unknown"
     name: str
-    """The event's name, in the same style as other types, e.g. `item_completed` for the server's `ItemCompleted`."""
+    """The event's name in snake case, like the other types, e.g. `item_completed` for the server's `ItemCompleted`."""
     data: dict[str, Any] = field(default_factory=dict)
     """The event's data, as sent by the server."""
 
@@ -158,9 +158,9 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 
 
 _KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
-# The smallest sequence number that doesn't fit in a cursor.
+# The smallest sequence number that is too large for a cursor.
 _SEQUENCE_NUMBER_LIMIT = 10**18
-# Fields that aren't read from the event's data.
+# Event fields whose values don't come from the event's data.
 _SEPARATE_FIELDS = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
 
 
@@ -202,7 +202,7 @@ def decode_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder:
         run_id: The requested run, for events without a run ID.
         response: The decoded frame.
         cursor: The event's cursor.
-        decoder: Decodes outputs and hides secrets in unknown events. (Other events don't contain any.)
+        decoder: Decodes outputs, and hides secrets in unknown events. (Other events don't contain secrets.)
     """
     ((name, data),) = response["event"].items()
     common = {"cursor": cursor, "sequence_number": read_sequence_number(response)}

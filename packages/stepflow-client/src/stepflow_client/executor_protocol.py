@@ -17,7 +17,8 @@ __all__ = ["StepflowExecutor"]
 
 
 class _AttributeCheckMeta(type(Protocol)):  # type: ignore[misc]
-    """Checks only that attributes exist, as Python 3.12 does. Python 3.11 would read the URL of a stopped runtime."""
+    """Checks only that the attributes exist, as Python 3.12 does. Python 3.11 would read them, including the URL of a
+    stopped runtime."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":
@@ -39,7 +40,8 @@ class StepflowExecutor(Protocol, metaclass=_AttributeCheckMeta):
         """The server's root URL."""
         ...
 
-    # Spell out the options, because type checkers don't match a method with named options against one with `**options`.
+    # Spell out the options, because type checkers don't accept a method with named options where the protocol has
+    # `**options`.
     async def run(
         self,
         flow: FlowSource,
@@ -80,7 +82,7 @@ class StepflowExecutor(Protocol, metaclass=_AttributeCheckMeta):
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a flow and return its run's ID. See `StepflowClient.submit` for the options."""
+        """Start a flow and return the ID of its run. See `StepflowClient.submit` for the options."""
         ...
 
     async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:

@@ -1,4 +1,4 @@
-"""Typed flows and data models, as used by the modules `stepflow codegen` generates."""
+"""Typed flows and data models, used by the modules that `stepflow codegen` generates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["FlowModel", "TypedFlow"]
 class FlowModel(BaseModel):
     """Part of a flow's input, output or variables.
 
-    Set fields by their Python names. If a field's JSON name is different, that name is its alias. Extra fields are kept
-    unless the schema forbids them.
+    Set fields by their Python names. If a field has a different name in JSON, the JSON name is its alias. Extra fields
+    are kept unless the schema forbids them.
 
-    A field that defaults to None is left out of requests while it is None, unless it was explicitly set to None and its
-    schema allows null.
+    If a field defaults to None, requests omit it while it's None, unless you set it to None explicitly and its schema
+    allows null.
     """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=(), validate_default=True)
