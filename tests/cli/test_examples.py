@@ -139,7 +139,7 @@ def test_server_examples_work(line: str, prepared: Stepflow) -> None:
     )
     assert process.stderr is not None
     try:
-        assert process.stderr.readline().startswith(("The server listens on http://127.0.0.1:", "Pages about http://"))
+        assert process.stderr.readline().startswith(("The server listens on http://127.0.0.1:", "Serving pages for "))
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     finally:

@@ -97,10 +97,10 @@ def test_selected_runs_are_rerun(browser: httpx.Client, client: SyncStepflowClie
 def test_invalid_selections_are_refused(browser: httpx.Client, client: SyncStepflowClient) -> None:
     one = run(client, {"card": 1})
     for action, selected, message in (
-        ("compare", [one], "a comparison needs two runs, but 1 are selected"),
+        ("compare", [one], "a comparison needs two runs, not 1"),
         ("compare", [], "a comparison needs two runs"),
         ("cancel", [one], "none of the selected runs is running"),
-        ("cancel", ["../flows"], "a selected run has no valid ID"),
+        ("cancel", ["../flows"], "the ID of a selected run is invalid"),
         ("rerun", [], "no run is selected"),
         ("delete", [one], "the form has no action"),
     ):

@@ -1,4 +1,4 @@
-"""`stepflow ui`: web pages for a server's runs, flows and components. Needs the `stepflow-cli[ui]` extra.
+"""`stepflow ui`: web pages that show a server's runs, flows and components. Requires the `stepflow-cli[ui]` extra.
 
     browser -> guard (Host, Origin, session, form token) -> views -> client -> server
 

@@ -39,7 +39,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class _RunIdPrefixConvertor(Convertor[str]):
-    """Matches a run ID prefix, as accepted on the command line, but not a full ID."""
+    """Matches a run ID prefix (as accepted on the command line), but not a full run ID."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
 
@@ -51,7 +51,7 @@ class _RunIdPrefixConvertor(Convertor[str]):
 
 
 async def _serve_static_file(request: Request) -> Response:
-    # Files are served from memory, so nothing in a request is ever used as a file path.
+    # Files are served from memory, so no part of a request is ever used as a file path.
     content, media_type = request.app.state.files.get(request.path_params["name"], (None, ""))
     if content is None:
         return Response("no such file", 404, media_type="text/plain")
@@ -107,12 +107,12 @@ def build_application(
     """Return the ASGI application.
 
     Args:
-        create_client: Creates the client whose runs the pages display. The client is closed on shutdown.
-        history: The history in which the client records its runs.
-        folder: The folder of flow files, or None.
-        addresses: The hosts and origins that requests may use.
-        sessions: Browser sessions that may access the pages.
-        stopping: Set to end all streams.
+        create_client: Creates the client that the pages use to talk to the server. It's closed on shutdown.
+        history: The history where the client records the runs it starts.
+        folder: The folder of flow files to show, if any.
+        addresses: The hosts and origins that requests are accepted for.
+        sessions: The browser sessions that have access to the pages.
+        stopping: An event that ends all streams once it's set.
     """
     forms = FormTokens()
 
@@ -130,7 +130,7 @@ def build_application(
                 opened, snapshots, build_template_environment(), forms, followers, health, RunListCache(opened),
                 RunFinder(opened), history=history, flows=folder,
             )  # fmt: skip
-            # Drawing the first graph takes a second, so draw one at startup, before anyone opens a run.
+            # The first graph takes about a second to draw, so draw one at startup, before anyone opens a run.
             warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
             try:
                 yield
@@ -142,12 +142,12 @@ def build_application(
     app = Starlette(routes=_ROUTES, lifespan=lifespan, exception_handlers=handlers)
     app.state.files, app.state.stopping = _load_static_files(), stopping
     app.state.sessions, app.state.addresses = sessions, addresses
-    # Compression can't leak form tokens (BREACH), because they differ on every page, and browsers don't send the
-    # session cookie with cross-site requests. Event streams aren't compressed.
+    # Compressing pages can't leak form tokens (the BREACH attack), because every page has a different token and
+    # browsers don't send the session cookie with cross-site requests. Event streams aren't compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
 
     async def compress_except_values(scope: Scope, receive: Receive, send: Send) -> None:
-        # On the local machine, sending 50 MB is faster than compressing it first.
+        # For a browser on the local machine, sending 50 MB as is takes less time than compressing it.
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
@@ -162,8 +162,8 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
             lines = [line.strip() for line in path.read_text().splitlines()]
             text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
             files[path.name] = text.encode(), _TYPES[path.suffix]
-    # One stylesheet for the list of runs, and another for all other pages. `base.css` goes first so that the rest can
-    # override it.
+    # Every page loads `ui.css`, and every page except for the list of runs also loads `more.css`. `base.css` comes
+    # first so that the other files can override it.
     first = [files.pop(name)[0] for name in ("base.css", "live.css")]
     others = [files.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in files]
     files["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
@@ -173,6 +173,9 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
 
 
 def build_access_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
-    """Return a link to the list of runs, or to the page for `run_id`. Its token works for one browser."""
+    """Return a link to the list of runs, or to the page for `run_id`.
+
+    The token in the link works for only one browser.
+    """
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"

@@ -1,4 +1,4 @@
-"""The form for changing a run, and the arguments to rerun it with."""
+"""The form for changing a run, and the arguments for rerunning it with the changes."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from .schema_forms import (
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
-"""Which steps to execute: all steps, steps that didn't complete, steps that the change affects, or a step (`from:ID`)
-and all the steps that read from it."""
+"""Which steps to execute: all of them, those that didn't complete, those affected by the change, or one step
+(`from:ID`) and every step that reads from it."""
 
 
 @dataclass(frozen=True)
 class ItemsToChange:
-    """A run's item, or a group of its failed items, that the user wants to change and rerun."""
+    """The item (or group of failed items) of a run that the user wants to change and rerun."""
 
     run: RunDetails
     stored: StoredFlow
     arguments: RunArguments
-    """The run's arguments. May contain secrets."""
+    """The run's arguments, which may contain secrets."""
     masked_arguments: RunArguments
-    """The run's arguments with known secrets masked."""
+    """The run's arguments, with known secrets masked."""
     fields: tuple[list[Field], list[Field]]
     """The fields for the flow's input and variables."""
     total: int
     index: int
-    """The item whose input is shown."""
+    """The index of the item whose input is shown."""
     group: FailureGroup | None = None
     step: str = ""
-    """The step whose input can be edited."""
+    """The ID of the step whose input can be edited, if any."""
 
     @property
     def item_indexes(self) -> list[int]:
-        """The items to change."""
+        """The indexes of the items to change."""
         return [self.index] if self.group is None else self.group.indexes
 
     @property
@@ -66,7 +66,7 @@ class ItemsToChange:
 
     @cached_property
     def masked_input(self) -> Any:
-        """The item's input as displayed, or None if unknown."""
+        """The item's input as shown in the form, or None if it isn't known."""
         return None if self.masked_arguments.inputs is None else self.masked_arguments.inputs[self.index]
 
     @cached_property
@@ -76,29 +76,29 @@ class ItemsToChange:
 
     @property
     def step_input(self) -> Any:
-        """The step's input as written (with its expressions)."""
+        """The step's input as written in the flow, including expressions."""
         return self.steps_with_overrides[self.step].get("input") if self.step in self.steps_with_overrides else None
 
 
 @dataclass(frozen=True)
 class ChangeForm:
-    """The contents of the form for a change."""
+    """The contents of the form."""
 
     inputs: list[Field]
-    """The fields for the input. Empty if the input is edited as JSON."""
+    """The fields for the input. The list is empty if the input is edited as JSON."""
     variables: list[Field]
     raw: str
     step_text: str
     overrides: str = ""
     start: str = ALL
     before: str | None = None
-    """The `hash_form_contents` value in the submitted form, if any."""
+    """The `hash_form_contents` value that was submitted with the form, if any."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Error messages by text box: `input`, `step` or `overrides`."""
 
 
 def prefill_form(subject: ItemsToChange) -> ChangeForm:
-    """Return a form filled in with the run's own arguments."""
+    """Return a form filled in with the arguments of the original run."""
     (inputs, variables), given = subject.fields, subject.masked_arguments
     has_inputs, values = given.inputs is not None, given.variables or {}
     known = {name: value for name, value in values.items() if f"variables.{name}" not in given.hidden}
@@ -113,7 +113,7 @@ def prefill_form(subject: ItemsToChange) -> ChangeForm:
 
 
 def refill_form(subject: ItemsToChange, form: Mapping[str, str]) -> ChangeForm:
-    """Return a form filled in with the submitted values, except for secrets, which pages never echo."""
+    """Return a form filled in with the submitted values. Secrets are left out, because pages never echo them."""
     inputs, variables = subject.fields
     return ChangeForm(
         inputs=restore_submitted_texts(inputs, form),
@@ -127,7 +127,7 @@ def refill_form(subject: ItemsToChange, form: Mapping[str, str]) -> ChangeForm:
 
 
 class InvalidChangeError(ValueError):
-    """An invalid change, along with the form showing an error next to each invalid field."""
+    """Raised for an invalid change. Includes the form, with an error next to each invalid field."""
 
     def __init__(self, message: str, form: ChangeForm) -> None:
         super().__init__(message)
@@ -135,7 +135,7 @@ class InvalidChangeError(ValueError):
 
 
 def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the `rerun` arguments that apply a change to the subject's items.
+    """Return the arguments for `rerun` that apply the submitted change to the selected items.
 
     Raises:
         InvalidChangeError: If a value is invalid.
@@ -146,7 +146,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
     if start == FAILED:
         arguments["keep"] = "succeeded"
     elif start == CHANGED:
-        # Don't keep an output computed from a different input.
+        # Don't keep any output that was computed from a different input.
         arguments["keep"] = Keep("unchanged", before=subject.step or None)
     elif start.startswith(FROM):
         arguments["keep"] = Keep(before=start.removeprefix(FROM))
@@ -164,7 +164,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
         variables = parse_submitted_object([replace(variable, required=False) for variable in subject.fields[1]], form)
     except InvalidFormError as error:
         raise InvalidChangeError(str(error), replace(shown, variables=error.fields)) from None
-    # Any variable not passed to a rerun keeps its original value.
+    # A rerun keeps the original value of any variable that isn't passed to it.
     known = subject.arguments.variables or {}
     changed = {name: value for name, value in variables.items() if name not in known or known[name] != value}
     arguments["variables"] = changed or None
@@ -187,7 +187,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
 
 
 def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[Any] | None:
-    """Return the inputs of all items, or None if they're unknown or masked and no input was entered."""
+    """Return the inputs for all items, or None if they're unknown or masked and the user didn't enter one."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
     if should_use_text_instead_of_fields(fields, form):
@@ -202,7 +202,7 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     elif subject.group is None:
         edited = [entered if index == subject.index else value for index, value in enumerate(known)]
     else:
-        # The items have different inputs, so apply only the edits made to the displayed one.
+        # Each item has its own input, so apply only the edits that the user made to the one on display.
         patch, changed = make_merge_patch(subject.masked_input, entered), set(subject.item_indexes)
         edited = [apply_patch(value, patch) if index in changed else value for index, value in enumerate(known)]
     try:
@@ -210,6 +210,6 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     except ValueError:
         if edited is not known:
             raise
-        # The history masked the input, so the rerun fails if it executes a step that reads the input.
+        # The history masked the input, so the rerun will fail if it executes a step that reads the input.
         return None
     return edited

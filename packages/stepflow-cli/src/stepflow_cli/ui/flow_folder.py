@@ -1,4 +1,4 @@
-"""The folder of flow files that `stepflow ui --flows` shows."""
+"""The folder of flow files shown by `stepflow ui --flows`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Version = tuple[int, int]
 
 @dataclass(frozen=True)
 class FlowFile:
-    """A flow file from the folder."""
+    """A flow file in the folder."""
 
     name: str
     """The path relative to the folder, with forward slashes."""
@@ -41,7 +41,8 @@ class FlowFile:
 class FlowFolder:
     """The flow files in a folder and its subfolders.
 
-    Files are looked up by relative path among the listed files. A name sent by a browser is never used as a path.
+    A file is looked up by comparing its relative path with those of the listed files. A name sent by a browser is never
+    used as a path.
 
     Raises:
         OSError: If the folder doesn't exist.
@@ -52,20 +53,20 @@ class FlowFolder:
         self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
 
     def list_flow_files(self) -> list[FlowFile]:
-        """Return the flow files, sorted by name. Files that haven't changed aren't read again."""
+        """Return the flow files, sorted by name. Files that haven't changed since the last call aren't read again."""
         files = map(self._load_if_changed, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
     def find_file_by_relative_path(self, name: str) -> FlowFile | None:
-        """Return the file with this name, or None if the folder has no such flow."""
+        """Return the flow file with this relative path, or None if the folder has no such file."""
         return next((file for file in self.list_flow_files() if file.name == name), None)
 
     def list_likely_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
-        """Return the files a flow could come from, most likely first.
+        """Return the files that a flow may have come from, with the most likely one first.
 
         Args:
             flow: The flow as its author wrote it.
-            recorded: The path recorded when its run was started, if known.
+            recorded: The path that was recorded when the run was started, if known.
         """
         ranked = []
         for file in self.list_flow_files():
@@ -75,10 +76,10 @@ class FlowFolder:
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
 
     def write_if_unchanged(self, file: FlowFile, content: bytes, *, expected_content: bytes) -> None:
-        """Replace a file's content if it is still `expected_content`.
+        """Replace a file's content, provided that it's still `expected_content`.
 
         Raises:
-            FileChangedError: If the file has changed.
+            FileChangedError: If the file has changed since it was read.
             OSError: If the file can't be written, or is no longer a regular file inside the folder.
         """
         if not self._is_inside_folder(file.path):
@@ -92,14 +93,14 @@ class FlowFolder:
             return False
 
     def _load_if_changed(self, path: Path) -> FlowFile | None:
-        # Skip symbolic links, since they could point outside the folder.
+        # Skip symbolic links, because they could point outside the folder.
         if not self._is_inside_folder(path):
             return None
         status = path.stat()
         version = (status.st_mtime_ns, status.st_size)
         if path not in self._read or self._read[path][0] != version:
             file = None
-            # Ignore unreadable files; `stepflow validate` reports them.
+            # Ignore files that can't be read as flows. Users can find them with `stepflow validate`.
             with suppress(StepflowClientError):
                 if status.st_size <= _MAX_BYTES:
                     file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))

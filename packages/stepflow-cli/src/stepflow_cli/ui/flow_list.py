@@ -1,4 +1,4 @@
-"""The flows on the flows page: from the server, the history, and the folder of flow files."""
+"""The flows on the flows page. They come from the server, the history and the folder of flow files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PAGE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
 _MAX_RECORDED = 2_000
-# Maximum number of flows whose runs are requested separately.
+# Maximum number of flows whose runs are fetched with a separate request each.
 _MAX_SEPARATE = 100
 _MARKS = 12
 
 
 @dataclass
 class FlowWithRuns:
-    """A flow and those of its runs that were read, newest first."""
+    """A flow and the runs of it that were fetched, newest first."""
 
     name: str
     runs: list[RunDetails] = field(default_factory=list)
@@ -37,12 +37,12 @@ class FlowWithRuns:
 
     @property
     def latest_runs(self) -> list[RunDetails]:
-        """The latest runs, oldest first."""
+        """The last few runs, oldest first."""
         return list(reversed(self.runs[:_MARKS]))
 
     @property
     def success_rate(self) -> float | None:
-        """The fraction of finished runs that completed, or None if no runs have finished."""
+        """The fraction of finished runs that completed successfully, or None if no runs have finished."""
         ended = [run for run in self.runs if run.is_finished]
         return sum(run.status.value == "completed" for run in ended) / len(ended) if ended else None
 
@@ -60,11 +60,11 @@ class FlowsPageContents:
     flows: list[FlowWithRuns]
     sub_flows: list[FlowWithRuns]
     files: list[FlowFile]
-    """Files whose flows have no runs."""
+    """The files whose flows haven't been run."""
     read: int
-    """The number of runs read, starting with the newest."""
+    """The number of runs that were fetched, starting with the newest."""
     since: datetime | None
-    """Creation time of the oldest run read, or None if all runs were read."""
+    """When the oldest of these runs was created, or None if the server has no older ones."""
 
 
 async def search_flows(
@@ -72,8 +72,8 @@ async def search_flows(
 ) -> FlowsPageContents:
     """Return a server's flows whose names contain `text`.
 
-    Flows come from the newest 5,000 runs, the history and the folder. That way, a busy flow can't crowd out flows that
-    once ran from this machine or have a file in the folder.
+    Looks for flows in the newest 5,000 runs, in the history and in the folder. This way, a busy flow can't crowd out
+    flows that were once run from this machine or that have a file in the folder.
     """
     # Start with the newest root runs.
     runs: list[RunDetails] = []
@@ -113,7 +113,7 @@ def _group_runs_by_flow(runs: Iterable[RunDetails]) -> dict[str, FlowWithRuns]:
 
 
 def _list_recorded_flow_names(history: LazyRunHistory, url: str) -> list[str]:
-    """Return the names of flows that ran on this server according to the history, newest first."""
+    """Return the names of flows that the history has recorded for this server, most recently run first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
     except StepflowClientError:

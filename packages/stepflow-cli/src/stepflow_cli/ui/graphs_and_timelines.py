@@ -24,13 +24,13 @@ from .links import ItemUrls
 def draw_run_timeline(
     report: RunReport, urls: ItemUrls | None = None, shown: Sequence[str] | None = None, selected: str | None = None
 ) -> str:
-    """Draw a report's timeline as SVG. Returns an empty string if no steps have times.
+    """Draw a report's timeline as SVG, or return an empty string if no start times are known.
 
     Args:
         report: The report.
-        urls: Link targets for the bars, plus the time span to show. Defaults to the whole timeline, without links.
-        shown: The steps to show, in order. Defaults to all steps, or to a batch's slowest items.
-        selected: The step whose bar is marked as the current link, if any.
+        urls: Where the bars link to and which time span to show. By default, shows the whole timeline without links.
+        shown: The steps to show, in order. By default, shows all steps or, for a batch, the slowest items.
+        selected: The step whose bar is marked as the current one, if any.
     """
     is_live = not report.run.is_finished
     bars = build_timeline_bars(report, until=datetime.now(UTC) if is_live else None)
@@ -39,7 +39,7 @@ def draw_run_timeline(
         bars = [by_step[step_id] for step_id in shown if step_id in by_step]
     if not bars:
         return ""
-    # Leave room for running bars, which grow in the browser.
+    # Leave room for the bars of running steps, because they keep growing in the browser.
     right_edge = max(bar.end for bar in bars) * 1.25 if is_live else None
     # `draw_timeline` escapes its values.
     if urls is None:
@@ -60,7 +60,7 @@ def draw_run_timeline(
 
 
 def parse_timeline_span(text: str) -> tuple[float, float] | None:
-    """Parse a timeline span in seconds, such as `0.2-0.4`. Returns None if it's invalid."""
+    """Parse a timeline span in seconds, such as `0.2-0.4`. Return None if it's invalid."""
     begin, _, end = text.partition("-")
     try:
         span = float(begin), float(end)
@@ -74,17 +74,17 @@ class GraphPicture:
     """A drawing of a flow's graph."""
 
     svg: str
-    """The SVG. Empty if the graph can't be drawn."""
+    """The SVG, or an empty string if the graph can't be drawn."""
     hidden: int = 0
-    """The number of steps that don't have their own box."""
+    """The number of steps that don't have a box of their own."""
     selected: str = ""
-    """The ID of the selected step's box."""
+    """The ID of the box for the selected step."""
 
 
 def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> GraphPicture:
-    """Draw an item's graph, linking each box to its step.
+    """Draw an item's graph, with each box linking to its step.
 
-    Unless `urls` requests all steps, equivalent steps share a box and nested flows in large flows are collapsed.
+    Unless `urls` asks for all steps, equivalent steps share a box, and nested flows are collapsed if the flow is large.
     """
     if not report.flow.get("steps"):
         return GraphPicture("")
@@ -94,8 +94,8 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     links = {}
     for node in folded.graph.nodes:
         if node.kind == "step":
-            # Link to the first step with the status the box shows. A step in a nested flow belongs to a sub-run, so in
-            # that case link to the step that runs the nested flow.
+            # Link to the first step whose status is the one that the box shows. A step in a nested flow belongs to a
+            # sub-run, so for those steps, link to the step that runs the nested flow.
             members = folded.nodes_by_box[node.id]
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
@@ -110,12 +110,12 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
 
 
 def draw_run_graph(report: RunReport) -> str:
-    """Draw a report's graph as SVG, colored by status. Returns an empty string if it can't be drawn."""
+    """Draw a report's graph as SVG, colored by status. Return an empty string if the graph can't be drawn."""
     return draw_flow_graph(report.flow, find_worst_step_states(report))
 
 
 def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
-    """Draw a flow's graph as SVG, colored by step status. Returns an empty string if it can't be drawn."""
+    """Draw a flow's graph as SVG, colored by step status. Return an empty string if the graph can't be drawn."""
     if not flow.get("steps"):
         return ""
     folded, layout = _get_cached_layout(flow, is_whole=False)
@@ -126,9 +126,9 @@ _layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = Bou
 
 
 def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
-    """Return a flow's graph and layout. Both are cached, since they don't depend on statuses.
+    """Return a flow's graph and layout. Both can be cached because they don't depend on any statuses.
 
-    The layout is None if the graph can't be drawn. Thread-safe.
+    The layout is None if the graph can't be drawn. This function is thread-safe.
     """
     key = (repr(flow), is_whole)
     drawing = _layouts.pop(key, None)

@@ -1,4 +1,4 @@
-"""The attempts at an item, made by a run and its reruns."""
+"""All attempts at processing an item: the original run and its reruns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_ATTEMPTS = 50
 
 @dataclass(frozen=True)
 class ItemAttempt:
-    """One attempt at an item, made by a run or by one of its reruns."""
+    """One attempt at processing an item, made either by the original run or by one of its reruns."""
 
     run_id: str
     index: int
@@ -22,11 +22,13 @@ class ItemAttempt:
     """The path of the attempt's page."""
     status: str
     is_shown: bool
-    """Whether this is the attempt being shown."""
+    """Whether this is the attempt that the page shows."""
 
 
 async def list_item_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[ItemAttempt]:
-    """Return all recorded attempts at an item in start order, always including the attempt being shown.
+    """Return all recorded attempts at an item in the order they were started.
+
+    The attempt being shown is always included.
 
     Args:
         site: The site.
@@ -48,13 +50,13 @@ async def list_item_attempts(site: Site, run_id: str, index: int, total: int, st
         reruns = site.list_recorded_reruns(earlier_id, _MAX_ATTEMPTS)
         later = [(rerun.run_id, rerun.rerun_items.index(item)) for rerun in reruns if item in rerun.rerun_items]
         places += later[: _MAX_ATTEMPTS - len(places)]
-    # Run IDs start with a timestamp, so this sorts attempts by time.
+    # Run IDs start with a timestamp, so this sorts the attempts by time.
     places = sorted({*places, (run_id, index)})
     return [shown if place == (run_id, index) else await _read_item_attempt(site, *place) for place in places]
 
 
 def get_item_page_path(run_id: str, index: int, total: int) -> str:
-    """Return the path of an item's page. In a run with a single item, this is the run's page."""
+    """Return the path of an item's page. If the run has a single item, that's the page of the run itself."""
     return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
 
 
@@ -66,7 +68,7 @@ async def _read_item_attempt(site: Site, run_id: str, index: int) -> ItemAttempt
             return replace(attempt, status=run.status.value)
         items = (await site.read_snapshot(run_id, "items")).items or ()
     except StepflowClientError:
-        # Show the attempt as recorded, since the run could have been deleted.
+        # The run may have been deleted, so only show what the history recorded.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
     return replace(attempt, status=status, path=get_item_page_path(run_id, index, len(items)))

@@ -1,4 +1,4 @@
-"""Read run items, with everything that their pages show. Secrets are masked."""
+"""Read an item of a run, along with everything else that its page shows. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from ..server.embedded_server_logs import KeptLogLine, read_run_log_lines
 from .site_state import Site
 
 PARTS = ("items", "steps", "flow", "arguments")
-"""The parts of a run that its page needs."""
+"""The parts of a run that an item's page needs."""
 MAX_DRAWN_ITEMS = 200
-"""Maximum number of items for which a page reads all steps."""
+"""Maximum number of items in a run for which the page reads all steps."""
 _MAX_SUB_RUNS = 100
 _MANY_OBJECTS = 200_000
 
 
 @dataclass(frozen=True)
 class ItemReport:
-    """One item of a run, and everything needed to show it."""
+    """One item of a run, along with everything needed to show it."""
 
     report: RunReport
-    """The item and its steps. Outputs stay as the server sent them, because a page only shows a small part."""
+    """The item and its steps. Outputs stay as the server sent them, because a page only shows small parts."""
     decoder: OutputDecoder
     """Decodes the flow's output."""
     total: int
     """The number of items in the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
-    """Up to 100 sub-runs created by the run's steps, for any item, oldest first."""
+    """Up to 100 sub-runs that the run's steps created (for any item), oldest first."""
     lines: list[KeptLogLine] = field(default_factory=list)
-    """The run's log lines, if its server was started on this machine."""
+    """The run's log lines, if its server was started on this computer."""
 
     @property
     def item(self) -> RunItem:
@@ -46,37 +46,37 @@ class ItemReport:
         return self.report.items[0]
 
     def get_value_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
-        """Return the decoder for a step's `input` or `output`. If there's no step, return the flow's decoder."""
+        """Return the decoder for the `input` or `output` of a step, or of the whole flow if `step_id` is None."""
         if step_id is not None:
             return self.decoder.step_decoder
-        # The flow's input doesn't come from the server in this form, so there's nothing to decode.
+        # The flow's input isn't encoded the way outputs are, so there's nothing to decode.
         return self.decoder if part == "output" else PLAIN
 
     @property
     def account(self) -> RunAccount | None:
-        """Step states, and why the item failed."""
+        """The states of the steps, and the reason why the item failed (if it did)."""
         return next(iter(self.report.accounts.values()), None)
 
     @cached_property
     def step_times(self) -> dict[str, StepTime]:
-        """Times of the steps that ran, by step ID."""
+        """The times of the steps that this run executed, by step ID."""
         return {time.step_id: time for time in self.report.times if self.report._was_newly_run(time)}
 
 
 async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     """Return an item of a run, or None if there is no such item.
 
-    The last finished item is cached: people tend to look at several of its steps, and outputs can be large.
+    The last finished item is cached, because people tend to look at several of its steps and outputs can be large.
     """
     last: ItemReport | None = site.last_item
     follower = site.followers.find_follower(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
-        # Labels and notes could have changed since.
+        # The run's labels and notes may have changed in the meantime.
         snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
         given = mask_arguments(snapshot.flow or {}, snapshot.arguments)
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
-    # Don't cache the item while step times are still coming in.
+    # Don't cache the item while step times are still being read.
     is_complete = follower is None or follower.has_ended
     with pause_garbage_collector():
         snapshot, sub_runs, lines = await asyncio.gather(
@@ -85,8 +85,8 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
             run_in_threadpool(read_run_log_lines, run.run_id),
         )
         if gc.get_count()[0] > _MANY_OBJECTS:
-            # A large output stays alive, so move all objects to the oldest generation. Otherwise, the collector would
-            # scan them again and again.
+            # The output is large and will stay in memory, so move all objects to the oldest generation. Otherwise, the
+            # garbage collector would scan them again and again.
             gc.freeze()
             gc.unfreeze()
     items = snapshot.items or ()
@@ -94,7 +94,7 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
         return None
     item, follower = items[index], site.followers.find_follower(run.run_id)
     if not run.is_finished and follower is not None and (error := follower.get_item_errors().get(index)) is not None:
-        # Servers don't report any item's error until the whole run has ended.
+        # Servers don't report an item's error until the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await build_masked_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     report = replace(report, times=[time for time in report.times if time.item_index == index])

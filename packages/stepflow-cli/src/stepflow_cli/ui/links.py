@@ -18,26 +18,26 @@ class ItemUrls:
     run_id: str
     index: int
     is_batch: bool
-    """Whether the run is a batch, in which case URLs must include the item index."""
+    """Whether the run is a batch, which means that URLs must include the item's index."""
     shows_all: bool = False
-    """Whether to show every box, bar and row."""
+    """Whether the page shows every box, bar and row, even if there are many."""
     sort: str = ""
     """The sort order of the steps."""
     span: str = ""
-    """The visible part of the timeline, in seconds from its start."""
+    """The visible part of the timeline, in seconds from where the timeline starts."""
 
     @property
     def page(self) -> str:
-        """The item's page. If the item failed, the page opens at the step that caused the failure."""
+        """The URL of the item's page. If the item failed, the page opens with the step that caused the failure."""
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
     def item_panel(self) -> str:
-        """The item's page with the item itself in the panel, even if one of its steps failed."""
+        """The URL of the item's page with the item itself in the panel, even if one of its steps failed."""
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def build_changed_view_url(self, step_id: str | None, **changes: Any) -> str:
-        """Return a step's URL, or the item's if `step_id` is None, after changing `shows_all`, `sort` or `span`."""
+        """Return the URL of a step (or the item if `step_id` is None) with another `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 
@@ -46,20 +46,20 @@ class ItemUrls:
         return self._build_view_url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
-        """Return the URL of part of a step's or the item's `output` or `input`, starting at entry `start`."""
+        """Return the URL of the page for a value in the `output` or `input` of a step or item, from entry `start`."""
         place = format_path(path) if path else ""
         return self._build_view_url(
             "/value", item=self._item_parameter, step=step_id, of=part, path=place, **{"from": start or ""}, **more
         )
 
     def get_value_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
-        """Return a function that maps a path and a start entry to a URL, for rendering trees."""
+        """Return a function that maps a path and a start entry to a URL. Used when rendering a value as a tree."""
         return partial(self.value, step_id, part)
 
     text = staticmethod(format_path)
 
     def json(self, step_id: str | None, part: str, path: Path = (), *, download: bool = False) -> str:
-        """Return the URL for part of an output or input as JSON."""
+        """Return the URL of a value within an output or input, as JSON."""
         place = format_path(path) if path else ""
         of = part if part != "output" else ""
         return self._build_view_url(
@@ -72,7 +72,7 @@ class ItemUrls:
 
     @property
     def save_case(self) -> str:
-        """The page that saves the item as a test case."""
+        """The URL of the page for saving the item as a test case."""
         return f"/runs/{self.run_id}/keep{build_query_string(item=str(self.index))}"
 
     def compare(self, other: str) -> str:
@@ -90,6 +90,6 @@ class ItemUrls:
 
 
 def build_query_string(**values: object) -> str:
-    """Build a query string, leaving out empty values. If there are no others, return an empty string."""
+    """Build a query string without the empty values. If nothing is left, return an empty string."""
     parameters = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else ""

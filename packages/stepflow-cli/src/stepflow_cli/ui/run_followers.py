@@ -1,4 +1,4 @@
-"""Follow run events on behalf of open pages, and track item states in batches."""
+"""Follow the events of runs on behalf of open pages, and track the states of batch items."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     from stepflow_client import RunItem
 
 STATES = ("waiting", "running", "completed", "failed", "cancelled")
-"""Item states, by code. Keep in sync with the list in `batch.js`."""
+"""The item states. A state's code is its index here. Keep this in sync with the list in `batch.js`."""
 _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
 
 def merge_statuses_with_event_codes(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
-    """Return every item's state code. For finished items, the server's status takes precedence over events.
+    """Return the state code of every item.
+
+    If an item has finished, its status from the server takes precedence over events.
 
     Args:
         items: The items.
-        event_codes: The codes derived from events, or empty if unknown.
-        is_cancelled: Whether the run was cancelled, which also cancels its unfinished items.
+        event_codes: The codes derived from events so far. May be empty.
+        is_cancelled: Whether the run was cancelled, in which case its unfinished items were cancelled too.
     """
     codes = bytearray()
     for place, item in enumerate(items):
@@ -47,7 +49,7 @@ def merge_statuses_with_event_codes(items: Iterable[RunItem], event_codes: bytes
 
 
 def format_state_ranges(codes: bytes) -> str:
-    """Return ranges of item indexes by state code, e.g. `2:0-5,7;3:6`. Leaves out waiting items."""
+    """Return the ranges of item indexes for each state code, e.g. `2:0-5,7;3:6`. Waiting items are left out."""
     ranges: dict[int, list[str]] = defaultdict(list)
     first = 0
     for code, equal in groupby(codes):
@@ -62,18 +64,19 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MAX_UNUSED = 64
-# Maximum number of events from which to take step times. Beyond this, only item times are kept.
+# Maximum number of events for which step times are recorded. After that, only item times are.
 _MAX_EVENTS = 4_000
 _HEALTH_SECONDS = 1.0
-# Seconds without an event before a page asks whether a worker is running, or twice the longest pause so far if that's
-# longer.
+# If a run has had no events for this many seconds (or for twice its longest pause so far, if that's longer), its page
+# asks whether a worker is running.
 _QUIET_SECONDS = 10.0
-# Maximum number of failed items whose errors are fetched while a batch is running. The rest are read once it ends.
+# Maximum number of failed items whose errors are fetched while a batch is still running. Any other errors are read once
+# the batch has ended.
 _MAX_READ_ERRORS = 1_000
 
 
 class ServerHealth:
-    """Whether the server responds. Checked at most once per second, however many pages are open."""
+    """Checks whether the server responds, at most once per second no matter how many pages are open."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -84,11 +87,11 @@ class ServerHealth:
 
     @property
     def server_time(self) -> datetime:
-        """The current time on the server's clock, as far as that's known."""
+        """The current time according to the server's clock, as far as it's known."""
         return datetime.now(UTC) + self._offset
 
     async def is_server_up(self) -> bool:
-        """Return whether the server responds. The answer can be up to a second old."""
+        """Return whether the server responds. The answer may be up to a second old."""
         async with self._lock:
             if time.monotonic() - self._checked_at > _HEALTH_SECONDS:
                 try:
@@ -96,14 +99,14 @@ class ServerHealth:
                     self._offset = timedelta() if server_time is None else server_time - datetime.now(UTC)
                     self._is_up = True
                 except StepflowClientError as error:
-                    # Even an error response means the server is up.
+                    # Even an error response means that the server is up.
                     self._is_up = error.status_code is not None
                 self._checked_at = time.monotonic()
             return self._is_up
 
 
 class RunFollower:
-    """Follows a run once on behalf of all pages that show it. Keeps just a few numbers per item."""
+    """Follows a run on behalf of all pages that show it, keeping only a few numbers per item."""
 
     def __init__(self, client: StepflowClient, run_id: str, health: ServerHealth, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -126,11 +129,11 @@ class RunFollower:
         self._began = self.used = time.monotonic()
         """When the follower was last used."""
         self.pages = 0
-        """The number of pages listening."""
+        """The number of pages that are listening for changes."""
         self.version = 0
         """Incremented on every event and status change."""
         self.has_ended = False
-        """Whether reading has stopped because the run ended or the server doesn't serve its events."""
+        """Whether the follower has stopped because the run ended or because the server can't provide its events."""
         self._task = asyncio.create_task(self._follow_events())
 
     @property
@@ -140,12 +143,12 @@ class RunFollower:
 
     @property
     def has_running_steps(self) -> bool:
-        """Whether any steps have started but aren't known to have ended."""
+        """Whether there are steps that have started but aren't known to have ended."""
         return self._progress is not None and any(step.running for step in self._progress.steps)
 
     @contextmanager
     def counting_page(self) -> Iterator[None]:
-        """Mark the follower as used by a page within the block."""
+        """Mark the follower as used by a page while the block runs."""
         self.pages += 1
         try:
             yield
@@ -154,13 +157,16 @@ class RunFollower:
             self.used = time.monotonic()
 
     async def wait_for_past_events(self, seconds: float = CATCH_UP_SECONDS) -> bool:
-        """Wait for past events, up to `seconds` after reading began. Return whether all of them have been read."""
+        """Wait until all past events have been read, or `seconds` have passed since reading began.
+
+        Return whether all of them have been read.
+        """
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
     async def read_step_times_from_events(self) -> list[StepTime]:
-        """Return the step times known after waiting briefly for past events."""
+        """Wait briefly for past events, and then return the step times known so far."""
         await self.wait_for_past_events()
         return self._steps.times
 
@@ -169,13 +175,13 @@ class RunFollower:
         return self._items.times
 
     def list_started_steps_of_item(self, index: int) -> list[tuple[str, bool, str | None]]:
-        """Return an item's started steps as (step ID, is running, final status) tuples."""
+        """Return the steps that have started for an item, as (step ID, is running, final status) tuples."""
         steps = self._progress.steps if self._progress is not None else []
         states = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
         return [state for state in states if state[1] or state[2]]
 
     def get_progress(self) -> tuple[Progress, datetime | None] | None:
-        """Return the progress as of the last event, plus `quiet_since`. Returns None if nothing is known yet."""
+        """Return the progress as of the last event along with `quiet_since`, or None if nothing is known yet."""
         progress = self._progress
         if progress is None:
             return None
@@ -184,7 +190,7 @@ class RunFollower:
 
     @property
     def quiet_since(self) -> datetime | None:
-        """The time of the last event, if an unfinished run has been quiet for unusually long. Otherwise None."""
+        """The time of the last event if the run is unfinished and has been quiet for unusually long, otherwise None."""
         if self._last is None or self.has_ended or not self.is_caught_up:
             return None
         pause = self._health.server_time - self._last
@@ -192,12 +198,12 @@ class RunFollower:
         return self._last if is_quiet else None
 
     def get_item_errors(self) -> dict[int, FlowError]:
-        """Return the errors read so far for a running batch's failed items, by item index."""
+        """Return the errors of a running batch's failed items that have been read so far, by item index."""
         failed = self._progress.infer_item_states().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
     def get_item_state_codes(self) -> bytes:
-        """Return one state code per item (see `STATES`). Empty if nothing is known yet."""
+        """Return one state code per item (see `STATES`), or an empty string if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
             states, codes = self._progress.infer_item_states(), bytearray(self._progress.total)
             for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
@@ -208,14 +214,14 @@ class RunFollower:
         return self._codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
-        """Wait up to `seconds` for the version to change. Return the current version."""
+        """Wait up to `seconds` for the version to change, and then return the current version."""
         if self.version == version:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds)
         return self.version
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Stop following the run."""
         for task in filter(None, (self._task, self._error_task)):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -226,7 +232,7 @@ class RunFollower:
             try:
                 await self._read_new_events()
             except TransportError:
-                # The server is unreachable, even after the client's retries.
+                # The server can't be reached, even though the client has retried.
                 self._caught_up.set()
                 await asyncio.sleep(_PAUSE)
                 continue
@@ -248,7 +254,8 @@ class RunFollower:
                     self._cursor = update.event.cursor or self._cursor
                     self._record_event(update.event)
                 elif update.run is not None:
-                    # Don't call a finished run caught up yet: some of its events may still be on their way.
+                    # If the run has finished, don't report that we've caught up yet, because some of its events may
+                    # still be on their way.
                     if not update.run.is_finished:
                         self._caught_up.set()
                     if update.run.status != (status or update.run.status):
@@ -269,7 +276,7 @@ class RunFollower:
         self._announce_change()
 
     def _schedule_error_fetch(self, event: RunEvent) -> None:
-        """Schedule a request for an item's error, which events don't include. One request per item is enough."""
+        """Schedule a request for an item's error, because events don't include it. One request per item is enough."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
         if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:
@@ -284,7 +291,7 @@ class RunFollower:
     async def _fetch_scheduled_errors(self) -> None:
         while self._pending_errors and not self.has_ended:
             index, step_id = self._pending_errors.popleft()
-            # Ignore a failed request: the run continues anyway.
+            # Ignore a failed request: the page can do without this error until the run ends.
             with suppress(StepflowClientError):
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
                 if step.error is not None and index in self._errors:
@@ -298,7 +305,7 @@ class RunFollower:
 
 
 class RunFollowers:
-    """The followed runs. Includes up to 64 that no page is listening to."""
+    """The runs being followed, including up to 64 that no page is listening to."""
 
     def __init__(self, client: StepflowClient, health: ServerHealth, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -307,7 +314,10 @@ class RunFollowers:
         self._runs: dict[str, RunFollower] = {}
 
     async def get_or_create_follower(self, run_id: str) -> RunFollower:
-        """Return a run's follower, creating it if needed. Also closes followers that no page has used for a while."""
+        """Return the follower for a run, creating one if needed.
+
+        Also closes followers that no page has used for a while.
+        """
         follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         follower.used = time.monotonic()
         # Keep the most recently used follower last.
@@ -315,26 +325,27 @@ class RunFollowers:
         unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
         idle = [key for key in unused if follower.used - self._runs[key].used > _IDLE_SECONDS]
-        # Remove all of them before closing any: while this request waits, other requests also remove followers.
+        # Remove all of them before closing the first one: while `close` is waiting, other requests remove followers
+        # too.
         for closing in [self._runs.pop(key) for key in unused if key in surplus or key in idle]:
             await closing.close()
         return follower
 
     def find_follower(self, run_id: str) -> RunFollower | None:
-        """Return a run's follower, or None if there isn't one yet."""
+        """Return the follower for a run, or None if there isn't one yet."""
         return self._runs.get(run_id)
 
     async def get_live_stream_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
-        """Return the path of the stream for a run's page, or an empty string if the page is already complete.
+        """Return the path of the stream that updates a run's page, or an empty string if the page won't change anymore.
 
-        Waits up to `seconds` for a finished run's events. The stream only reports later changes, so call this before
-        reading the page's content.
+        If the run has finished, waits up to `seconds` for its events. The stream only reports later changes, so call
+        this before reading the page's content.
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:
             follower = await self.get_or_create_follower(run.run_id)
             await follower.wait_for_past_events(seconds if run.is_finished else 0.0)
-            # Keep following a cancelled run while steps are running, since it may even complete.
+            # Keep following a cancelled run while any steps are running, because it may still complete.
             is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.has_running_steps)
         return "" if run.is_finished and is_complete else f"/live/runs/{run.run_id}"
 

@@ -1,4 +1,4 @@
-"""The list of runs: fetching it once for all pages, searching and sorting it, and folding evaluations and reruns."""
+"""The list of runs: fetch it once for all open pages, search and sort it, and fold evaluations and reruns."""
 
 from __future__ import annotations
 
@@ -21,43 +21,46 @@ from stepflow_client.history import HistoryEntry
 from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, matches_query_word
 
 _Row = TypeVar("_Row")
-# Columns that sort in descending order on the first click.
+# Columns that are sorted in descending order on the first click.
 _NUMBERS = ("duration", "attempts")
 
 
 @dataclass(frozen=True)
 class SortOrder:
-    """A table's sort order. If there's no column, rows stay in their original order."""
+    """The sort order of a table. Without a column, rows stay in their original order."""
 
     column: str = ""
     is_descending: bool = False
 
     @classmethod
     def parse(cls, text: str, columns: Iterable[str]) -> SortOrder:
-        """Parse an order from a URL. Unknown columns mean the original order."""
+        """Parse a sort order from a URL. If the column is unknown, rows stay in their original order."""
         column = text.removeprefix("-")
         return cls(column, text.startswith("-")) if column in columns else cls()
 
     @property
     def url_text(self) -> str:
-        """The order as it appears in URLs."""
+        """The sort order as it appears in URLs."""
         return f"-{self.column}" if self.is_descending else self.column
 
     def get_order_after_click(self, column: str) -> str:
-        """Return the order after a click. The sort column reverses its order, and numbers start with the largest."""
+        """Return the sort order after a click on a column's header, in the form used in URLs.
+
+        Another click on the same column reverses the order. Columns of numbers start with the largest.
+        """
         is_descending = not self.is_descending if column == self.column else column in _NUMBERS
         return SortOrder(column, is_descending).url_text
 
     def get_aria_sort(self, column: str) -> str:
-        """Return a column's `aria-sort` value. Empty unless it is the sort column."""
+        """Return a column's `aria-sort` value, which is empty unless the table is sorted by that column."""
         return "" if column != self.column else "descending" if self.is_descending else "ascending"
 
     def sort_rows(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
-        """Return the sorted rows. Rows whose key is None go last.
+        """Return the rows in sorted order, with rows whose key is None at the end.
 
         Args:
             rows: The rows.
-            keys: A sort key function per column.
+            keys: The sort key function for each column.
         """
         if not self.column:
             return list(rows)
@@ -71,14 +74,14 @@ class SortOrder:
 
 
 MAX_ITEMS = 1_000
-"""The size of the largest batch whose errors are read."""
+"""Maximum number of items in a batch whose errors are read."""
 _MAX_RUNS = 1_000
 _MAX_OLDER = 20
 _MAX_FLOWS = 100
 _MAX_FAILED = 60
 _MAX_KEPT = 2_000
 _CONCURRENT_READS = 4
-# Seconds the list waits for errors. Errors that arrive later are shown on the next refresh.
+# Maximum time in seconds that the list waits for errors. Errors that arrive later are shown on the next refresh.
 _ERROR_WAIT_SECONDS = 0.5
 
 
@@ -89,13 +92,13 @@ class SearchResult:
     runs: list[RunDetails] = field(default_factory=list)
     """The matching runs, newest first."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Maps run IDs to the text that matched, which is empty if the list already shows it."""
+    """The text that matched, by run ID. It's empty if the list already shows that text."""
     searched: str = ""
-    """A sentence describing what was searched."""
+    """Sentences that tell the user what was searched."""
 
 
 class RunFinder:
-    """Searches runs. Caches flows and finished runs' errors, since neither can change."""
+    """Searches runs. The components of flows and the errors of finished runs are cached, because neither can change."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -118,7 +121,10 @@ class RunFinder:
         return matching
 
     async def search_runs(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
-        """Return the runs that match all words, out of the newest filtered runs and any found by ID prefix."""
+        """Return the runs that match all words.
+
+        Searches the newest runs that pass the filters, plus any runs whose ID starts with the word.
+        """
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
@@ -145,7 +151,7 @@ class RunFinder:
         return result
 
     def _search_history(self, word: str) -> dict[str, str]:
-        """Return the matching label, note or other reason for each recorded run, by run ID."""
+        """Return the label, note or other reason that made each recorded run match, by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
@@ -155,7 +161,7 @@ class RunFinder:
         return reasons
 
     def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
-        """Return the matching text (empty if the list shows it), or None if only the run's error can still match."""
+        """Return the matching text (empty if the list shows it), or None if only the run's errors might still match."""
         if matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
@@ -174,12 +180,12 @@ class RunFinder:
         self._components.put_newest(flow_id, components)
 
     async def read_first_error_lines(self, runs: Iterable[RunDetails]) -> dict[str, str]:
-        """Return the first line of each failed run's first error. Leaves out errors that can't be read in time."""
+        """Return the first line of each failed run's first error, leaving out errors that can't be read in time."""
         errors = await self._get_or_load_run_errors(runs, _ERROR_WAIT_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
     async def _get_or_load_run_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
-        """Return errors by run ID, one per line, with secrets masked. Runs that haven't failed are skipped."""
+        """Return the errors of failed runs by run ID, one error per line, with secrets masked."""
         run_ids = [run.run_id for run in runs if has_ended_with_failures(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
@@ -203,23 +209,23 @@ class RunFinder:
 
 
 def has_ended_with_failures(run: RunDetails) -> bool:
-    """Return whether a run has ended and at least one of its items did not complete."""
+    """Return whether a run has ended without completing all of its items."""
     return run.is_finished and (run.status.value != "completed" or run.items.failed > 0)
 
 
 PAGE = 50
-"""Runs or items per page. Small enough to keep a page with a graph under 2,000 elements."""
+"""The number of runs or items per page. It's small enough to keep a page with a graph under 2,000 elements."""
 _MAX_AGE_SECONDS = 1.0
 _MAX_LISTS = 100
-# The label `evaluate` adds to its runs.
+# The label that `evaluate` adds to its runs.
 _EVALUATION = "eval"
-# Runs labeled with the same evaluation name belong to separate evaluations if they are further apart than this.
+# Runs with the same evaluation label are treated as separate evaluations if they are more than this far apart.
 _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
 def build_list_runs_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the `list_runs` arguments for a validated query's fields."""
+    """Return the arguments of `list_runs` that correspond to the fields of a validated query."""
     return {
         "status": fields.get("status"),
         "flow_name": fields.get("flow"),
@@ -230,7 +236,7 @@ def build_list_runs_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 class RunListCache:
-    """The lists of runs shown by pages, cached per set of filters."""
+    """The lists of runs that pages show, cached by their filters."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -238,12 +244,15 @@ class RunListCache:
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
     async def fetch_uncached_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
-        """Return a page of runs, plus one more if there is a next page."""
+        """Return a page of runs, plus one extra run if there is a next page."""
         offset = (page - 1) * PAGE
         return (await self._client.list_runs(limit=PAGE + 1, offset=offset, **build_list_runs_arguments(filters))).runs
 
     async def read_newest_runs(self, filters: Mapping[str, str]) -> list[RunDetails]:
-        """Return the first page of runs. It's fetched at most once per second, however many browsers have it open."""
+        """Return the first page of runs.
+
+        It's fetched at most once per second, no matter how many browsers have it open.
+        """
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
@@ -263,50 +272,50 @@ class RunRow:
     """A row in the list of runs."""
 
     run: RunDetails
-    """The run, or the newest run if the row stands for several."""
+    """The run, or the newest one if the row represents several."""
     labels: Mapping[str, str] = field(default_factory=dict)
     folded_runs: list[RunDetails] = field(default_factory=list)
-    """The older runs folded into this row."""
+    """The older runs that are folded into this row."""
     key: str = ""
-    """Identifies the group of runs in URLs. Empty for single runs."""
+    """Identifies the group of runs in URLs. It's empty if runs aren't folded."""
     is_open: bool = False
     """Whether the older runs are unfolded into separate rows."""
     is_inside: bool = False
-    """Whether this is one of the unfolded rows."""
+    """Whether this row is one of the older runs of an unfolded group."""
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether the runs are from an evaluation rather than a chain of reruns."""
+        """Whether the runs belong to an evaluation rather than a chain of reruns."""
         return self.key.startswith(_EVALUATION)
 
     @property
     def summarized_runs(self) -> list[RunDetails]:
-        """The runs whose items are counted: all runs of a folded evaluation, otherwise only the newest attempt."""
+        """The runs whose items are counted: every run of a folded evaluation, but only the newest attempt otherwise."""
         return [self.run, *self.folded_runs] if self.is_evaluation and not self.is_open else [self.run]
 
     @property
     def shown_labels(self) -> Mapping[str, str]:
-        """The labels to display: the run's own, or the one that all runs of a folded evaluation share."""
+        """The labels to display: the run's own, or the one label that all runs of a folded evaluation share."""
         if len(self.summarized_runs) == 1:
             return self.labels
         return {_EVALUATION: self.labels[_EVALUATION]}
 
     @property
     def item_counts(self) -> dict[str, int]:
-        """Item counts: `total`, `completed` and `failed`."""
+        """The number of items that are `completed` or `failed`, and the `total`."""
         names = ("total", "completed", "failed")
         return {name: sum(getattr(run.items, name) for run in self.summarized_runs) for name in names}
 
     @property
     def worst_status(self) -> str:
-        """The status to display (the worst of the counted runs)."""
+        """The status to display, which is the worst status among the counted runs."""
         return get_worst_state(run.status.value for run in self.summarized_runs) or self.run.status.value
 
 
 def build_run_rows(
     runs: Sequence[RunDetails], entries: Mapping[str, HistoryEntry], opened: str, *, folds: bool
 ) -> list[RunRow]:
-    """Return the rows for a page of runs. If `folds` is set, all groups are folded except `opened`."""
+    """Return the rows for a page of runs. If `folds` is set, every group except `opened` is folded."""
     rows: list[RunRow] = []
     heads: dict[str, RunRow] = {}
     for run in runs:
@@ -329,7 +338,7 @@ def build_run_rows(
 
 
 def _get_fold_group_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
-    """Return a key shared by the runs of an evaluation or of a chain of reruns."""
+    """Return a key that is the same for all runs of an evaluation, or of a chain of reruns."""
     entry, first = entries.get(run.run_id), run.run_id
     if entry is not None and _EVALUATION in entry.labels:
         return f"{_EVALUATION}:{entry.labels[_EVALUATION]}"

@@ -20,7 +20,7 @@ from stepflow_client.flows.json_schema import find_mismatches, is_number, resolv
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
 FORMATS = ("date", "date-time", "email", "uri")
-"""String formats that have their own kind of field."""
+"""The string formats that have their own kind of field."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 _FORMAT_ERRORS = {
@@ -38,7 +38,7 @@ _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
-    """Describe the limits in words, for example `1 to 5; for example 3`."""
+    """Describe the limits on a value in words, such as `1 to 5; for example 3`."""
     parts = [
         _describe_range(schema, "minLength", "maxLength", " characters"),
         _describe_range(schema, "minItems", "maxItems", " elements"),
@@ -65,7 +65,7 @@ def _describe_range(schema: Mapping[str, Any], least: str, most: str, unit: str)
 
 
 def _format_field_value(kind: str, value: Any) -> str | None:
-    """Format a value for a field, or return None if this kind of field can't show it."""
+    """Format a value as the text of a field, or return None if this kind of field can't show it."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
             return None
@@ -76,7 +76,7 @@ def _format_field_value(kind: str, value: Any) -> str | None:
 
 
 def _parse_field_text(kind: str, text: str) -> Any:
-    """Parse the text of a field.
+    """Parse the text of a field into its value.
 
     Raises:
         ValueError: If the text isn't valid for this kind of field.
@@ -116,7 +116,7 @@ def _normalize_formatted_string(kind: str, text: str) -> str:
 
 
 def format_editable_json(value: Any) -> str:
-    """Format a value for a text box: invisible characters are escaped, and null is an empty box."""
+    """Format a value as JSON for a text box. Invisible characters are escaped, and null is shown as an empty box."""
     return "" if value is None else dump_json(value, "  ")
 
 
@@ -124,7 +124,7 @@ def _parse_json_text(text: str) -> Any:
     """Parse JSON text.
 
     Raises:
-        ValueError: If it isn't valid JSON.
+        ValueError: If the text isn't valid JSON.
     """
     try:
         return parse_json(text, "the value")
@@ -133,10 +133,10 @@ def _parse_json_text(text: str) -> Any:
 
 
 def parse_json_or_yaml(text: str) -> Any:
-    """Parse JSON or YAML text. Blank text is null.
+    """Parse JSON or YAML text. Blank text counts as null.
 
     Raises:
-        ValueError: If the text is neither.
+        ValueError: If the text is neither valid JSON nor valid YAML.
     """
     if not text.strip():
         return None
@@ -153,7 +153,7 @@ def parse_json_or_yaml(text: str) -> Any:
 
 
 def reject_masked_value(value: Any, flow: Mapping[str, Any]) -> None:
-    """Check that a value for a flow's run has no parts that were masked by pages or the history.
+    """Check that no part of a value was masked by a page or by the history.
 
     Raises:
         ValueError: If any part is masked.
@@ -172,9 +172,9 @@ class Field:
     """A form field."""
 
     name: str
-    """The field's name in the HTML form. Not the property name, since that can be any string."""
+    """The field's name in the HTML form. This isn't the property's name, because that can be any string."""
     key: str
-    """The property the field sets."""
+    """The name of the property that the field sets."""
     kind: str
     """`text`, `long`, `number`, `integer`, `choice`, `boolean`, `json`, `secret`, `object`, `list`, or one of the
     formats `date`, `date-time`, `email` and `uri`."""
@@ -182,17 +182,17 @@ class Field:
     title: str = ""
     description: str = ""
     hint: str = ""
-    """The value's limits, in words."""
+    """The limits on the value, in words."""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """HTML attributes that enforce the limits."""
+    """The HTML attributes that enforce the limits."""
     options: tuple[Any, ...] = ()
-    """The values to choose from in a `choice`."""
+    """For a `choice`, the values that the user can choose from."""
     parts: tuple[Field, ...] = ()
-    """The fields of an `object`, or of each element of a `list`."""
+    """The fields of an `object`, or the fields of each element of a `list`."""
     value: str = ""
-    """The current text. For a `choice`, an index into `options`; for a `list`, JSON."""
+    """The current text. For a `choice`, this is an index into `options`. For a `list`, it's JSON."""
     is_nullable: bool = False
-    """Whether the value may be null, although neither the options nor the text can express null."""
+    """Whether null needs a checkbox, because the schema allows it but the field's text can't express it."""
     is_null: bool = False
     error: str = ""
     schema: Any = dataclasses.field(default=True, repr=False)
@@ -200,16 +200,16 @@ class Field:
 
     @property
     def option_labels(self) -> list[str]:
-        """The options as strings."""
+        """The options as the user sees them."""
         return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in self.options]
 
     @property
     def input_type(self) -> str:
-        """The HTML input type. Falls back to `text` if the current text can't be shown by a more specific type."""
+        """The HTML input type. Falls back to `text` if a more specific type can't show the current text."""
         if self.kind == "date":
             return "date" if not self.value or _DATE.fullmatch(self.value) else "text"
         if self.kind == "date-time":
-            # Fall back to a text field for times with a UTC offset, which datetime-local doesn't support.
+            # Times with a UTC offset need a text field, because datetime-local doesn't support them.
             return "datetime-local" if not self.value or _LOCAL.fullmatch(self.value) else "text"
         return {"email": "email", "uri": "url"}.get(self.kind, "text")
 
@@ -220,7 +220,7 @@ class Field:
 
 
 class InvalidFormError(ValueError):
-    """The submitted values don't match the schema. Each invalid field has an error."""
+    """Raised if the submitted values don't match the schema. Each invalid field has an error."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__("; ".join(_list_error_messages(fields)))
@@ -238,13 +238,13 @@ def _list_error_messages(fields: Sequence[Field], prefix: str = "") -> list[str]
 def build_schema_fields(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
-    """Return the fields for an object schema, in schema order, or an empty list if a form can't represent it.
+    """Return the fields for an object schema (in schema order), or an empty list if a form can't represent it.
 
     Args:
-        schema: A JSON schema. A value that fits no other field gets a JSON field.
-        definitions: The schemas `$ref` can refer to.
-        prefix: A prefix for field names.
-        secret: Properties whose values must be hidden.
+        schema: A JSON schema. Any property that no other kind of field supports gets a JSON field.
+        definitions: The schemas that `$ref` can refer to.
+        prefix: The prefix of all field names.
+        secret: The properties whose values must stay hidden.
     """
     builder = _FieldBuilder(definitions or {})
     return list(builder.object_fields(builder.resolve_schema(schema), prefix, 0, secret))
@@ -262,7 +262,10 @@ class _FieldBuilder:
     def object_fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
-        """Return an object's fields. Once a form has 100 fields, further objects are edited as JSON instead."""
+        """Return an object's fields.
+
+        Any object that would bring the form to more than 100 fields is edited as JSON instead.
+        """
         properties, required = properties_of(schema)
         if not 0 < len(properties) <= self._left:
             return ()
@@ -301,7 +304,10 @@ class _FieldBuilder:
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
     def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
-        """Return an element's fields. Unless elements are simple values or flat objects, the list is edited as JSON."""
+        """Return the fields of a list element.
+
+        The list is edited as JSON unless its elements are simple values or flat objects.
+        """
         element = self.resolve_schema(schema.get("items"))
         if _choose_field_kind(element)[0] == "object":
             parts = self.object_fields(element, f"{name}-row", _MAX_DEPTH)
@@ -338,7 +344,7 @@ def _choose_field_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]
 
 
 def fill_field(field: Field, value: Any) -> Field:
-    """Return the field with a value, or the unchanged field if it can't show the value."""
+    """Return a field with its value set, or the unchanged field if it can't show the value."""
     if field.kind == "secret":
         return field
     if field.is_nullable:
@@ -351,7 +357,7 @@ def fill_field(field: Field, value: Any) -> Field:
         parts = (fill_field(part, value[part.key]) if part.key in value else clear_field(part) for part in field.parts)
         return replace(field, parts=tuple(parts))
     if field.kind == "choice":
-        # In Python, True == 1, but it must not match a numeric choice.
+        # In Python, True == 1, but True must not match the number 1 among the choices.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
     shown = _format_field_value(field.kind, value)
@@ -359,13 +365,13 @@ def fill_field(field: Field, value: Any) -> Field:
 
 
 def clear_field(field: Field) -> Field:
-    """Return the field without a value."""
+    """Return a field with its value removed."""
     parts = tuple(map(clear_field, field.parts)) if field.kind == "object" else field.parts
     return replace(field, value="", parts=parts, is_null=False)
 
 
 def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the submitted object. Optional fields left empty are omitted.
+    """Return the submitted object, without any optional fields that the user left empty.
 
     Raises:
         InvalidFormError: If a field's value is invalid.
@@ -376,7 +382,7 @@ def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> 
         raise InvalidFormError(entered)
     checked = []
     for field in entered:
-        # The same check that `run` does.
+        # This is the same check that `run` makes.
         if field.key in value and field.kind != "secret":
             for mismatch in find_mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
@@ -388,7 +394,7 @@ def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> 
 
 
 def _parse_submitted_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
-    """Add a submitted value to the object. Return the field with its text and, if it's invalid, an error."""
+    """Add a field's submitted value to the object. Return the field with its text and, if that's invalid, an error."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _has_submitted_value(field, form):
@@ -431,20 +437,21 @@ def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
 
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the input fields and the raw JSON, for detecting later edits."""
+    """Return digests of the input fields and of the raw JSON, which are used to detect later edits."""
     return f"{_hash_text(json.dumps(get_field_texts(fields)))} {_hash_text(raw)}"
 
 
 def is_raw_edited(before: str | None, raw: str) -> bool:
-    """Return whether the form's JSON has been edited since `hash_form_contents`."""
+    """Return whether the form's JSON has been edited since `hash_form_contents` returned `before`."""
     return before is not None and not before.endswith(f" {_hash_text(raw)}")
 
 
 def should_use_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
-    """Return whether the form's JSON or YAML text was edited, so that the input comes from it and not from the fields.
+    """Return whether to read the input from the form's JSON or YAML text (which was edited) and not from its fields.
 
     Raises:
-        ValueError: If the fields were edited as well. (With scripts, browsers omit the fields once there is text.)
+        ValueError: If the fields were edited as well. (If scripts are enabled, the browser doesn't send the fields once
+            there is any text.)
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
@@ -459,7 +466,7 @@ def should_use_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str
 
 
 def _add_error_at_path(field: Field, path: Sequence[Any], message: str) -> Field:
-    """Return the field with an error on the part at `path`."""
+    """Return a field with an error attached to the part at `path`."""
     if field.kind == "object" and path and any(part.key == path[0] for part in field.parts):
         inner = (_add_error_at_path(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
         return replace(field, parts=tuple(inner))
@@ -468,7 +475,7 @@ def _add_error_at_path(field: Field, path: Sequence[Any], message: str) -> Field
 
 
 def restore_submitted_texts(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
-    """Put the submitted text back into the fields, except for secrets."""
+    """Return the fields with the text that was submitted for them, except for secrets."""
     return [
         replace(
             field,
@@ -481,7 +488,7 @@ def restore_submitted_texts(fields: Sequence[Field], form: Mapping[str, str]) ->
 
 
 def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
-    """Return the fields filled in from an object, or an empty list if they can't show the whole object."""
+    """Return the fields filled in with an object's values, or an empty list if they can't show the whole object."""
     if not isinstance(value, Mapping):
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]

@@ -1,4 +1,4 @@
-"""Access control for the pages: sessions, origins, form tokens and security headers."""
+"""Control access to the pages, using sessions, origin checks, form tokens and security headers."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 
 
 MAX_BODY_BYTES = 16 * 2**20
-"""Maximum size of a submitted form."""
+"""Maximum size of a submitted form in bytes."""
 _MAX_PARTS = 2_000
 _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
 def validate_page_path(text: str) -> str | None:
-    """Return the path if it is one of our own pages, or None for anything else, such as a URL on another host."""
+    """Return the path if it leads to one of our own pages, or None if it's anything else (such as an external URL)."""
     return text if _PAGE.fullmatch(text) else None
 
 
 def choose_landing_path(query: Mapping[str, str]) -> str:
-    """Return the path that a link leads to: the run or page it names, or else the list of runs."""
+    """Return the path that an access link leads to: the run or page named in the link, or else the list of runs."""
     page = validate_page_path(query.get("to", ""))
     if page is not None:
         return page
     try:
-        # Parse the ID, so that nothing but a UUID can end up in the path.
+        # Parse the ID to make sure that nothing but a UUID ends up in the path.
         return f"/runs/{UUID(query.get('run', ''))}"
     except ValueError:
         return "/runs"
@@ -64,8 +64,8 @@ def get_accepted_form(request: Request) -> Mapping[str, str]:
 class RequestGuard:
     """Checks every request and adds headers to every response.
 
-    It checks, in this order, the `Host`, `Origin`, method and session, and for a form also its size and token. Views
-    find the session in `scope["stepflow.session"]` and the form fields in `scope["stepflow.form"]`.
+    It checks the `Host`, `Origin`, method and session, in this order, and then the size and token of any form. Views
+    find the session in `scope["stepflow.session"]` and the form's fields in `scope["stepflow.form"]`.
     """
 
     def __init__(self, app: ASGIApp, addresses: AcceptedAddresses, sessions: Sessions, forms: FormTokens) -> None:
@@ -73,11 +73,11 @@ class RequestGuard:
         self._addresses = addresses
         self._sessions = sessions
         self._forms = forms
-        # Cookies aren't isolated by port, so include it in the name.
+        # Browsers don't isolate cookies by port, so include the port in the name.
         self._cookie = f"stepflow_ui_{addresses.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to the application, or refuse it."""
+        """Pass a request on to the application, or reject it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -101,24 +101,25 @@ class RequestGuard:
             return _refuse(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
-            return _refuse(405, "Only GET and POST are served.")
+            return _refuse(405, "Only GET and POST requests are supported.")
         if method == "POST" and "cross-site" in headers["sec-fetch-site"]:
-            return _refuse(403, "Pages of other origins are not served.")
+            return _refuse(403, "This server does not accept requests from other origins.")
         if path.startswith("/static/"):
-            return None if method != "POST" else _refuse(405, "Files are only read.")
+            return None if method != "POST" else _refuse(405, "Static files are read-only.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
         session = self._find_session_cookie(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.open_session(query["token"])
             if session is None:
                 return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
-            # Use a page that refreshes instead of a redirect. Browsers withhold a strict cookie from cross-site
-            # requests, and a redirect counts as initiated by the page with the link.
+            # Instead of a redirect, send a page that goes to the target by refreshing itself. Browsers don't send a
+            # strict cookie with cross-site requests, and a redirect counts as initiated by the page that contains the
+            # link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
-            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
+            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link works in only one browser.")
         scope["stepflow.session"] = session
         return await self._read_and_verify_form(scope, receive, headers, session) if method == "POST" else None
 
@@ -143,24 +144,24 @@ class RequestGuard:
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
-                return _refuse(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
+                return _refuse(413, f"A form can be at most {MAX_BODY_BYTES // 2**20} MiB.")
         try:
             form = parse_form_body(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
             return _refuse(400, "The form cannot be read.")
         path = scope["path"]
         if not self._forms.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
-            return _refuse(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
+            return _refuse(403, "This form was already sent or is too old. Go back, reload the page and try again.")
         scope["stepflow.form"] = form
         return None
 
 
 class MalformedFormError(ValueError):
-    """The request body isn't a valid form."""
+    """Raised if a request body isn't a valid form."""
 
 
 def parse_form_body(content_type: str, body: bytes) -> Mapping[str, str]:
-    """Parse a form's fields. If a name is repeated, its last value wins. Files become text fields.
+    """Parse the fields of a form. If a name occurs more than once, its last value wins. Files become text fields.
 
     Raises:
         MalformedFormError: If the body isn't a form, isn't UTF-8, or has more than 2,000 fields.
@@ -209,7 +210,7 @@ RESPONSE_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""Headers added to every response."""
+"""The headers added to every response."""
 
 _FORM_SECONDS = 12 * 3600.0
 _MAX_USED = 10_000
@@ -217,10 +218,10 @@ _MAX_SESSIONS = 100
 
 
 class Sessions:
-    """Sessions of browsers that have presented a valid token.
+    """The sessions of browsers that have presented a valid token.
 
-    Tokens appear in URLs, so they can end up in browser histories and logs. That's why each works for only one browser.
-    Once a token is used, `on_used` is called with the next one.
+    Tokens appear in URLs, so they can end up in browser histories and logs. That's why each token works for only one
+    browser. Once a token is used, `on_used` is called with the next one.
     """
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
@@ -230,7 +231,7 @@ class Sessions:
         """The token for the next browser."""
 
     def open_session(self, token: str) -> str | None:
-        """Open a session. Returns None if the token isn't the current one."""
+        """Open a session and return it, or return None if the token isn't the current one."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             return None
         self.token = secrets.token_urlsafe(32)
@@ -242,12 +243,13 @@ class Sessions:
 
     def has_session(self, session: str) -> bool:
         """Return whether a session exists."""
-        # No constant-time comparison needed: hash lookups of a random 256-bit string leak nothing useful.
+        # There's no need for a constant-time comparison, because looking up a random 256-bit string in a hash table
+        # leaks nothing useful.
         return session in self._open
 
 
 class FormTokens:
-    """Single-use form tokens, bound to a session and a path, valid for 12 hours."""
+    """Single-use form tokens. Each is bound to a session and a path, and is valid for 12 hours."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -260,13 +262,13 @@ class FormTokens:
         return f"{ticket}.{self._sign(session, path, ticket)}"
 
     def verify_and_consume(self, session: str, path: str, token: str, *, is_reusable: bool = False) -> bool:
-        """Return whether a token is valid. Invalidates it unless `is_reusable` (for requests without side effects)."""
+        """Return whether a token is valid. It can't be used again unless `is_reusable` is set."""
         ticket, _, signature = token.rpartition(".")
         expected = self._sign(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
-        # The signature proves that the ticket was issued here, so it must start with a number.
+        # The signature proves that we issued the ticket, so it must start with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
         if not is_reusable:

@@ -1,4 +1,4 @@
-"""Serve the pages for a command: open the port, print the link, and start the browser."""
+"""Serve the pages for a command: open the port, print the link and open the browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..server.accepted_addresses import AcceptedAddresses
 from ..server.connect import Target
 
 EXTRA = ("jinja2", "starlette", "uvicorn")
-"""The packages required by the pages."""
+"""The packages that the pages require."""
 
 
 def serve_pages(
@@ -23,18 +23,18 @@ def serve_pages(
     no_open: bool = False,
     folder: str | None = None,
 ) -> None:
-    """Serve a server's pages until SIGINT, SIGTERM or SIGHUP.
+    """Serve the pages for a server until the process receives SIGINT, SIGTERM or SIGHUP.
 
     Args:
-        target: The server.
-        run_id: The run to open. Defaults to the list of runs.
-        port: The port, or 0 to pick a free one.
+        target: The server to show.
+        run_id: The run to open in the browser. Defaults to the list of runs.
+        port: The port to listen on, or 0 to pick a free one.
         host: The address to listen on.
         no_open: Whether to skip opening a browser.
-        folder: The folder of flow files.
+        folder: The folder of flow files to show, if any.
 
     Raises:
-        Problem: If the port can't be used.
+        Problem: If the server can't listen on the port.
     """
     from ..server.asgi import open_listening_socket, serve_asgi
     from .app import build_access_link, build_application
@@ -52,10 +52,10 @@ def serve_pages(
         is_first = False
         if not is_quiet:
             where = "other machines too, unencrypted" if addresses.is_exposed else "this machine only"
-            print(f"Pages about {target.client.url}, for {where}; Ctrl-C stops them.", file=sys.stderr)
+            print(f"Serving pages for {target.client.url} to {where}; press Ctrl-C to stop.", file=sys.stderr)
         print(url, file=sys.stderr, flush=True)
         if not no_open:
-            # Use a thread, because opening a terminal browser such as lynx blocks until the browser exits.
+            # Use a thread because opening a terminal browser (such as lynx) blocks until that browser exits.
             threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
     with open_listening_socket(host, port) as listening, target.history.recording_runs():

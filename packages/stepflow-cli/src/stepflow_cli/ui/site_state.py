@@ -1,4 +1,4 @@
-"""State shared by all pages: the client, templates, form tokens and caches."""
+"""The state that all pages share: the client, templates, form tokens and caches."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _MAX_RECENT = 50
 
 @dataclass
 class Site:
-    """State that all pages share: the client for the server being shown, templates, form tokens and caches."""
+    """The state that all pages share: the client of the server being shown, templates, form tokens and caches."""
 
     client: StepflowClient
     snapshots: SnapshotReader
-    """Reads runs, but leaves outputs as sent: reordering a large output takes longer than parsing it."""
+    """Reads runs, leaving outputs as the server sent them: reordering a large output takes longer than parsing it."""
     templates: Environment
     forms: FormTokens
     followers: RunFollowers
@@ -59,17 +59,17 @@ class Site:
     run_lists: RunListCache
     finder: RunFinder
     inputs: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
-    """Inputs of the newest runs started here, for when the history is off."""
+    """The inputs of the latest runs started from these pages, for when the history is off."""
     last_item: Any = None
     """The last finished item shown (cached by `item_reports`)."""
     reruns: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
-    """Reruns that consist of several runs, by a random key."""
+    """Reruns that started several runs (or none), by a random key."""
     trials: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
-    """Submitted forms for changes tried on one item of a group, by the trial's run ID."""
+    """The submitted forms of changes that were tried on a single item, by the ID of the trial run."""
     history: LazyRunHistory = field(default_factory=LazyRunHistory)
-    """The history in which the client records its runs."""
+    """The history where the client records the runs it starts."""
     flows: FlowFolder | None = None
-    """The folder of flow files, if any."""
+    """The folder of flow files to show, if any."""
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render a template."""
@@ -79,7 +79,7 @@ class Site:
             value = self.forms.issue_token(session, path)
             return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
 
-        # Even when a script fetches just a part, links must point to the whole page.
+        # Links must point to the whole page even if a script is only fetching part of it.
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
         address = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         text = self.templates.get_template(f"{template}.html").render(
@@ -94,7 +94,7 @@ class Site:
         return HTMLResponse(text, status_code=status)
 
     def render_error_page(self, request: Request, error: Exception) -> HTMLResponse:
-        """Render an error page. Any error other than a `StepflowClientError` means that the page doesn't exist."""
+        """Render an error page. Any error that isn't a `StepflowClientError` means that the page doesn't exist."""
         if not isinstance(error, StepflowClientError):
             return self.render(request, "failure", 404, error=None, is_away=False)
         is_away = isinstance(error, TransportError)
@@ -103,11 +103,14 @@ class Site:
         return self.render(request, "failure", code, error=error, is_away=is_away, live="/live" if is_away else "")
 
     async def read_run_details(self, run_id: str) -> RunDetails:
-        """Return a run's current state."""
+        """Return the current state of a run."""
         return (await self.snapshots.read_snapshot(run_id, is_current=True)).details
 
     async def read_snapshot(self, run_id: str, include: str | Iterable[str], item: int | None = None) -> RunSnapshot:
-        """Return a run with the requested parts. For runs started here, unknown inputs come from `inputs`."""
+        """Return a run with the requested parts.
+
+        If a run was started from these pages, unknown inputs come from `inputs`.
+        """
         snapshot = await self.snapshots.read_snapshot(run_id, include, item)
         arguments = snapshot.arguments
         if arguments is None or arguments.inputs is not None or run_id not in self.inputs:
@@ -116,7 +119,7 @@ class Site:
         return replace(snapshot, arguments=replace(arguments, inputs=value if isinstance(value, list) else [value]))
 
     async def read_run_arguments(self, run_id: str) -> RunArguments:
-        """Return a run's arguments from the server, the history, or what was stored when it was started here."""
+        """Return a run's arguments, taken from the server, the history or `inputs`."""
         arguments = (await self.read_snapshot(run_id, "arguments")).arguments
         assert arguments is not None
         return arguments
@@ -124,7 +127,7 @@ class Site:
     async def restore_schema_key_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with its schema properties in their original order.
 
-        Servers return them in a different order each time, except in the flow's blob.
+        Servers return the properties in a different order each time, except in the flow's blob.
         """
         try:
             data = (await self.client.get_blob(stored.flow_id)).data
@@ -135,7 +138,7 @@ class Site:
         return replace(stored, flow={**stored.flow, "schemas": schemas})
 
     def list_recorded_reruns(self, run_id: str, limit: int) -> list[HistoryEntry]:
-        """Return a run's recorded reruns. A history that can't be read counts as empty."""
+        """Return the reruns of a run that the history has recorded. A history that can't be read counts as empty."""
         try:
             return self.history.search(rerun_of=run_id, limit=limit)
         except StepflowClientError:
@@ -143,7 +146,7 @@ class Site:
 
 
 def _reorder_keys(value: Any, reference: Any) -> Any:
-    """Put keys in the order of `reference`. Keys that `reference` doesn't have go last."""
+    """Put keys in the same order as in `reference`. Any keys that `reference` doesn't have go last."""
     if isinstance(value, Mapping) and isinstance(reference, Mapping):
         keys = [*(key for key in reference if key in value), *(key for key in value if key not in reference)]
         return {key: _reorder_keys(value[key], reference.get(key)) for key in keys}
@@ -160,13 +163,16 @@ def get_site(request: Request) -> Site:
 
 
 def parse_query_index_or_none(query: Mapping[str, str], name: str) -> int | None:
-    """Parse a non-negative integer from a query or form. Returns None if missing or invalid."""
+    """Parse a non-negative integer from a query or form. Return None if it's missing or invalid."""
     text = query.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 8 else None
 
 
 def build_template_environment() -> Environment:
-    """Create the template environment. All values are escaped, and filters show control and bidi characters as `·`."""
+    """Create the template environment.
+
+    It escapes all values, and its filters show control and bidi characters as `·`.
+    """
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -190,5 +196,5 @@ def build_template_environment() -> Environment:
 
 
 def build_changed_query(values: Mapping[str, Any], **changes: Any) -> str:
-    """Build a query string from `values` with some `changes`. Templates use it for links that change one parameter."""
+    """Build a query string from `values` with `changes` applied. Templates use it for links that change a parameter."""
     return build_query_string(**{**values, **changes}) or "?"

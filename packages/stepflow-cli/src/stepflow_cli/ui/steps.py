@@ -21,7 +21,7 @@ from .site_state import Site
 
 
 async def find_sub_run_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
-    """Return the URL and ID of the step that created a sub-run, or None if unknown."""
+    """Return the URL and ID of the step that created a sub-run, or None if that step isn't known."""
     if run.parent_run_id is None:
         return None
     try:
@@ -30,16 +30,17 @@ async def find_sub_run_creator(site: Site, run: RunDetails) -> tuple[str, str] |
         return None
     step_id = infer_sub_run_creator(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
-        # In a batch, there's no telling which item created the sub-run.
+        # In a batch, there's no way to tell which item created the sub-run.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
 def infer_sub_run_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
-    """Infer which of the parent's steps created a sub-run. Returns None if that's ambiguous.
+    """Infer which of the parent run's steps created a sub-run. Return None if that's ambiguous.
 
-    Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, the creator must be the
-    only executed step that runs a flow, or that runs a flow with this name.
+    Servers don't report this. If a step's output contains the sub-run's ID (as with `/builtin/eval`), that step created
+    it. Otherwise, the creator must be the only executed step that runs a flow, or the only one that runs a flow with
+    this name.
     """
     for step in steps:
         if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:
@@ -54,7 +55,7 @@ def infer_sub_run_creator(run: RunDetails, flow: Mapping[str, Any], steps: Seque
 
 
 MAX_ROWS = 100
-# Tolerance when matching server log lines to a step by time.
+# How far the times of log lines may lie outside a step's own times and still match the step.
 _LOG_TOLERANCE = timedelta(milliseconds=200)
 
 
@@ -99,9 +100,9 @@ STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
 def build_step_rows(
     item_report: ItemReport, selected: str | None, order: SortOrder, *, shows_all: bool
 ) -> tuple[list[StepRow], int, StepRow | None]:
-    """Return the table rows, the number of steps left out, and (if several steps ran) the slowest one.
+    """Return the table's rows, the number of steps left out, and the row of the slowest step (if several steps ran).
 
-    The table has the first 100 steps, plus any later steps that failed, are running, or are selected.
+    The table contains the first 100 steps, plus any later steps that failed, are still running, or are selected.
     """
     steps = item_report.account.steps if item_report.account else ()
     rows = order.sort_rows((StepRow(step, item_report.step_times.get(step.step_id)) for step in steps), STEP_KEYS)
@@ -116,13 +117,13 @@ def build_step_rows(
 
 
 def find_selected_step_details(item_report: ItemReport, step_id: str) -> SelectedStep | None:
-    """Return a step and its details, or None if the item doesn't have the step."""
+    """Return a step along with its details, or None if the item doesn't have that step."""
     account, report = item_report.account, item_report.report
     step = account.step(step_id) if account is not None else None
     if account is None or step is None:
         return None
     flow, time = FlowSteps(report.flow), item_report.step_times.get(step_id)
-    # Include the lines that the run or a worker logged while the step ran, plus any that mention the step.
+    # Include any log lines from the run or a worker while the step ran, plus any lines that mention the step.
     begin = time.attempts[0] - _LOG_TOLERANCE if time is not None and time.attempts else None
     end = time.end + _LOG_TOLERANCE if time is not None and time.end is not None else None
     lines = []

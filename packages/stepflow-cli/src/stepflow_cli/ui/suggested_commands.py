@@ -1,4 +1,4 @@
-"""Build the terminal commands that pages suggest as an alternative."""
+"""Build the terminal commands that pages suggest as an alternative to using the page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class SuggestedCommand(NamedTuple):
 
 
 class CommandBuilder:
-    """Builds commands to run against a server.
+    """Builds `stepflow` commands for a server.
 
     Args:
-        url: The server's URL.
+        url: The URL of the server.
     """
 
     def __init__(self, url: str) -> None:
@@ -31,30 +31,30 @@ class CommandBuilder:
         """Return a command.
 
         Args:
-            purpose: The command's purpose.
+            purpose: What the command does, for display.
             words: The words after `stepflow`.
-            item: An index, or a pair such as `0:1`, for the `--item` option.
+            item: The value of the `--item` option: an index, or a pair of indexes such as `0:1`.
         """
         option = [] if item is None else ["--item", str(item)]
         return SuggestedCommand(purpose, shlex.join(["stepflow", *words, *option, "--url", self._url]))
 
     def build_list_commands(self, query: RunQuery) -> list[SuggestedCommand]:
-        """Return the command that lists the same runs as a page."""
+        """Return the command that lists the same runs as the page."""
         if visible(str(query)) != str(query):
-            # Don't offer text to copy if it could send escape sequences to a terminal.
+            # Don't suggest a command that could send escape sequences to the terminal when it's pasted.
             return []
         roots = [] if "include" in query.fields else ["--roots-only"]
         parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
         return [self.build("List these runs", "runs", "list", *roots, *map(str, parts), *map(quote_word, query.words))]
 
     def build_run_commands(self, run: RunDetails, item: int | None, step_id: str | None) -> list[SuggestedCommand]:
-        """Return the commands for a run, one of its items, or a step."""
+        """Return the commands for a run, for one of its items, or for a step."""
         run_id = run.run_id
         commands = [] if run.is_finished else [self.build("Watch this run", "runs", "watch", run_id)]
         if item is not None:
             commands.append(self.build("Print this item's result", "runs", "result", run_id, item=item))
         commands.append(self.build("Print this run", "runs", "get", run_id))
-        # Skip steps whose names could send escape sequences to a terminal.
+        # Skip a step if its name could send escape sequences to the terminal.
         if run.is_finished and (not step_id or visible(step_id) == step_id):
             failed = ["--failed"] if item is None and run.status.value != "completed" else []
             options = ["--from", step_id] if step_id else failed

@@ -1,6 +1,6 @@
 """Views that cancel and rerun runs, or create access links.
 
-By this point, the guard has verified the form token.
+Before any of these views is called, the guard has verified the form token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 from ..security import get_accepted_form, validate_page_path
 from ..site_state import Site, get_site
 
-# Maximum number of runs whose state is fetched.
+# Maximum number of runs to fetch for a rerun.
 _MAX_RUNS = 200
 
 
@@ -33,25 +33,25 @@ async def cancel_run(request: Request) -> Response:
 
 @dataclass(frozen=True)
 class MultiRunRerun:
-    """A rerun that didn't start exactly one run."""
+    """A rerun that started several runs (or none), and so needs a page of its own."""
 
     earlier_ids: Sequence[str]
     """The runs that were rerun."""
     run_ids: Sequence[str]
 
     async def fetch_started_runs(self, site: Site) -> list[RunDetails]:
-        """Fetch the runs that the rerun started."""
+        """Fetch the current state of the runs that the rerun started."""
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
 
 async def rerun_failed_parts(request: Request) -> Response:
-    """Rerun the failed parts of a run, keeping the outputs of completed steps."""
+    """Rerun the parts of a run that failed, keeping the outputs of completed steps."""
     site, run_id = get_site(request), request.path_params["run_id"]
     return redirect_to_started_runs(site, [run_id], await _start_rerun(site, run_id, keep="succeeded"))
 
 
 async def _start_rerun(site: Site, run_id: str, keep: Literal["nothing", "succeeded"]) -> list[str]:
-    """Start a rerun with the run's own arguments, and return the IDs of its runs."""
+    """Rerun a run with its original arguments, and return the IDs of the runs that were started."""
     try:
         return [handle.run_id for handle in await site.client.start_rerun(run_id, keep=keep)]
     except InvalidArgumentError as error:
@@ -61,7 +61,7 @@ async def _start_rerun(site: Site, run_id: str, keep: Literal["nothing", "succee
 
 
 def redirect_to_started_runs(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
-    """Redirect to the run that the rerun started, or to a list unless there is exactly one."""
+    """Redirect to the run that a rerun started, or to a list of runs if it didn't start exactly one."""
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
@@ -70,11 +70,11 @@ def redirect_to_started_runs(site: Site, earlier_ids: Sequence[str], run_ids: Se
 
 
 async def started_runs_page(request: Request) -> Response:
-    """List the runs of a rerun."""
+    """Show a list of the runs that a rerun started."""
     site, key = get_site(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:
-        raise NotFoundError("no run was rerun under this address", status_code=404)
+        raise NotFoundError("there is no rerun at this address", status_code=404)
     runs = await again.fetch_started_runs(site)
     live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
     return site.render(request, "rerun", again=again, runs=runs, live=live)
@@ -84,15 +84,15 @@ async def act_on_selected_runs(request: Request) -> Response:
     """Compare, cancel or rerun the selected runs, depending on which button was pressed."""
     site, form = get_site(request), get_accepted_form(request)
     try:
-        # Each checkbox is named after its run ID.
+        # The name of each checkbox is a run ID.
         run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
     except ValueError:
-        raise InvalidArgumentError("a selected run has no valid ID") from None
+        raise InvalidArgumentError("the ID of a selected run is invalid") from None
     action = form.get("action", "")
     if action == "compare":
         if len(run_ids) != 2:
-            raise InvalidArgumentError(f"a comparison needs two runs, but {len(run_ids)} are selected")
-        # The list is newest first, so this shows the older run on the left.
+            raise InvalidArgumentError(f"a comparison needs two runs, not {len(run_ids)}")
+        # The list shows the newest runs first, so this puts the older run on the left.
         return RedirectResponse(f"/runs/{run_ids[0]}/compare?with={run_ids[1]}", status_code=303)
     if action not in ("cancel", "rerun"):
         raise InvalidArgumentError("the form has no action")
@@ -110,14 +110,14 @@ async def act_on_selected_runs(request: Request) -> Response:
         raise InvalidArgumentError(f"run {running[0]} has not ended; cancel it first")
     started: list[str] = []
     for run in runs:
-        # For completed runs, rerun every step.
+        # If a run completed, rerun every step.
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
         started += await _start_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
     return redirect_to_started_runs(site, run_ids, started)
 
 
 async def show_access_link(request: Request) -> Response:
-    """Show a link to a page. It includes a token for the next browser."""
+    """Show a link to a page, including a token that gives one more browser access."""
     to = get_accepted_form(request).get("to", "")
     if validate_page_path(to) is None:
         raise InvalidArgumentError("the form has no page")

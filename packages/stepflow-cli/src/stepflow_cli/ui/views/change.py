@@ -1,4 +1,4 @@
-"""Change a run and rerun it: plan the change, try it on one item, or run it for a whole group."""
+"""Change a run and rerun it: preview the plan, try the change on one item, or run it for a whole group."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ async def change_form_page(request: Request) -> Response:
 
 
 async def plan_or_run_change(request: Request) -> Response:
-    """Plan or run a change. The form's `do` is `plan`, `try` (run it on one item) or `run`."""
+    """Plan or run a change. The form's `do` field is `plan`, `try` (which runs the change on one item) or `run`."""
     site, form = get_site(request), get_accepted_form(request)
     subject = await _read_items_to_change(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
-        # Pages never echo secrets, so take any missing ones from the trial.
+        # Pages never echo secrets, so if any are missing, use the ones entered for the trial.
         earlier = site.trials.get(tried, {})
         secrets = {field.name for field in subject.fields[1] if field.kind == "secret" and not form.get(field.name)}
         entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
@@ -95,11 +95,11 @@ async def _render_form(
     tried: str = "",
 ) -> Response:
     trial = await site.client.get_run(tried) if tried else None
-    # Group items that keep and execute the same steps, and count each group.
+    # Group the items that keep and execute the same steps, and count the items in each group.
     ways = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items) if plan is not None else Counter()
     parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:
-        problem = problem or f"The run has not ended: it is {subject.run.status.value}."
+        problem = problem or f"The run has not ended; it is {subject.run.status.value}."
     return site.render(
         request,
         "change",

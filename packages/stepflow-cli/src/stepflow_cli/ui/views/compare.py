@@ -1,4 +1,4 @@
-"""Two runs side by side: their arguments and step states."""
+"""Show two runs side by side, with their arguments and the states of their steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_STEPS = 500
 
 @dataclass(frozen=True)
 class ComparedItem:
-    """One of the two runs being compared, or one of its items."""
+    """One of the two items being compared. In a run with only one item, this is the run itself."""
 
     run: RunDetails
     index: int
@@ -31,14 +31,14 @@ class ComparedItem:
     report: RunReport
     given: RunArguments
     input: Any
-    """The item's input, or None if unknown."""
+    """The item's input, or None if it isn't known."""
 
     def get_step_account(self, step_id: str) -> StepAccount | None:
-        """Return the account of a step's state, or None if the run has no such step."""
+        """Return the account of a step, or None if the run has no such step."""
         return self.report.step_accounts.get((self.index, step_id))
 
     def get_step_seconds(self, step_id: str) -> float | None:
-        """Return a step's duration in seconds, or None if it's unknown or the step wasn't executed."""
+        """Return how many seconds a step took, or None if that's unknown or the step wasn't executed."""
         account = self.get_step_account(step_id)
         if account is not None and account.is_kept:
             return None
@@ -46,13 +46,13 @@ class ComparedItem:
         return next((time.duration for time in times if self.report.was_run(time)), None)
 
     def find_step_details(self, step_id: str) -> Any:
-        """Return a step as listed by the server, or None if it isn't listed."""
+        """Return a step's details as reported by the server, or None if the server doesn't list the step."""
         steps = self.report.steps
         return next((step for step in steps if (step.item_index, step.step_id) == (self.index, step_id)), None)
 
 
 async def compare_runs_page(request: Request) -> Response:
-    """Show the differences between two runs, or between an item of each."""
+    """Show the differences between two runs, or between one item of each."""
     site, one = get_site(request), request.path_params["run_id"]
     other = request.query_params.get("with", "")
     if not other:
@@ -61,10 +61,10 @@ async def compare_runs_page(request: Request) -> Response:
     runs = [await site.read_run_details(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
-    # The run in the path goes on the right, since it's the newer one.
+    # The run in the path is the newer one, so it goes on the right.
     pair = None if mine is None else (mine if theirs is None else theirs, mine)
     compared = await site.client.compare_runs(*(run.run_id for run in runs), items=pair)
-    # Mask both flows' secrets, including any from the environment.
+    # Mask the secrets of both flows, including any that come from the environment.
     differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
         differences = mask_differences((await site.read_snapshot(run.run_id, "flow")).flow or {}, differences)
@@ -84,7 +84,7 @@ async def compare_runs_page(request: Request) -> Response:
             rest.append(difference)
             continue
         differences = by_step.setdefault(difference.step_id, [])
-        # Leave out statuses, since the headings already show them.
+        # Leave out statuses, because the headings already show them.
         if not difference.path.endswith(".status"):
             differences.append(difference)
     steps = list(dict.fromkeys(step_id for side in (after, before) for _, step_id in side.report.step_accounts))
@@ -123,7 +123,7 @@ async def _read_compared_item(site: Site, run: RunDetails, index: int) -> Compar
 
 
 def _list_value_differences(before: Any, after: Any) -> list[RunDifference]:
-    """List the differences between two values, as `compare_runs` does for outputs."""
+    """Return the differences between two values in the form that `compare_runs` uses for outputs."""
     return [
         RunDifference(
             path=format_path(change.path) if change.path else "$",

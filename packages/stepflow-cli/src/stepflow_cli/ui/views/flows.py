@@ -1,4 +1,4 @@
-"""Flows and components, and the forms to start, paste or upload a flow."""
+"""Show flows and components, and the forms for starting, pasting or uploading a flow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MAX_FINDINGS = 50
 
 
 async def flows_page(request: Request) -> Response:
-    """Show flows with their latest runs, flows that ran as sub-runs, and files that have never been run."""
+    """Show flows with their latest runs, flows that ran as sub-runs, and flow files that haven't been run yet."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
     listed = await search_flows(site.client, site.history, site.flows, text)
@@ -48,12 +48,12 @@ async def flows_page(request: Request) -> Response:
 
 
 async def flow_page(request: Request) -> Response:
-    """Show a flow, with a form to start it."""
+    """Show a flow, with a form for starting it."""
     site = get_site(request)
     stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
-        # Fill in the form with an earlier run's arguments.
+        # Fill in the form with the arguments of an earlier run.
         given = mask_arguments(stored.flow, await site.read_run_arguments(query["again"]))
         values = {"again": query["again"], "is_known": given.inputs is not None, "hidden": given.hidden}
         if given.inputs is not None:
@@ -74,11 +74,11 @@ async def flow_page(request: Request) -> Response:
 async def _render_flow_page(
     request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any
 ) -> Response:
-    """Render a flow's page. The form shows `input` if set, or else the submitted values with their errors."""
+    """Render a flow's page. The form shows `input` if that's set, or else the submitted values with their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
-        # Fall back to JSON for values the fields can't show.
+        # Fall back to JSON if the fields can't show the value.
         inputs = fill_fields_from_object(inputs, given)
     shown = stored.without_secrets().flow
     return site.render(
@@ -115,12 +115,12 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
 
 
 def format_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Format a flow as YAML lines. Keys are sorted, because servers return them in a different order each time."""
+    """Format a flow as lines of YAML. Keys are sorted, because servers return them in a different order each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()
 
 
 async def start_flow(request: Request) -> Response:
-    """Start a flow with the submitted values."""
+    """Start a run of a flow with the submitted values."""
     site, form = get_site(request), get_accepted_form(request)
     stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
@@ -146,7 +146,7 @@ async def start_flow(request: Request) -> Response:
     if is_text and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
             return await render_with_problem("input: a batch is a list of inputs")
-        # Wrap the list, which would otherwise be taken for a batch.
+        # Wrap the list, because it would otherwise be mistaken for a batch.
         given = [given]
     try:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
@@ -177,7 +177,7 @@ async def components_page(request: Request) -> Response:
 
 
 async def new_flow_page(request: Request) -> Response:
-    """Show the form for a new flow, optionally loaded from a file in the folder."""
+    """Show the form for a new flow, optionally filled in from a file in the folder."""
     site, text = get_site(request), ""
     if site.flows is not None and "file" in request.query_params:
         file = await run_in_threadpool(site.flows.find_file_by_relative_path, request.query_params["file"])
@@ -186,7 +186,7 @@ async def new_flow_page(request: Request) -> Response:
 
 
 async def store_flow(request: Request) -> Response:
-    """Store a pasted or uploaded flow, and redirect to its page."""
+    """Store a flow that was pasted or uploaded, and redirect to its page."""
     site, form = get_site(request), get_accepted_form(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
@@ -201,7 +201,7 @@ async def store_flow(request: Request) -> Response:
 
 
 async def check_flow_while_typing(request: Request) -> Response:
-    """Check a flow while the user is typing. Doesn't store anything or send it to the server."""
+    """Check a flow while the user is typing it. The flow isn't stored or sent to the server."""
     text = get_accepted_form(request).get("text", "")
     return JSONResponse({"findings": await run_in_threadpool(_list_flow_findings, text) if text.strip() else []})
 

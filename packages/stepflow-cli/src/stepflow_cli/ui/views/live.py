@@ -1,8 +1,8 @@
 """Server-sent event streams for open pages.
 
-`change` means that the page's content has changed, so the page refetches itself and applies the differences. Because
-the server renders everything, an open page always looks like a freshly loaded one. Messages never contain a flow's
-text.
+A `change` event means that the page's content has changed. The page then fetches itself again and applies the
+differences. Because the server renders everything, an open page always looks like a freshly loaded one. Events never
+contain any text from a flow.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ...params.runs import parse_user_query
 from ..site_state import Site, get_site
 from .runs import parse_number_parameter, parse_run_list_query, read_batch_progress
 
-# Minimum seconds between messages, since thousands of events can arrive at once.
+# Minimum time in seconds between events to the page, because thousands of run events can arrive at once.
 _MIN_INTERVAL = 0.5
 _POLL_SECONDS = 1.5
-# Seconds between changes to a page that is still open after its run's last event.
+# How often (in seconds) a page is told to refresh while it stays open after the last event of its run.
 _FINAL_INTERVAL = 3.0
 _KEEPALIVE_INTERVAL = 10
 _CHANGE = "event: change\ndata: {}\n\n"
 
 
 HasChanged = Callable[[], Awaitable[bool]]
-"""Waits up to `_POLL_SECONDS` seconds for a change to the page's content. Returns whether there was one."""
+"""Waits up to `_POLL_SECONDS` seconds for the page's content to change, and returns whether it did."""
 
 
 def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChanged:
@@ -49,7 +49,7 @@ def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChange
 
 
 async def stream_server_health(request: Request) -> Response:
-    """Stream only whether the server responds, for pages that need no other updates."""
+    """Only report whether the server responds, for pages that don't need any other updates."""
 
     async def has_changed() -> bool:
         await asyncio.sleep(_POLL_SECONDS)
@@ -59,7 +59,7 @@ async def stream_server_health(request: Request) -> Response:
 
 
 async def stream_run_list_changes(request: Request) -> Response:
-    """Send an event when a list's newest runs change or its running batches make progress."""
+    """Send an event when the newest runs in a list change, or when its running batches make progress."""
     site, query = get_site(request), parse_run_list_query(request)
 
     async def read_shown_state() -> Any:
@@ -70,7 +70,7 @@ async def stream_run_list_changes(request: Request) -> Response:
 
 
 async def stream_run_changes(request: Request) -> Response:
-    """Send an event when a run changes or goes quiet. With `item`, only consider that item."""
+    """Send an event when a run changes or goes quiet. If the URL has an `item`, only that item is considered."""
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
     follower = await site.followers.get_or_create_follower(run.run_id)
@@ -82,9 +82,9 @@ async def stream_run_changes(request: Request) -> Response:
         version = await follower.wait_for_change(version, _POLL_SECONDS)
         state: Any = version
         if is_item:
-            # After cancelling, the steps still being executed don't send a final event.
+            # After the run is cancelled, steps that are still being executed don't send a final event.
             state = follower.list_started_steps_of_item(index), (await site.read_run_details(run.run_id)).status
-        # Even after a run's last event, the server can still report it as running.
+        # The server may still report a run as running after its last event.
         ended = time.monotonic() // _FINAL_INTERVAL if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)
         return bool(seen != before)
@@ -93,7 +93,7 @@ async def stream_run_changes(request: Request) -> Response:
 
 
 async def stream_rerun_changes(request: Request) -> Response:
-    """Send an event when any of a rerun's runs changes state."""
+    """Send an event when the status of any run started by a rerun changes."""
     site = get_site(request)
     again = site.reruns.get(request.path_params["key"])
 

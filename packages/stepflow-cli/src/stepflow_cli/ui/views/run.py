@@ -1,4 +1,4 @@
-"""The page for a run, whether it has one item or many, and for its flow."""
+"""Show a run (whether it has one item or many), its steps and its flow."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from .flows import format_flow_yaml_lines
 from .runs import parse_number_parameter
 
 MAX_RERUNS = 20
-"""Maximum number of reruns to list on a page."""
-# Events for thousands of items take seconds to arrive, so show the page first. It will update itself.
+"""Maximum number of reruns that a page lists."""
+# Events for thousands of items take seconds to arrive, so don't wait for all of them. The page will update itself.
 _CATCH_UP_SECONDS = 0.5
 
 
 async def _render_multi_item_run_page(request: Request, site: Site, run: RunDetails) -> Response:
-    """Show a run that doesn't have exactly one item."""
+    """Show the page for a run that doesn't have exactly one item."""
     live = await site.followers.get_live_stream_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.get_or_create_follower(run.run_id)
     await follower.wait_for_past_events(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
-    # Servers don't report items until the whole run has ended, so don't request a large batch's items before that.
+    # Servers don't report items until the whole run has ended, so don't request the items of a large batch before then.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
     progress, followed, times = follower.get_progress(), follower.get_item_state_codes(), follower.get_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
-        # Until the run ends, errors are fetched separately.
+        # Until the run ends, the follower fetches errors separately.
         total, errors = max(run.items.total, len(followed)), follower.get_item_errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
@@ -57,12 +57,12 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
-    # Without steps, the items don't say which steps to color.
+    # If steps weren't read, the items alone don't tell which steps to color.
     accounts = report.accounts if steps else {}
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
-    # Select the items for the table by group or status, then sort them.
+    # Select the table's items by group or status, and then sort them.
     keys = _build_item_sort_keys(items, codes, seconds, inputs or ())
     query, number = request.query_params, parse_number_parameter(request, "page")
     order, group, status = SortOrder.parse(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
@@ -72,7 +72,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
     places = order.sort_rows(places, keys)
-    # Until the run ends, also list states that no item has reached yet.
+    # Until the run ends, also list the states that no item has reached yet.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
     durations = build_latency_html(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
     return site.render(
@@ -91,7 +91,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
         reruns=site.list_recorded_reruns(run.run_id, MAX_RERUNS),
         unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
-        # Safe, since `build_latency_html` only emits numbers, and a run's path needs no quoting.
+        # This is safe because `build_latency_html` only emits numbers, and a run's path doesn't need quoting.
         durations=Markup(durations),  # noqa: S704
         failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in accounts.items()},
         items=[items[place] for place in places[(number - 1) * PAGE : number * PAGE]],
@@ -134,7 +134,7 @@ _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "runnin
 
 
 async def run_page(request: Request) -> Response:
-    """Show a run: for a single item, its graph, timeline and selected step; for a batch, its items."""
+    """Show a run. A single item is shown with its graph, timeline and selected step, and a batch as a list of items."""
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
     if run.items.total != 1:
@@ -152,7 +152,7 @@ async def item_page(request: Request) -> Response:
 
 
 async def step_page(request: Request) -> Response:
-    """Show an item, with a step in the panel."""
+    """Show an item with one of its steps in the panel."""
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
     return await _render_item_page(request, site, run, parse_item_index_or_zero(request), request.path_params["step"])
@@ -167,7 +167,7 @@ async def run_flow_page(request: Request) -> Response:
 
 
 def parse_item_index_or_zero(request: Request) -> int:
-    """Return the item index from the URL. Defaults to the first item."""
+    """Return the item index from the URL, or 0 (the first item) if the URL doesn't have one."""
     return parse_query_index_or_none(request.query_params, "item") or 0
 
 
@@ -176,13 +176,13 @@ async def download_run_report(request: Request) -> Response:
     site = get_site(request)
     snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
     report = await build_masked_report(site, snapshot)
-    # The ID is a UUID, so there's nothing to quote.
+    # The ID is a UUID, so it doesn't need quoting.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
     return HTMLResponse(await run_in_threadpool(report.html), headers=headers)
 
 
 async def read_item_or_404(site: Site, run: RunDetails, index: int) -> ItemReport:
-    """Return an item's report, like `read_item_report`, but raise if there is no such item.
+    """Return an item's report like `read_item_report` does, but raise an error if there is no such item.
 
     Raises:
         NotFoundError: If the run has no such item.
@@ -205,7 +205,7 @@ async def _render_item_page(
     account = item_report.account
     has_failed = account is not None and account.kind not in (None, "cancelled")
     if step_id is None and query.get("panel") != "run" and account is not None and has_failed:
-        # Open at the cause of the failure.
+        # Show the step that caused the failure.
         step_id = account.cause
     step = find_selected_step_details(item_report, step_id) if step_id is not None else None
     if step_id is not None and step is None:
@@ -242,7 +242,7 @@ async def _build_panel_values(
     inputs = given.inputs if given is not None and given.inputs is not None else ()
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if item_report.total != 1:
-        # Servers don't report items until the whole run has ended, and item times not at all.
+        # Servers don't report items until the whole run has ended, and they never report the times of items.
         follower = await site.followers.get_or_create_follower(run.run_id)
         code = follower.get_item_state_codes()[item.index : item.index + 1]
         state = STATES[merge_statuses_with_event_codes([item], code, is_cancelled=status == "cancelled")[0]]

@@ -21,7 +21,7 @@ from ..security import choose_landing_path
 from ..site_state import Site, build_changed_query, get_site, parse_query_index_or_none
 
 _MAX_FLOWS = 5
-# Maximum number of a list's running batches to follow.
+# Maximum number of running batches in a list to follow.
 _MAX_FOLLOWED = 8
 
 
@@ -31,19 +31,19 @@ async def redirect_to_landing_page(request: Request) -> Response:
 
 
 def parse_run_list_query(request: Request) -> RunQuery:
-    """Parse the list's query from the URL, combining `q` with the per-field parameters."""
+    """Parse the list's query from the URL. Each field can be part of `q` or be a parameter of its own."""
     words, fields = parse_run_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 
 
 def parse_number_parameter(request: Request, name: str, least: int = 1) -> int:
-    """Parse a number from the URL. If it's missing or invalid, return `least`."""
+    """Parse a number from the URL, or return `least` if it's missing or invalid."""
     return max(least, parse_query_index_or_none(request.query_params, name) or least)
 
 
 async def read_batch_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
-    """Follow a list's running batches, and return their known progress by run ID."""
+    """Follow the running batches in a list, and return their progress (where known) by run ID."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
     progress = {run.run_id: (await site.followers.get_or_create_follower(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
@@ -55,7 +55,7 @@ async def runs_page(request: Request) -> Response:
     problem = ""
     result = SearchResult()
     try:
-        # Parse this separately, so that the URL keeps relative times such as 1h.
+        # Resolve relative times such as 1h only here, so that the page's URL keeps them as they are.
         fields = parse_user_query(str(query)).fields
         if query.words:
             result = await site.finder.search_runs(query.words, fields)
@@ -86,7 +86,7 @@ async def runs_page(request: Request) -> Response:
         found=result,
         progress=await read_batch_progress(site, runs),
         now=site.health.server_time,
-        # Search results aren't updated live: repeating the search for every new run would be too expensive.
+        # Don't update search results live, because repeating the search for every new run would be too expensive.
         live="/live" if query.words or problem else f"/live/runs{build_changed_query({'q': str(query)})}",
     )
 
@@ -100,7 +100,7 @@ def _suggest_query_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]
 
 
 async def redirect_run_id_prefix(request: Request) -> Response:
-    """Redirect from a run ID prefix to the run, or to a list if several match."""
+    """Redirect from a run ID prefix to the run, or to a list of runs if several match."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
     run_ids = await get_site(request).finder.find_run_ids_with_prefix(prefix)
     if not run_ids:

@@ -1,6 +1,6 @@
 """Views that save an item of a run as a test case in its flow file.
 
-By the time a case is written, the guard has verified the form token.
+The guard verifies the form token before a case is written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_LINES = 1_000
 
 @dataclass(frozen=True)
 class CaseDraft:
-    """A test case, and the file to add it to."""
+    """A test case that can be added to a flow file."""
 
     name: str
     text: str
@@ -41,19 +41,19 @@ class CaseDraft:
 
     @property
     def content_digest(self) -> str:
-        """A hash of the new content, to make sure that the written content is exactly the content shown."""
+        """A hash of the new content, used to make sure that what gets written is exactly what the user was shown."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 async def preview_saved_case(request: Request) -> Response:
-    """Preview saving a run as a test case, with a diff of its flow file."""
+    """Show a preview of saving an item as a test case, with a diff of its flow file."""
     site, query = get_site(request), request.query_params
     item, files = await _read_item_and_source_files(site, request.path_params["run_id"], query)
     return await _render_case_preview(request, site, item, files, query)
 
 
 async def write_case_to_file(request: Request) -> Response:
-    """Write the test case to the flow file, if the result is still the same as in the preview."""
+    """Write the test case to the flow file, provided that the result is still the same as in the preview."""
     site, form = get_site(request), get_accepted_form(request)
     item, files = await _read_item_and_source_files(site, request.path_params["run_id"], form)
     draft = await run_in_threadpool(_build_case_draft, item, files, form)
@@ -77,7 +77,7 @@ async def write_case_to_file(request: Request) -> Response:
 async def _read_item_and_source_files(
     site: Site, run_id: str, place: Mapping[str, str]
 ) -> tuple[ItemToSave, list[FlowFile]]:
-    """Return an item, and the files its flow could come from, most likely first."""
+    """Return an item, along with the files that its flow may have come from (most likely first)."""
     index = parse_query_index_or_none(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)

@@ -21,13 +21,13 @@ from ..site_state import get_site, parse_query_index_or_none
 from .run import parse_item_index_or_zero, read_item_or_404
 
 _MAX_FOUND = 100
-# Maximum number of values to search.
+# Maximum number of values that a search looks at.
 _MAX_SEARCHED = 2_000_000
 _ABSENT: Any = object()
 
 
 class RequestedValue(NamedTuple):
-    """The part of an output or input that a request refers to."""
+    """The part of an output or input that was requested."""
 
     item_report: ItemReport
     urls: ItemUrls
@@ -39,7 +39,7 @@ class RequestedValue(NamedTuple):
 
 
 async def value_page(request: Request) -> Response:
-    """Show part of an output or input (starting at a given entry), or search it."""
+    """Show part of an output or input (starting at a given entry), or the results of searching it."""
     shown = await _read_requested_value(request)
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
@@ -67,11 +67,11 @@ async def value_page(request: Request) -> Response:
 
 
 async def stream_value_json(request: Request) -> Response:
-    """Stream part of an output or input as JSON, because it can be as large as 50 MB."""
+    """Send part of an output or input as JSON. It's streamed, because it can be as large as 50 MB."""
     shown = await _read_requested_value(request)
     headers = {}
     if request.query_params.get("download"):
-        # None of the name's characters have a special meaning in headers.
+        # None of the characters in the name have a special meaning in headers.
         name = "-".join(filter(None, (shown.item_report.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
     chunks = _encode_json_in_chunks(shown.value, shown.decoder)
@@ -112,7 +112,7 @@ async def _read_requested_value(request: Request) -> RequestedValue:
 def search_value(
     value: Any, text: str, path: Path, decoder: OutputDecoder
 ) -> Iterator[tuple[Path, Any, OutputDecoder]]:
-    """Yield the places whose key or value contains `text` (ignoring case), level by level."""
+    """Yield every entry whose key or value contains `text` (ignoring case), level by level."""
     text = text.casefold()
     if not isinstance(value, (dict, list)) and text in _format_scalar_for_search(decoder.restore_value(value)):
         yield path, value, decoder
@@ -135,16 +135,16 @@ def search_value(
 def _format_scalar_for_search(value: Any) -> str:
     if isinstance(value, str):
         return value.casefold()
-    # For numbers this equals `json.dumps`, but it's faster.
+    # For numbers, this gives the same result as `json.dumps` but is faster.
     return repr(value) if type(value) in (int, float) else json.dumps(value)
 
 
-# Number of bytes to send at once.
+# Approximate number of bytes to send at once.
 _CHUNK = 1_000_000
 
 
 def _encode_json_in_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
-    """Yield a value as JSON in chunks. Entries of the two outer levels are encoded one at a time."""
+    """Yield a value as JSON in chunks, encoding the entries of the two outermost levels one at a time."""
 
     def encode_scalar(value: Any) -> bytes:
         try:
