@@ -1,4 +1,4 @@
-"""Shell completion, based on click's. Errors can't be shown, so they simply produce no completions."""
+"""Shell completion, built on click's. There's no way to show an error here, so errors simply produce no completions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .settings.server_choice import ServerOptions
 
-# Maximum time in seconds that the shell waits for the server.
+# Maximum time in seconds that a completion waits for the server.
 _TIMEOUT = 1.0
 _NEWEST = 50
 # Maximum number of history positions to offer.
@@ -40,7 +40,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def _make_completer(list_items: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
-    """Wrap a function to return only items that start with the typed text, or none if an error occurs."""
+    """Wrap a function so that it returns only items starting with the typed text, or no items if it fails."""
 
     @functools.wraps(list_items)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -49,7 +49,7 @@ def _make_completer(list_items: Callable[[click.Context, str], Iterable[Completi
         except Exception:
             return []
         for item in items:
-            # Run names come from the server, so escape control characters and line breaks.
+            # Flow names come from the server, so escape any control characters and line breaks.
             item.help = item.help and " ".join(escape(str(item.help)).split())
         return [item for item in items if item.value == escape(item.value) and "\n" not in item.value]
 
@@ -57,7 +57,7 @@ def _make_completer(list_items: Callable[[click.Context, str], Iterable[Completi
 
 
 def _get_first_argument(ctx: click.Context, name: str) -> object:
-    # While an option's value is completed, click hasn't parsed the arguments before it.
+    # When completing an option's value, click hasn't parsed the preceding arguments yet.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
 
@@ -66,9 +66,9 @@ def _get_first_argument(ctx: click.Context, name: str) -> object:
 
 @_make_completer
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs, with descriptions, from the server selected by the command line or settings.
+    """Return the newest runs on the server selected by the command line or settings, each with a description.
 
-    After `@`, return history positions instead.
+    If the typed text starts with `@`, return history positions instead.
     """
     if incomplete.startswith("@"):
         return _build_history_position_items(_list_recorded_runs(ctx))
@@ -78,7 +78,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_make_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the builtin components only, because servers don't report the paths of other components."""
+    """Return only the builtin components, because servers don't report the paths of other components."""
     from stepflow_client.flows.components import BUILTINS
 
     return [CompletionItem(path) for path in BUILTINS]
@@ -86,7 +86,7 @@ def complete_components(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 @_make_completer
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs in the history, by position and ID."""
+    """Return the newest runs in the history, first by position and then by ID."""
     from .settings.run_history import open_history
 
     entries = open_history().search(limit=_NEWEST)
@@ -96,7 +96,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
-    """Return the newest recorded runs. If the command line names a server, return only the runs on that server."""
+    """Return the newest recorded runs. If the command line names a server, only return runs from that server."""
     from .settings.run_history import open_history
     from .settings.server_choice import choose_server, list_equivalent_urls
 
@@ -119,7 +119,7 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
 
 @_make_completer
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the steps of the run on the command line."""
+    """Return the steps of the run named on the command line."""
     from .inputs.flow_loading import list_step_ids
     from .runs.find_runs import expand_run_id, parse_history_position
 
@@ -139,21 +139,21 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 
 
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
-    """Query the server, or return no results if it takes longer than a second."""
+    """Query the server and return the results, or nothing if that takes longer than a second."""
     from .errors import Session
     from .server.connect import connect, get_session_server
     from .settings.server_choice import choose_server
 
     options = _read_server_options(ctx)
     choice = choose_server(options)
-    # Don't run a token command, because it could prompt on the terminal while the shell is using it.
+    # Don't run a token command: it might prompt for input on the terminal that the shell is using.
     asks = choice.profile is not None and bool(choice.profile.token_command)
-    # Look this up here: the thread below has no click context.
+    # Look this up now, because the thread below has no click context.
     session = ctx.find_root().obj
     kept = get_session_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
-    # Import this before the timeout starts, because the timeout is meant for the server.
+    # Do this import before the timeout starts, so that the timeout covers only the server.
     import stepflow_client.types  # noqa: F401
 
     answers: list[Any] = []
@@ -162,7 +162,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
         with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
             answers.extend(question(target.client))
 
-    # Use a thread, because request timeouts limit each read rather than the whole request.
+    # Use a thread because a request timeout limits each read rather than the request as a whole.
     asking = threading.Thread(target=collect_answers, daemon=True)
     asking.start()
     asking.join(_TIMEOUT)
@@ -174,7 +174,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
 
 @_make_completer
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return folders and YAML and JSON files in the folder being completed."""
+    """Return the subfolders, YAML files and JSON files of the folder being completed."""
     folder, slash, start = incomplete.rpartition("/")
     for entry in sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name):
         if entry.name.startswith(".") and not start.startswith("."):
@@ -190,7 +190,7 @@ def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
     from .inputs.flow_loading import is_python_flow, load_flow_argument
 
     name = _get_first_argument(ctx, "flow") or ctx.params.get("flow_option")
-    # Standard input belongs to the shell, and completion must not execute modules.
+    # Don't read standard input, which belongs to the shell, and don't execute a Python module during completion.
     is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
     return load_flow_argument(os.path.expanduser(str(name))) if is_file else {}
 
@@ -213,7 +213,7 @@ def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionIt
 
 @_make_completer
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the flow's variables as `name=`."""
+    """Return the flow's variables in the form `name=`."""
     from stepflow_client._data.flow_declarations import get_variable_declarations
 
     declared = {} if "=" in incomplete else get_variable_declarations(_load_named_flow(ctx))
@@ -222,7 +222,7 @@ def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[Completi
 
 @_make_completer
 def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the flow's steps, then the keys of a step's input (`step.input.key=`)."""
+    """Return the flow's steps (`step.input.`) or, once one is typed, the keys of its input (`step.input.key=`)."""
     steps = _load_named_flow(ctx).get("steps")
     for step in steps if isinstance(steps, list) else []:
         before = f"{_escape_dots(str(step['id']))}.input."
@@ -243,7 +243,7 @@ def _escape_dots(name: str) -> str:
 
 @_make_completer
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the profiles, each with its server's URL as the description."""
+    """Return the profiles, described by their server's URL."""
     from .settings.profiles import load_profiles
 
     return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load_profiles().tables.items()]
@@ -251,13 +251,13 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_make_completer
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the keys for `config set` and `config unset`."""
+    """Return the keys that `config set` and `config unset` accept."""
     return [CompletionItem(key) for key in _list_settings_file_keys()]
 
 
 @_make_completer
 def complete_setting_names(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the names for `config get`, including settings that aren't stored in the file."""
+    """Return the names that `config get` accepts, including settings that aren't stored in the configuration file."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
     names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
     return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_settings_file_keys(short=False)])]
@@ -275,7 +275,7 @@ def _list_settings_file_keys(*, short: bool = True) -> Iterable[str]:
 
 
 VARIABLE = "_STEPFLOW_COMPLETE"
-"""The environment variable set by the shell when it requests completions."""
+"""The environment variable that the shell sets when it requests completions."""
 
 
 def _patch_script(template: str, changes: Mapping[str, str]) -> str:
@@ -292,29 +292,29 @@ class _BashCompletion(BashComplete):
             "        elif [[ $type == 'plain' ]]": "        elif [[ $type == 'part' ]]; then\n"
             "            COMPREPLY+=($value)\n            compopt -o nospace 2>/dev/null\n"
             "        elif [[ $type == 'plain' ]]",
-            # bash before 4.4 (e.g. on macOS) always sorts completions.
+            # bash versions before 4.4 (such as the one on macOS) lack `-o nosort` and always sort completions.
             "complete -o nosort -F %(complete_func)s %(prog_name)s": "complete -o nosort -F %(complete_func)s "
             "%(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s",
         },
     )
 
     def source(self) -> str:
-        """Return the script without checking the local bash version, since the script could be for a different one."""
+        """Return the script without checking the local bash version, because it may be intended for a different one."""
         return ShellComplete.source(self)
 
     _is_behind_at = False
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words and the word to complete. bash splits `@la` into `@` and `la`."""
+        """Return the preceding words and the word to complete. Rejoins `@la`, which bash splits into `@` and `la`."""
         args, incomplete = super().get_completion_args()
         self._is_behind_at = bool(args) and args[-1] == "@"
         return (args[:-1], f"@{incomplete}") if self._is_behind_at else (args, incomplete)
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Format an item for the script. bash inserts it as is, so it must be quoted."""
+        """Format an item for the script. It must be quoted, because bash inserts it as is."""
         if self._is_behind_at and item.value.startswith("@"):
             item = CompletionItem(item.value[1:], type=item.type)
-        # Leave colons and equals signs unquoted: bash treats them as word breaks.
+        # Don't quote colons and equals signs, because bash breaks words there.
         quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
         return f"{item.type},{quoted}"
 
@@ -329,14 +329,14 @@ class _ZshCompletion(ZshComplete):
     )
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Format an item for the script. Items of type `part` have no description."""
+        """Format an item for the script, leaving out the description of a `part` item."""
         if item.type == "part":
             return f"part\n{item.value}\n_"
         return super().format_completion(item)
 
 
 class _FishCompletion(FishComplete):
-    # Field lists contain commas, and text after an open quote is a single word.
+    # Field lists contain commas, so only split at the first one. Text after an open quote counts as a single word.
     source_template = _patch_script(
         FishComplete.source_template,
         {
@@ -347,18 +347,18 @@ class _FishCompletion(FishComplete):
     )
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Format an item for the script. (fish recognizes partial words by itself.)"""
+        """Format an item for the script. fish recognizes partial words by itself, so `part` items become plain ones."""
         if item.type == "part":
             item = CompletionItem(item.value, help=item.help)
         return super().format_completion(item)
 
 
 SHELLS: dict[str, Any] = {"bash": _BashCompletion, "zsh": _ZshCompletion, "fish": _FishCompletion}
-"""Supported shells by name."""
+"""The supported shells, by name."""
 
 
 def register_completion_shells() -> None:
-    """Register these shells with click, and suppress messages that would garble the line being typed."""
+    """Register these shells with click, and suppress messages that would garble the command line being typed."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)

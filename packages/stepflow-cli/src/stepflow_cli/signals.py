@@ -1,4 +1,4 @@
-"""Signals that ask a process to terminate."""
+"""Handle the signals that ask a process to terminate."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import FrameType
 TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """SIGTERM and, except on Windows, SIGHUP (sent when a terminal closes)."""
 STOP = (signal.SIGINT, *TERMINATION)
-"""The signals that stop a serving command. SIGINT is Ctrl-C."""
+"""The signals that stop a command that runs a server. SIGINT is sent by Ctrl-C."""
 
 
 @contextmanager
 def using_stop_signal_handler(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Handle the `STOP` signals while the block runs. Ignored signals, e.g. under nohup, stay ignored."""
+    """Handle the `STOP` signals while the block runs. Signals that were ignored (such as under nohup) stay ignored."""
     before = {number: signal.getsignal(number) for number in STOP if signal.getsignal(number) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, handler)

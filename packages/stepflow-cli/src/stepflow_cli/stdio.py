@@ -1,7 +1,7 @@
-"""Standard streams adapted for commands, since Python's own can fail where a command should not.
+"""Standard streams for commands. Python's own streams can raise errors in situations where a command shouldn't fail.
 
-Failing to write output, for example because the stream is closed (`>&-`), is a `Problem`. Messages that can't be
-written are silently dropped. A closed standard input counts as empty.
+If output can't be written, for example because the stream is closed (`>&-`), a `Problem` is raised. Messages that can't
+be written to standard error are silently dropped. A closed standard input counts as empty.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .errors import Problem, usage
 
 @contextmanager
 def converting_output_errors() -> Iterator[None]:
-    """Convert failures to write standard output to a problem, unless the reader closed the pipe.
+    """Turn a failure to write standard output into a `Problem`, unless the reader closed the pipe.
 
     Raises:
         Problem: If standard output can't be written.
@@ -32,8 +32,8 @@ def converting_output_errors() -> Iterator[None]:
 
 
 # Replace the text layer rather than the raw streams: if a signal handler raises during a raw `write`, the buffer above
-# writes the same data again. At exit, these may be flushed after the interpreter has cleared this module's names, so a
-# successful flush must not use any.
+# it writes the same data again. At exit, the interpreter may flush these streams after it has cleared this module's
+# globals, so a successful flush must not use any of them.
 class _StrictStdout(TextIOWrapper):
     def write(self, text: str, /) -> int:
         with converting_output_errors():
@@ -68,11 +68,12 @@ class _UnwritableStdout(TextIOWrapper):
 
 
 def prepare_standard_streams() -> None:
-    """Adapt the standard streams, leaving alone any that a test or another program has replaced."""
+    """Replace the standard streams, except for any that a test or another program has already replaced."""
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            # Don't leave the descriptor free, or the next file or socket opened would receive the output.
+            # Don't leave the descriptor free, because the next file or socket to be opened would then receive the
+            # output.
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != number:
                 os.dup2(opened, number)
@@ -83,10 +84,10 @@ def prepare_standard_streams() -> None:
 
 
 def read_stdin_bytes() -> bytes:
-    """Read bytes from standard input, up to the maximum file size.
+    """Read all of standard input as bytes.
 
     Raises:
-        Problem: If the input exceeds the maximum.
+        Problem: If the input exceeds the maximum file size.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import read_stream
@@ -98,7 +99,7 @@ def read_stdin_bytes() -> bytes:
 
 
 def read_stdin_text() -> str:
-    """Read UTF-8 text from standard input.
+    """Read all of standard input as UTF-8 text.
 
     Raises:
         Problem: If the input isn't UTF-8 or exceeds the maximum file size.
@@ -110,7 +111,10 @@ def read_stdin_text() -> str:
 
 
 def flush_stdout_quietly() -> None:
-    """Flush standard output. If that fails, discard it, or the interpreter's flush at exit would print a traceback."""
+    """Flush standard output.
+
+    If that fails, discard the output, so that the interpreter doesn't print a traceback at exit.
+    """
     try:
         sys.stdout.flush()
     except (OSError, Problem):
@@ -123,8 +127,8 @@ def _reopen_stream(stream: Any, kind: type[TextIOWrapper]) -> Any:
     return kind(
         open(stream.fileno(), "wb", closefd=False),
         encoding=stream.encoding,
-        # Escape characters the terminal's encoding lacks instead of failing.
+        # If the terminal's encoding lacks a character, escape it instead of failing.
         errors="backslashreplace",
-        # Python disables buffering on a terminal or if PYTHONUNBUFFERED is set.
+        # Flush every line if Python would have done so: on a terminal, or if PYTHONUNBUFFERED is set.
         line_buffering=stream.line_buffering or stream.write_through,
     )

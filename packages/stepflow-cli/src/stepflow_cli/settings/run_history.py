@@ -1,7 +1,7 @@
-"""The run history, and whether it is enabled.
+"""The run history, and the setting that turns it on or off.
 
-Runs are recorded unless STEPFLOW_HISTORY or the configuration file turns this off. Either can also name a PostgreSQL
-database to use instead of the user's own file.
+Runs are recorded unless STEPFLOW_HISTORY or the configuration file turns recording off. Either setting can also name a
+PostgreSQL database to use instead of the user's own history file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ HISTORY_VARIABLE = "STEPFLOW_HISTORY"
 
 
 def get_history_setting(profiles: Profiles | None = None) -> Setting:
-    """Return whether to record runs, and the setting's origin. The value is `on`, `off` or a database URL.
+    """Return the history setting (`on`, `off` or a database URL), along with its origin.
 
     Args:
-        profiles: The contents of the configuration file. Read from disk by default.
+        profiles: The contents of the configuration file. By default, the file is read from disk.
 
     Raises:
-        Problem: If STEPFLOW_HISTORY is neither on, off nor a URL, or the file can't be read.
+        Problem: If STEPFLOW_HISTORY isn't on, off or a URL, or if the configuration file can't be read.
     """
     text = os.environ.get(HISTORY_VARIABLE, "").strip()
     if text:
@@ -43,7 +43,7 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
 
 
 def open_history() -> History:
-    """Open the history. Its file is read on first use, and created when the first run is recorded.
+    """Open the history. The file isn't read until it's needed, and isn't created until the first run is recorded.
 
     Raises:
         Problem: If the setting is invalid.
@@ -55,9 +55,9 @@ def open_history() -> History:
 
 
 class LazyRunHistory:
-    """The history for a command's client. It is only imported and read once a run is created.
+    """The history used by a command's client. It isn't imported or read until a run is created.
 
-    Only runs created inside `recording_runs` are recorded, which excludes those from `doctor` or test cases.
+    Only runs created inside a `recording_runs` block are recorded, so runs started by `doctor` or by test cases aren't.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class LazyRunHistory:
 
     @property
     def as_client_history(self) -> History:
-        """This object, typed as the client expects."""
+        """This object, cast to the type that the client expects."""
         return cast("History", self)
 
     @contextmanager
@@ -77,11 +77,11 @@ class LazyRunHistory:
         labels: Mapping[str, str] | None = None,
         note: str | None = None,
     ) -> Iterator[None]:
-        """Record all runs created in the block, including by other threads.
+        """Record all runs created while the block is active, including runs created by other threads.
 
         Args:
-            flow: The flow's content, in case the client only knows its ID.
-            flow_file: The flow's file.
+            flow: The flow's content, for when the client only knows the flow's ID.
+            flow_file: The file that the flow was read from.
             labels: Labels from the command line.
             note: The note from the command line.
         """
@@ -100,47 +100,47 @@ class LazyRunHistory:
             return None
 
     def record(self, run_id: str | None, **given: Any) -> str | None:
-        """Record a run with the command line's labels and note. Return the ID of its entry."""
+        """Record a run with the labels and note from the command line, and return the ID of its history entry."""
         if self._about is not None and self._history is not None:
             own = {name: value for name, value in self._about.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}
-            # A resumed batch also keeps its original labels and note.
+            # When a batch is resumed, keep its original labels and note unless the command line replaces them.
             about["labels"] = {**(given.get("labels") or {}), **own.get("labels", {})}
             about["note"] = own.get("note", given.get("note"))
             return self._history.record(run_id, **about)
         return None
 
     def confirm(self, entry_id: str, run_id: str | None) -> None:
-        """Complete an entry recorded just before its run was created."""
+        """Complete an entry that was recorded just before its run was created, or remove it if `run_id` is None."""
         if self._history is not None:
             self._history.confirm(entry_id, run_id)
 
     def annotate(self, run_id: str, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
-        """Add labels and a note to a recorded run, along with any from the command line."""
+        """Add labels and a note to a recorded run. Any labels and note from the command line take precedence."""
         if self._about is not None and self._history is not None:
             named = {**(labels or {}), **(self._about["labels"] or {})}
             self._history.annotate(run_id, self._about["note"] or note, labels=named)
 
     def update(self, run_id: str, *, status: str) -> None:
-        """Set a run's last known status, if it is recorded."""
+        """Update the last known status of a run, if the run is recorded."""
         if self._history is not None and (self._history.path is None or self._history.path.exists()):
             self._history.update(run_id, status=status)
 
     @property
     def is_on(self) -> bool:
-        """Whether runs are recorded. Opens the history on first access."""
+        """Whether runs are being recorded. The first access opens the history."""
         return self._history is not None
 
     def kept_outputs(self, run_id: str, *, server: str | None = None) -> list[dict[str, Any]] | None:
-        """Return the outputs of a run's steps, if they were kept."""
+        """Return the step outputs that the history kept for a run, or None if it kept none."""
         return open_history().kept_outputs(run_id, server=server)
 
     def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:
-        """Search the recorded runs. Works even if recording is off."""
+        """Search the recorded runs. This works even when recording is off."""
         return open_history().search(text, **conditions)
 
     def get(self, run_id: str) -> HistoryEntry | None:
-        """Return a recorded run, or None if it isn't recorded or the history can't be read."""
+        """Return the history entry for a run, or None if the run isn't recorded or the history can't be read."""
         from stepflow_client import StepflowClientError
 
         with suppress(StepflowClientError):

@@ -1,4 +1,4 @@
-"""Choose the server for a command, and the release that its flows target."""
+"""Choose the server that a command uses and the release that its flows target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 DEFAULT_PORT = 7837
-"""The port for `stepflow serve`. Same as the client's default, which is slower to import."""
+"""The default port for `stepflow serve`. The client defines the same value, but it's slower to import."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
@@ -29,27 +29,27 @@ class Setting(NamedTuple):
 
     name: str
     value: Any
-    """A JSON value. For a token, only its source, never the token itself."""
+    """A JSON value. For a token, this is where the token comes from, never the token itself."""
     origin: str
     """E.g. `flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, `@last` or `default`."""
 
 
 class ServerOptions(NamedTuple):
-    """The command line's server options."""
+    """The server options from the command line."""
 
     url: str | None = None
     profile: str | None = None
     local: bool = False
     config: str | None = None
-    """The embedded server's configuration file. Implies `local`."""
+    """The configuration file for the embedded server. Implies `local`."""
     default: Default = "embedded"
     reads_project: bool = False
-    """Whether an embedded server may use the project's configuration, and thus start the programs it names."""
+    """Whether an embedded server may use the project's configuration, which lets it start the programs named there."""
     may_stop_on_exit: bool = True
-    """Whether the server may stop when the command exits, like an embedded server does."""
+    """Whether it's fine for the server to stop when the command exits, as an embedded server does."""
 
     run_server: Setting | None = None
-    """The URL of an existing run's server, for commands that name a run such as `@last`."""
+    """The URL of the server where an existing run lives, for commands that refer to a run such as `@last`."""
 
     @property
     def has_server_option(self) -> bool:
@@ -59,24 +59,27 @@ class ServerOptions(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class ServerChoice:
-    """The server a command uses, and all related settings."""
+    """The server that a command uses, along with all related settings."""
 
     url: Setting
-    """The server's URL. The value is None for an embedded server."""
+    """The server's URL. A value of None means an embedded server."""
     profile: Profile | None
-    """The profile that applies, if any."""
+    """The profile in use, if any."""
     settings: tuple[Setting, ...]
     """All settings with their origins, for display."""
     options: ServerOptions
     flow: str | None
-    """The flow file. Its project or folder can contain the configuration."""
+    """The flow file. Its project or folder may contain a server configuration."""
 
     @cached_property
     def embedded_config(self) -> Setting:
-        """The embedded server's configuration file. The value is None to use just the builtin components.
+        """The configuration file for the embedded server.
+
+        A value of None means that only the builtin components are used.
 
         Raises:
-            FlowFileError: If a folder contains two such files, or the project file is invalid or names a missing file.
+            FlowFileError: If a folder contains two configuration files, or if the project file is invalid or names a
+                file that doesn't exist.
         """
         from stepflow_client.flows.project import find_server_config, require_existing_file
 
@@ -95,9 +98,9 @@ class ServerChoice:
 
     @property
     def ignored_config_message(self) -> str | None:
-        """A one-line message if the command ignores a configuration meant for an embedded server, otherwise None.
+        """A one-line message saying that a configuration for an embedded server is ignored, or None if none is.
 
-        Users who explicitly choose a server know that it has its own configuration, so they don't get a message.
+        Users who explicitly choose a server know that it has its own configuration, so they don't see this message.
         """
         is_submitted = self.options.reads_project and not self.options.may_stop_on_exit
         if not is_submitted or self.url.origin != "default" or self.embedded_config.value is None:
@@ -107,14 +110,14 @@ class ServerChoice:
 
     @property
     def url_without_password(self) -> str:
-        """The URL without its password."""
+        """The server's URL with any user name and password removed."""
         from stepflow_client._base.text import format_url_without_credentials
 
         return format_url_without_credentials(str(self.url.value))
 
     @property
     def explanation(self) -> str:
-        """A one-line description of the choice and its origin."""
+        """One line that describes the server and where that choice came from."""
         if not self.is_embedded:
             return f"server {self.url_without_password} ({format_setting_origin(self.url.origin)})"
         config = self.embedded_config
@@ -128,27 +131,29 @@ class ServerChoice:
 
     @property
     def credentials_description(self) -> str | None:
-        """A description of the credentials to send (never the credentials themselves), or None."""
+        """A description of the credentials that the command sends (never the credentials themselves), or None."""
         token = next((setting for setting in self.settings if setting.name == "token"), None)
         if token is not None and token.value is not None:
             where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
-            return f"the token of {where}"
+            return f"the token from {where}"
         return "the user and password in the URL" if "@" in str(self.url.value) else None
 
 
 def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: Profiles | None = None) -> ServerChoice:
     """Choose the server for a command.
 
-    In order of precedence: `--local` (or `--config`), `--url`, the run's server, STEPFLOW_URL, a profile (`--profile`,
-    STEPFLOW_PROFILE, or the file's current one), and the default.
+    The first of these that is set wins: `--local` (or `--config`), `--url`, the run's server, STEPFLOW_URL, a profile
+    (from `--profile`, from STEPFLOW_PROFILE, or the current one in the configuration file). Otherwise the command's
+    default applies.
 
     Args:
-        options: The command line's server options.
-        flow: The flow's file, `-`, or a flow ID. Its project or folder can contain the embedded server's configuration.
-        profiles: The profiles. By default, the user's file is read if needed.
+        options: The server options from the command line.
+        flow: A flow file, `-`, or a flow ID. The file's project or folder may contain a configuration for the embedded
+            server.
+        profiles: The profiles. By default, they're read from the user's configuration file if needed.
 
     Raises:
-        Problem: If settings contradict each other, or a profile is missing or invalid.
+        Problem: If settings contradict each other, or if a profile doesn't exist or is invalid.
     """
     _check_server_options(options)
     profile = chosen = None
@@ -198,7 +203,7 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
 
 
 def list_equivalent_urls(url: str) -> list[str]:
-    """Return all URLs that the history can have for the same server, or an empty list if the URL is invalid."""
+    """Return all URLs under which the history may have recorded this server, or an empty list if the URL is invalid."""
     from stepflow_client import StepflowClientError
     from stepflow_client._command import list_server_aliases, parse_url
 
@@ -224,7 +229,7 @@ def _replace_local_by_url(url: str) -> str:
 def _check_server_options(options: ServerOptions) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
-            # Most likely an unset shell variable. Don't let that silently send the command to a different server.
+            # This is most likely an unset shell variable. Fail rather than silently use a different server.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
     check_named_config_exists()
     if history := os.environ.get("STEPFLOW_HISTORY", "").strip():
@@ -253,15 +258,15 @@ TARGET_VARIABLE = "STEPFLOW_TARGET"
 def get_target_release_setting(
     profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
 ) -> Setting:
-    """Return the release that flows target (None for all), and the setting's origin.
+    """Return the setting for the release that flows target. A value of None means all releases.
 
     Args:
-        profiles: The contents of the configuration file. Read from disk if needed by default.
+        profiles: The contents of the configuration file. By default, the file is read from disk if needed.
         flag: The value of --target.
         project: The flow's project.
 
     Raises:
-        Problem: If the release is invalid or the file can't be read.
+        Problem: If the release is invalid or the configuration file can't be read.
     """
     if flag is not None:
         setting = Setting("target", flag, "flag --target")
@@ -279,7 +284,7 @@ def get_target_release_setting(
 
 
 def check_valid_release(value: Any, where: str) -> None:
-    """Check that a value is a valid release. `where` is its origin, for messages.
+    """Check that a value is a valid release. `where` says where the value comes from, for error messages.
 
     Raises:
         Problem: If the release is invalid.
