@@ -1,1 +1,1 @@
-"""Check flows, for `stepflow validate` and before each run."""
+"""Check flows, both for `stepflow validate` and before each run."""

@@ -1,7 +1,7 @@
-"""Check a flow offline before running it, like `stepflow validate --offline`.
+"""Check a flow offline before running it, just like `stepflow validate --offline`.
 
-Importing the checks takes about half as long as starting Python, so digests of valid flows are cached to skip the check
-next time.
+Importing the checks takes about half as long as starting Python. That's why digests of valid flows are cached, so that
+the next run can skip the check.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
-# Rules about text that looks like an expression.
+# The rules that look for text resembling an expression.
 _NOTED = ("unknown-keyword", "template")
 _MAX_REMEMBERED = 1000
 
 
 def read_mapping_flow_source(name: str) -> FlowText:
-    """Return a flow's text.
+    """Return the text of a flow.
 
     Raises:
-        Problem, FlowFileError: If it can't be read or isn't a mapping.
+        Problem, FlowFileError: If the flow can't be read or isn't a mapping.
     """
     text = read_flow_source(name)
     value = text.copy_without_positions.root.value
-    # The checks report all other errors, with positions.
+    # The checks report all other errors, along with their positions.
     if not isinstance(value, dict):
         require_flow(value, text.name)
     return text
@@ -51,20 +51,20 @@ def read_mapping_flow_source(name: str) -> FlowText:
 def check_before_run(
     text: FlowText, name: str, run: Mapping[str, Any], *, changed: Collection[str] = (), is_part: bool = False
 ) -> None:
-    """Print the flow's errors, and raise if a run would fail.
+    """Check the flow. If it has errors that would make the run fail, print them and raise an error.
 
-    The only warnings printed are about text that looks like an expression, because the run would complete, but with
-    unintended data.
+    The only warnings printed are those about text that looks like an expression, because the run would complete but use
+    the wrong data.
 
     Args:
         text: The flow.
-        name: Its name on the command line.
+        name: The flow's name on the command line.
         run: The flow to run, possibly with some steps removed.
-        changed: Steps with overrides, which could fix their errors.
-        is_part: Whether only part of the flow is run, with a different output.
+        changed: The steps that have overrides. Their errors are ignored, because an override might fix them.
+        is_part: Whether only part of the flow is run, which gives it a different output.
 
     Raises:
-        InvalidFlow: If there are errors.
+        InvalidFlow: If the flow has errors.
         Problem: If the target release is invalid.
         FlowFileError: If the project file is invalid.
     """
@@ -74,10 +74,11 @@ def check_before_run(
     project = load_project_settings(name)
     target = get_target_release_setting(project=project).value
     is_json = text.name.lower().endswith(".json")
-    # For a Python flow, the text is only one of several files.
+    # A Python flow can consist of several files, and the text is only one of them.
     content = json.dumps(text.root.value) if is_python_flow(name) else text.text
     key = f"{VERSION} {target} {is_json} {content}".encode()
-    # A cryptographic hash would load OpenSSL. If checksums collide, the server still reports the errors.
+    # Use a checksum, because a cryptographic hash would load OpenSSL. If checksums collide, the server still reports
+    # the errors.
     digest = f"{len(key)}-{crc32(key):08x}"
     clean: list[str] = []
     with suppress(OSError, UnicodeError, StepflowClientError):
@@ -90,7 +91,7 @@ def check_before_run(
     flow = text.copy_without_positions.root.value
     every = check_source(text.copy_without_positions, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
-        # At worst, one digest is lost if two commands write at the same time.
+        # If two commands write at the same time, at worst one digest is lost.
         with suppress(OSError, StepflowClientError):
             cache = get_stepflow_user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
@@ -121,9 +122,9 @@ def check_before_run(
 def _filter_relevant_findings(
     findings: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
-    """Yield the findings that affect the run, excluding test cases and steps that are overridden or not run.
+    """Yield the findings that affect the run. Skips test cases, and steps that have overrides or aren't run.
 
-    Unknown components are skipped because a newer server could have more components.
+    Unknown components are skipped too, because a newer server might have more components.
     """
     for finding in findings:
         is_elsewhere = _CASES.match(finding.path) or (is_part and _OUTPUT.match(finding.path))

@@ -1,4 +1,4 @@
-"""The checks behind `stepflow validate`, both offline and on a server."""
+"""The checks behind `stepflow validate`, both offline and with a server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..server.connect import Target
 
-# Server findings that the offline checks also report, keyed by the server's kind.
+# The offline rules that report the same problem as a server diagnostic, keyed by the diagnostic's kind.
 _SAME = {
     "undefinedVariable": ("undeclared-variable",),
     "undefinedRequiredVariable": ("undeclared-variable",),
@@ -44,43 +44,43 @@ _SAME = {
 
 @dataclass(frozen=True)
 class CheckRules:
-    """How to check a flow offline."""
+    """The rules and settings for checking a flow offline."""
 
     components: Any = None
     """The available components, or None if only the builtin ones are known."""
     type_check: bool = False
-    """Whether to check types from step to step."""
+    """Whether to check that the types of values match from step to step."""
     target: str | None = None
-    """The server release the flow targets, or None for all releases."""
+    """The server release that the flow targets, or None for all releases."""
     select: Sequence[str] = ()
-    """Rules to report. If empty, all rules are reported."""
+    """The rules to report. If empty, all rules are reported."""
     ignore: Sequence[str] = ()
-    """Rules to leave out."""
+    """The rules to leave out."""
     fail_on: str = "error"
-    """The lowest level that makes the flow invalid."""
+    """The lowest level of finding that makes the flow invalid."""
 
     def is_rule_reported(self, rule: str) -> bool:
-        """Return whether a rule's findings are reported."""
+        """Return whether the findings of a rule are reported."""
         return (not self.select or rule in self.select) and rule not in self.ignore
 
 
 @dataclass
 class CheckOptions:
-    """Command-line options for checks. Defaults come from the flow's project."""
+    """The command-line options for checks. Defaults come from the flow's project."""
 
     components: str | None = None
-    """The file that lists available components."""
+    """The file that lists the available components."""
     reads_components: bool = True
-    """Whether to fall back to the project's components."""
+    """Whether to fall back to the component file named in the project."""
     type_check: bool = False
     target: str | None = None
     select: Sequence[str] = ()
     ignore: Sequence[str] = ()
     fail_on: str | None = None
     _read: dict[str, Any] = field(default_factory=dict, init=False)
-    """Components that have been read, by file."""
+    """The components read so far, by file."""
     _projects: dict[str, Project] = field(default_factory=dict, init=False)
-    """Projects that have been read, by folder."""
+    """The projects read so far, by folder."""
 
     def get_flow_rules(self, flow: str) -> CheckRules:
         """Return the rules for a flow.
@@ -131,14 +131,14 @@ class CheckedFlow:
     """A flow and its findings."""
 
     name: str
-    """The file, `-`, or a stored flow's ID."""
+    """The flow's file, `-`, or the ID of a stored flow."""
     rules: CheckRules
     flow: FlowText | None = None
-    """The file's text, or None for a stored flow."""
+    """The text of the file, or None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     unchecked: int = 0
-    """Number of field accesses the server reports as unchecked."""
+    """The number of field accesses that the server reports as unchecked."""
 
     @property
     def is_parseable(self) -> bool:
@@ -146,7 +146,7 @@ class CheckedFlow:
         return self.flow is None or self.flow.error is None
 
     def filter_reported_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return the records whose rules are selected and not ignored."""
+        """Return the records whose rules are selected (and not ignored)."""
         return [record for record in records if self.rules.is_rule_reported(record["kind"])]
 
 
@@ -170,7 +170,7 @@ def expand_folders(names: Sequence[str]) -> list[str]:
 
 
 def check_offline(name: str, rules: CheckRules) -> CheckedFlow:
-    """Check a flow offline. A stored flow is only checked once the server is queried.
+    """Check a flow offline. A stored flow isn't checked until the server is queried.
 
     Raises:
         Problem, FlowFileError: If the file can't be read.
@@ -182,12 +182,12 @@ def check_offline(name: str, rules: CheckRules) -> CheckedFlow:
 
 
 def find_offline_findings(flow: FlowText, rules: CheckRules) -> list[Finding]:
-    """Return the offline findings for a flow."""
+    """Check a flow offline and return the findings."""
     return check_source(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
-    """Recheck flows without a component list, using the server's list. If the server has none, print a note."""
+    """Recheck flows that have no component list, using the server's list. If the server has none, print a note."""
     read = [flow for flow in checked if flow.is_parseable and flow.flow is not None and flow.rules.components is None]
     components = fetch_components_for_checks(target) if read else None
     for flow in read if components is not None else ():
@@ -196,9 +196,9 @@ def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> N
 
 
 def fetch_components_for_checks(target: Target) -> Any:
-    """Return a server's components in the form used by checks, or None (with a note) if it can't list them.
+    """Return a server's components in the form that the checks use, or None (with a note) if it can't list them.
 
-    Also prints a note for plugins that don't respond. Components that could belong to them aren't checked.
+    Also prints a note about plugins that don't respond. Any component that could belong to one of them isn't checked.
 
     Raises:
         ServerConnectionError: If the server can't be reached.
@@ -216,7 +216,7 @@ def fetch_components_for_checks(target: Target) -> Any:
 
 
 def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> None:
-    """Add the server's findings, except those already found offline."""
+    """Add the server's findings, except for those already found offline."""
     if not checked.is_parseable:
         return
     flow = checked.flow
@@ -225,18 +225,18 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
     is_suppressed = make_suppression_check(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(finding.level == "fatal" for finding in checked.findings):
-        # Leave syntax errors to the offline checks, which report a position.
+        # Leave syntax errors to the offline checks, because those report a position.
         diagnostics = [diagnostic for diagnostic in diagnostics if diagnostic.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if record["is_experimental"]:
             checked.unchecked += 1
             continue
         if flow is not None:
-            # Unreachable steps are found offline, and the server ignores mustExecute here.
+            # The offline checks find unreachable steps. The server's check ignores mustExecute.
             if record["kind"] == "unreachableStep":
                 continue
             node = locate_diagnostic_node(flow.root, record["path"])
-            # A flow from Python doesn't always have a file, in which case there's no line to point to.
+            # A Python flow doesn't always have a file, in which case there's no line to point to.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
             same = [finding for finding in checked.findings if finding.rule in rules]
@@ -250,7 +250,7 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
 
 
 def read_component_file(path: str) -> list[dict[str, Any]]:
-    """Load the components in a file written by `components lock` or `components list -o json`.
+    """Read the components from a file written by `components lock` or `components list -o json`.
 
     Raises:
         Problem: If the file contains no components.
@@ -264,9 +264,9 @@ def read_component_file(path: str) -> list[dict[str, Any]]:
 
 
 def locate_diagnostic_node(root: Node, path: str) -> Node:
-    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
+    """Return the node that a server's diagnostic refers to, or the nearest enclosing node.
 
-    Diagnostic paths, such as `$.steps[0].input.name`, leave out the keywords `$if` and `$coalesce`.
+    The path of a diagnostic, such as `$.steps[0].input.name`, leaves out the keywords `$if` and `$coalesce`.
     """
     node = root
     try:
