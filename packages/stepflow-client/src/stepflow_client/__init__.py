@@ -4,13 +4,13 @@ Example:
     async with StepflowClient("http://localhost:7837") as client:
         result = await client.run("workflow.yaml", {"name": "World"})
 
-`SyncStepflowClient` has the same methods without `await`; `StepflowRuntime` starts its own server. The package logs to
-`stepflow.client`, `stepflow.runtime` and `stepflow.server`. To also see these logs on standard error, set the
-environment variable STEPFLOW_LOG=debug.
+`SyncStepflowClient` has the same methods without `await`, and `StepflowRuntime` starts its own server. The package logs
+to `stepflow.client`, `stepflow.runtime` and `stepflow.server`. To see these logs on standard error, set the environment
+variable STEPFLOW_LOG=debug.
 """
 
-# Each star import stands for exactly the names that its module exports. (Documentation tools miss names that a module
-# imports on first use, so those names are listed.)
+# Each star import brings in exactly the names that its module exports. Names that a module imports on first use are
+# listed here too, because documentation tools would miss them otherwise.
 # ruff: noqa: F403, F405
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ __all__ = [
     "Variables", "read_inputs", "write_outcomes",
 ]  # fmt: skip
 
-# Import each name on first use, so that a program which only needs the client doesn't pay for the runtime.
+# Import each name on first use, so that a program that only needs the client doesn't pay for importing the runtime.
 _find, _names = make_lazy_exports(
     __name__,
     {

@@ -28,7 +28,7 @@ class BlobStore:
     async def store_blob(
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None
     ) -> StoreBlobResponse:
-        """Store a blob and return its ID, which is the SHA-256 of its content."""
+        """Store a blob and return its ID, which is the SHA-256 digest of its content."""
         check_name = call_arguments.check_header_text if isinstance(data, _BYTES) else check_text
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
@@ -46,10 +46,11 @@ class BlobStore:
         return await self._connection.call(request, partial(decode_model, types.StoreBlobResponse))
 
     async def get_blob(self, blob_id: str) -> BlobContent:
-        """Return a blob whose `data` is a JSON value or (for a binary blob) `bytes`."""
+        """Return a blob. Its `data` is the JSON value, or `bytes` for a binary blob."""
         blob_id = call_arguments.check_path_id(blob_id, "blob_id")
         response = await self._connection.send(_build_read_request(blob_id))
-        # Request raw bytes, so that every release with blobs sends the type and file name in headers, and exact JSON.
+        # Request raw bytes, because then every release that supports blobs sends exact JSON, with the type and file
+        # name in the headers.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
         return types.BlobContent(
             blob_id=blob_id,
@@ -59,9 +60,9 @@ class BlobStore:
         )
 
     async def find_blob_name_and_date(self, blob_id: str) -> tuple[str | None, str]:
-        """Return a blob's name (or None if the server doesn't have the blob) and the response's date.
+        """Return a blob's name (or None if the server doesn't have the blob), along with the date of the response.
 
-        A missing blob doesn't count as an error, not even in traces and metrics.
+        If the blob doesn't exist, that isn't treated as an error, not even in traces and metrics.
         """
         response = await self._connection.send(_build_read_request(blob_id), may_be_missing=True)
         name = responses.parse_attachment_name(response.headers.get("content-disposition"))

@@ -103,57 +103,59 @@ class StepflowClient(SuggestsNames, Picklable):
             print(result.unwrap())
         ```
 
-    No request is sent until the first call. Tasks in the same event loop can share a client.
+    The client doesn't send any request until the first call. Tasks in the same event loop can share a client.
 
-    Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. A token
-    or password passed as text is included in the pickle. A callable, `httpx.Auth` or transport has to be picklable
-    itself, or pickling raises a TypeError. Copies made with the `copy` module share a custom transport.
+    Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. If you
+    pass a token or password as text, the pickle contains it. If you pass a callable, an `httpx.Auth` or a transport, it
+    has to be picklable itself (otherwise, pickling raises a TypeError). Copies made with the `copy` module share a
+    custom transport.
 
     Args:
         base_url: The server's URL, as `http://host:port` (with or without `/api/v1`, and with a path prefix if it's
             behind a proxy) or `host:port`. A user and password in the URL are sent as basic authentication. Can also be
             a list of servers that share one store: requests that are safe to repeat then fail over to the next server,
-            a server that's down is skipped for a while, and `strategy` picks the server for new runs. Credentials in
-            one server's URL are never sent to another. Defaults to the URL of `stepflow serve`.
+            a server that's down is skipped for a while, and `strategy` decides which server gets new runs. Credentials
+            in one server's URL are never sent to another server. Defaults to the URL of `stepflow serve`.
         timeout: Timeout in seconds for each phase of a request (connecting, sending, each read). Can also be an
             `httpx.Timeout` that limits every phase, or None for no limit. It doesn't limit how long a run takes or how
-            long a response lasts (to do that, pass `timeout` to the method). Defaults to 30.
+            long it takes to receive a whole response (to do that, pass `timeout` to the method). Defaults to 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one (it may be a coroutine function), a (user, password) pair, or
             an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
             for the callable counts toward the timeout.
-        verify: Whether to verify https servers, or which CA certificates to trust: True (those from SSL_CERT_FILE or
-            SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an `ssl.SSLContext`.
-        cert: The client certificate, as a file, (file, key file), or (file, key file, password).
+        verify: Whether to verify the certificates of https servers, or which CA certificates to trust: True (those from
+            SSL_CERT_FILE or SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an
+            `ssl.SSLContext`.
+        cert: The client certificate: a file, a (file, key file) pair, or (file, key file, password).
         proxy: The proxy's URL or `host:port`. Defaults to HTTP_PROXY, HTTPS_PROXY and ALL_PROXY from the environment.
-            NO_PROXY lists servers to connect to directly, as names, addresses or networks with an optional port.
-        limits: Connection pool limits. Defaults to 256 connections, reusing idle ones for up to 30 s (or 5 s for an
-            `httpx.Limits` that doesn't set `keepalive_expiry`).
-        transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. If it hangs,
-            the request ends at the timeout.
-        server_release: The server's release, e.g. `0.13.0`, to save a request. If it's wrong, the client can't read the
-            server's responses. Detected by default.
+            NO_PROXY lists the servers to connect to directly, as names, addresses or networks with an optional port.
+        limits: The limits of the connection pool. Defaults to 256 connections, where idle connections are reused for up
+            to 30 s (or 5 s if you pass an `httpx.Limits` that doesn't set `keepalive_expiry`).
+        transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. If it hangs, the
+            request still ends at the timeout.
+        server_release: The server's release, e.g. `0.13.0`, which saves the request that would detect it. If the
+            release is wrong, the client can't read the server's responses. Detected by default.
         strategy: How to choose a server from a list for each new run. `failover` (the default) sticks with one server
-            and moves on to the next if it fails. `spread` picks the available server with the fewest runs this client
-            is waiting for, alternating if there's a tie.
+            and moves on to the next if it fails. `spread` picks the available server where this client is waiting for
+            the fewest runs, alternating if there's a tie.
         retry: When to retry requests, as a `RetryPolicy`, or the maximum number of retries per request. Defaults to
             `RetryPolicy()`.
-        exact_integers: Whether to reject integers beyond 2**53 in inputs and variables if the server would change them
-            (as 0.12 and newer do), rather than send them. Defaults to True.
+        exact_integers: Whether to reject integers beyond 2**53 in inputs and variables, rather than send them, if the
+            server would change them (as 0.12 and newer do). Defaults to True.
         max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events` (never more than
-            256 MiB). Anything larger raises an InvalidResponseError, so that one response can't use up all memory.
-            Defaults to 1 GiB, which is more than servers send.
+            256 MiB). Anything larger raises an InvalidResponseError, so that a single response can't use up all memory.
+            Defaults to 1 GiB, which is more than servers ever send.
         history: The `stepflow_client.history.History` in which to record this client's runs: their inputs, variables
-            and overrides, and how they ended. It's written during the call, usually in less than a millisecond. By
-            default, runs aren't recorded.
-        idempotency_scope: Default scope for idempotency keys (see `run`). By default (None), each key belongs to the
-            flow's content.
+            and overrides, and how they ended. Recording happens during the call and usually takes less than a
+            millisecond. By default, runs aren't recorded.
+        idempotency_scope: The default scope for idempotency keys (see `run`). By default (None), each key belongs to
+            the flow's content.
         event_hooks: Functions to call with each `httpx.Request` before it's sent and with each `httpx.Response`, as
             `{"request": [...], "response": [...]}`, just like in httpx. Each hook (it may be a coroutine function) is
             called again on every retry. Request hooks can change the request's headers, but nothing else. The response
-            is read before its hooks run, except for event streams, where they only see the status and headers. If a
-            hook raises anything but an AssertionError or StepflowClientError, the call raises a StepflowClientError
-            with that exception as its `__cause__`.
+            is read before its hooks are called, except for event streams, where hooks only see the status and headers.
+            If a hook raises anything but an AssertionError or StepflowClientError, the call raises a
+            StepflowClientError with that exception as its `__cause__`.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.
@@ -181,7 +183,7 @@ class StepflowClient(SuggestsNames, Picklable):
         idempotency_scope: str | None = None,
         event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> None:
-        """Store the settings without sending a request."""
+        """Store the settings. No request is sent."""
         # Call this first, while `locals()` still contains only the arguments.
         self._store_arguments(StepflowClient, locals())
         register_ipython_list_formatter()
@@ -192,14 +194,14 @@ class StepflowClient(SuggestsNames, Picklable):
 
             check_key(idempotency_scope, "idempotency_scope")
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
-        """Returns the last lines of the server's log. None unless the server belongs to a runtime."""
+        """Returns the last lines of the server's log, or None unless the server belongs to a runtime."""
         self._recorder = Recorder(history, self._connection.url)
         exact = check_flag(exact_integers, "exact_integers")
         self._services = Services(self._connection, self._recorder, exact, idempotency_scope)
         self._runs = self._services.runs
 
     def _find_older_flow_of_keyed_run(self, run_id: str) -> str | None:
-        """Return the flow ID of a run found under a key, if the run used a different version of the flow."""
+        """If a run was found under a key but used a different version of the flow, return the ID of that version."""
         return self._services.keyed_runs.older_flows.get(run_id) if "keyed_runs" in vars(self._services) else None
 
     @classmethod
@@ -228,7 +230,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """Create a client from environment variables.
 
         Reads STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (in seconds). The
-        arguments are the same as for the class.
+        other settings are the same as for the class.
 
         Args:
             base_url: The server's URL, or a list of URLs. Defaults to STEPFLOW_URL.
@@ -268,12 +270,12 @@ class StepflowClient(SuggestsNames, Picklable):
 
     @property
     def history(self) -> History | None:
-        """The history in which this client records its runs, if any."""
+        """The history where this client records its runs, if any."""
         return self._recorder.history
 
     @property
     def proxy(self) -> str | None:
-        """The URL of the proxy in use, without its password, or None if there isn't one.
+        """The URL of the proxy that the client uses (without its password), or None if it doesn't use one.
 
         Either the `proxy` argument, or the environment's proxy for this server.
         """
@@ -288,7 +290,7 @@ class StepflowClient(SuggestsNames, Picklable):
         return self._connection.api
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """Return a client with different defaults for call options and with additional headers.
+        """Return a client that has different defaults for call options and sends additional headers.
 
         Example:
             ```python
@@ -321,7 +323,7 @@ class StepflowClient(SuggestsNames, Picklable):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. The client can't be used after that, but runs on the server continue."""
+        """Close the client's connections. The client can't be used afterwards, but runs on the server continue."""
         await self._connection.close()
 
     # The server
@@ -329,14 +331,14 @@ class StepflowClient(SuggestsNames, Picklable):
     async def health_check(
         self, *, include_workers: bool = False, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> HealthResponse:
-        """Return the server's health, whose `status` is `healthy`.
+        """Return the server's health. Its `status` is `healthy`.
 
         A server is healthy even if its workers aren't connected. To make sure they are, set `include_workers` or call
         `wait_ready` before the first run.
 
         Args:
-            include_workers: Whether to look for plugins without a connected worker (0.12 and newer), which takes up to
-                5 s for each. Defaults to False.
+            include_workers: Whether to check for plugins without a connected worker (0.12 and newer). This takes up to
+                5 s for each such plugin. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -355,7 +357,8 @@ class StepflowClient(SuggestsNames, Picklable):
     async def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
         """Wait until the server responds and its workers are connected.
 
-        Servers accept runs before their workers connect, but those runs wait and eventually fail (after 30 s on 0.13).
+        Servers accept runs before their workers have connected, but those runs wait for the workers and eventually fail
+        (after 30 s on 0.13).
 
         Example:
             ```python
@@ -363,8 +366,8 @@ class StepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            components: Paths of the components you need, so that plugins providing only other components are ignored.
-                By default, waits for the workers of every plugin.
+            components: Paths of the components that you need. Plugins that don't provide any of them are ignored. By
+                default, waits for the workers of every plugin.
             timeout: Overall timeout in seconds, or None for no limit. Defaults to 60.
 
         Returns:
@@ -372,7 +375,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             RequestTimeoutError: If the timeout expires. The message says what's missing.
-            ServerConnectionError: If the server still can't be reached by then.
+            ServerConnectionError: If the server still can't be reached when the timeout expires.
             AuthenticationError: If the server rejects the credentials.
             InvalidResponseError: If the response isn't from a Stepflow server.
         """
@@ -381,7 +384,7 @@ class StepflowClient(SuggestsNames, Picklable):
         return await wait_until_components_listed(self._connection, components, timeout)
 
     async def server_info(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
-        """Return the server's release and capabilities, requesting them only once.
+        """Return the server's release and capabilities. The client requests them only once.
 
         Args:
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
@@ -396,8 +399,8 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> ComponentList:
         """Return the components that flows can use.
 
-        Servers don't report a plugin's route prefix, so `path` is None unless the client belongs to a `StepflowRuntime`
-        (`runtime.client`, `runtime.sync_client`), whose routes are in its own configuration.
+        Servers don't report the route prefix of a plugin, so `path` is None unless the client belongs to a
+        `StepflowRuntime` (`runtime.client`, `runtime.sync_client`), which knows the routes from its own configuration.
 
         Args:
             include_schemas: Whether to include input and output schemas. Defaults to True.
@@ -433,7 +436,7 @@ class StepflowClient(SuggestsNames, Picklable):
         cache: ResultCache | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> FlowResult[OutputT]:
-        """Run a flow on one input and return its result. A failed run doesn't raise an exception, so check the result.
+        """Run a flow on one input and return the result. A failed run doesn't raise an exception, so check the result.
 
         Example:
             ```python
@@ -446,12 +449,12 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, pydantic model, dataclass, attrs
-                object, msgspec struct or the result of `get_flow`. The client first stores it on the server, but only
+                object, msgspec struct or the result of `get_flow`. The client stores it on the server first, but only
                 once. Can also be a stored flow: the result of `store_flow`, or an ID, i.e. a string of 64 lowercase
-                hexadecimal digits (unless a file has that name).
+                hexadecimal digits (unless there's a file with that name).
             input: The input, as any JSON value. It may contain pydantic models, dataclasses, attrs objects and msgspec
-                structs. A list is a batch, and this method only accepts batches of one: to pass a list as a single
-                input, write `[[1, 2]]`.
+                structs. A list is a batch, and this method only accepts batches with a single input: to pass a list as
+                that input, write `[[1, 2]]`.
             overrides: Changes to steps, just for this run (see `create_run`).
             variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
             variables_from_env: Whether to read missing variables from the environment (see `create_run`). Defaults to
@@ -460,41 +463,41 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, which includes storing the flow and creating the run. No limit by
                 default.
             private_copy: Whether to store a copy of the flow just for this call, so that the run can always be
-                identified if the response is lost. This costs one more request. Otherwise, all of this client's calls
+                identified if the response is lost. This costs one more request. Otherwise, all calls of this client
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
                 of the same flow at the same time. Defaults to False.
             idempotency_key: A key of your choice, such as a document's ID. If a run of this flow already exists under
-                the key, it's returned, no matter which process created it. Keys last as long as the server's store.
-                Requires the flow itself rather than its ID. Different flows can use the same key. If you change the
-                flow, its keys no longer apply, unless you pass an `idempotency_scope`. A new key takes up to nine more
-                small requests. Simultaneous calls with the same key return the same run, even across programs. If an
-                earlier call crashed and may have created the run, the next call waits for that call's lease to expire,
-                which usually takes 7 s.
-            idempotency_scope: A name for what the key identifies, such as `ticket`. Within a scope, a key has one run
-                regardless of the flow. If the existing run used a different version of the flow, the client logs that
-                and sets the result's `older_flow_id`. Defaults to the client's scope. Without one, the key belongs to
-                the flow's content.
+                the key, that run is returned, no matter which process created it. Keys last as long as the server's
+                store. Requires the flow itself rather than its ID. Different flows can use the same key. If you change
+                the flow, its old keys no longer apply, unless you pass an `idempotency_scope`. A new key takes up to
+                nine more small requests. Simultaneous calls with the same key return the same run, even across
+                programs. If an earlier call crashed after it may have created the run, the next call waits for that
+                call's lease to expire, which usually takes 7 s.
+            idempotency_scope: A name for the kind of thing that the key identifies, such as `ticket`. Within a scope, a
+                key has one run regardless of the flow. If the existing run used a different version of the flow, the
+                client logs this and sets the result's `older_flow_id`. Defaults to the client's scope. Without a scope,
+                the key belongs to the flow's content.
             wait_for_components: Whether to wait for the components that the flow and its sub-flows need before creating
-                the run, which would fail if a worker isn't connected yet. True waits up to 60 s, or pass a number of
-                seconds. `timeout` still applies. The client doesn't wait again for components it has already seen.
-                Defaults to False.
+                the run (which would fail if a worker hasn't connected yet). True waits for up to 60 s, or you can pass
+                a number of seconds. `timeout` still applies. The client doesn't wait again for components that it has
+                already seen. Defaults to False.
             on_cancel: What to do with the run if the task is cancelled (in the sync client: on a KeyboardInterrupt).
-                `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided its ID is known by
-                then.
+                `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided that its ID is known
+                by then.
             check_input: Whether to check the input and variables against the flow's schemas before sending anything,
-                since servers don't check either. With a flow's ID, the check only happens if this client has stored the
-                flow or read its variables. Defaults to True.
+                because servers check neither of them. If you pass a flow's ID, this only happens if this client has
+                stored the flow or read its variables. Defaults to True.
             progress: True to show the run's progress: in a notebook, as a bar on a terminal (using rich or tqdm, if
                 installed), or elsewhere as one line every ten seconds. Can also be a function to call with a `Progress`
-                every half second, after events, and at the end. If the function raises an exception, so does the call,
-                but the run continues. Defaults to False.
+                every half second, after events, and at the end. If the function raises an exception, the call raises it
+                too, but the run continues. Defaults to False.
             output_type: The output's type: a pydantic model, a dataclass, an attrs class or a TypedDict. The result is
-                then a `FlowResult[output_type]`, with an instance of the type as its output if the run succeeds.
-            cache: A result cache. If it has the result of an earlier run with the same flow, input, variables and
-                overrides, that result is returned without a request, with `cached_at` set and the `run_id` of the
-                earlier run. Otherwise the flow runs, and its result is cached if the run succeeds. Simultaneous calls
-                of this client for the same result share one run, even if it fails. If the call running the flow is
-                cancelled or times out, another call runs the flow again. To run a flow only once across clients and
+                then a `FlowResult[output_type]` whose output is an instance of that type if the run succeeds.
+            cache: A result cache. If it contains the result of an earlier run with the same flow, input, variables and
+                overrides, that result is returned without sending a request, with `cached_at` set and the `run_id` of
+                the earlier run. Otherwise, the flow runs, and its result is cached if the run succeeds. Simultaneous
+                calls of this client for the same result share one run, even if it fails. If the call running the flow
+                is cancelled or times out, another call runs the flow again. To run a flow only once across clients and
                 processes, use `idempotency_key` instead (it can't be combined with a cache).
             labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
                 `history`, just like those from `stepflow run --label`.
@@ -544,7 +547,7 @@ class StepflowClient(SuggestsNames, Picklable):
             None if wait_for_components is False else self._build_component_wait(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
-        # Cancelling the run needs its ID right away, so don't let the server hold the request.
+        # We need the run's ID right away to be able to cancel it, so don't let the server hold the request.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._start_and_wait_for_result, creator.start_run, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached_runs.run, cache, call, run)
@@ -557,7 +560,7 @@ class StepflowClient(SuggestsNames, Picklable):
     async def _call_with_labels_in_span(
         self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
     ) -> Run:
-        """Make a call with its labels, deadline and span."""
+        """Make a call under its labels, deadline and tracing span."""
         traced = self._connection.trace_operation(name, kind="INTERNAL")
         with self._recorder.label_runs(labels), deadline_scope(deadline), traced as span:
             started = await call()
@@ -567,7 +570,10 @@ class StepflowClient(SuggestsNames, Picklable):
     async def _start_and_wait_for_result(
         self, start: Start, hold: int | None, began: float, progress: ProgressOption, call: RunCall
     ) -> FlowResult:
-        """Start a run and return its result. If the caller is cancelled and there's no `hold`, cancel the run."""
+        """Start a run, wait for it and return its result.
+
+        If the caller is cancelled and `hold` is None, cancel the run.
+        """
         run = await start(call, hold)
         try:
             if progress is False:
@@ -715,8 +721,8 @@ class StepflowClient(SuggestsNames, Picklable):
         reject_unknown_arguments(options, ("flow", "input", "output_type", *call_options.OPTIONS_OF["submit"]))
         if output_type is not None:
             output_types.check_output_type(output_type)
-        # With a hold of 0, the response includes the result if the run ends at once. Don't do this for batches, which
-        # may have many items.
+        # With a hold of 0, the response includes the result if the run ends at once. Don't do this for batches, because
+        # they may have many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = await self._start_without_handle(flow, input, overrides, hold=0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._remember_start(flow, run)
@@ -746,7 +752,7 @@ class StepflowClient(SuggestsNames, Picklable):
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
     ) -> RunHandle[OutputT]:
-        """Return a handle to a run. No request is sent, so the run doesn't have to exist.
+        """Return a handle to a run. No request is sent, so the run doesn't even have to exist.
 
         Args:
             run_id: The run.
@@ -776,9 +782,9 @@ class StepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow itself, not its ID, exactly as passed to `run`, with its keys in the same order. To find out
-                the ID of the copy with this key, the client stores the copy but doesn't run it. Not needed with a
-                scope.
+            flow: The flow itself (not its ID), exactly as passed to `run`, with its keys in the same order. To find out
+                the ID of the flow's copy for this key, the client stores that copy but doesn't run it. Not needed with
+                a scope.
             idempotency_key: The key.
             idempotency_scope: The key's scope, as for `run`. The run may have used any version of the flow, so check
                 its `flow_id`. Defaults to the client's scope, if it has one.
@@ -822,10 +828,10 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> OutcomeStream[OutputT]:
         """Run a flow on any number of inputs, yielding one outcome per input.
 
-        Inputs are only read when there's room for them, so they can be endless, and neither inputs nor outcomes fill up
-        memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are in
-        flight (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's
-        outcomes. If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
+        Inputs are only read when there's room for them, so they can be endless. Neither inputs nor outcomes fill up
+        memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are in flight
+        (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's outcomes.
+        If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
 
         Example:
             ```python
@@ -838,16 +844,16 @@ class StepflowClient(SuggestsNames, Picklable):
             flow: The flow, as for `run`, but not a stored flow's ID.
             inputs: An iterable or async iterable of inputs. Each is any JSON value, including a list. An input that
                 can't be represented in JSON fails on its own, without a run. If you can't read an input, pass the
-                exception in its place: it fails the same way. Outcomes wait until a chunk is full, so use a
+                exception in its place, and it fails in the same way. A chunk isn't started until it's full, so use a
                 `chunk_size` of 1 if inputs arrive slowly.
             max_concurrency: Maximum number of tasks to execute at once across all chunks. By default, it's up to the
                 server: ten per run, except on 0.10.
             chunk_size: Maximum number of inputs per run. By default, adapts to the server, using up to 400 inputs and
-                aiming for about one second per chunk.
-            ordered: Whether to yield outcomes in input order. A slow chunk then holds up at most seven others (with
+                aiming for chunks that take about one second.
+            ordered: Whether to yield outcomes in input order. A slow chunk then holds up at most seven others (or, with
                 several servers, one fewer than are in flight). Defaults to False.
-            on_error: `yield` (the default) yields outcomes that aren't successful like any other, while `raise` stops
-                at the first such outcome.
+            on_error: `yield` (the default) yields unsuccessful outcomes like any other, while `raise` stops at the
+                first of them.
             variables: The flow's variables for all inputs, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
             overrides: Changes to steps for all inputs, as for `run`.
@@ -855,7 +861,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 with the code `invalid_output`, and `unwrap` raises the OutputTypeError.
             check_input: Whether to check the variables and each input against the flow's schemas. An input that doesn't
                 match fails on its own, with the code `invalid_input` and without a run. Defaults to True.
-            max_attempts: Maximum number of times to run an input that fails. Each further attempt runs the chunk's
+            max_attempts: Maximum number of times to run an input that fails. Each additional attempt runs the chunk's
                 failed inputs again after a delay of about 1, 2, 4 ... 30 seconds. The chunk's outcomes are yielded
                 after the last attempt. By default, each input runs once.
             retry_on: Which failures to retry: error codes, such as `{"component_failed"}`, or a function that takes the
@@ -865,22 +871,22 @@ class StepflowClient(SuggestsNames, Picklable):
                 input gets a run of its own, or the outcome of the existing run under its key. Can't be combined with
                 `journal` (which it replaces), `max_attempts` or `chunk_size`.
             idempotency_scope: What the keys identify, regardless of the flow's version (see `run`).
-            journal: The path of a file in which to record the batch's progress. After a crash, make the same call with
-                the same inputs to continue: it yields the recorded outcomes, picks up runs that were already created,
-                and creates the rest. Requires a server whose store survives until then. A journal can only be used by
-                one batch at a time.
-            on_lost: What to do with inputs whose run is in the journal but gone from the server, because it was
-                restarted without its store. `fail` (the default) gives them the error code `lost`, since they may have
-                been executed. `rerun` runs them again.
+            journal: The path of a file in which to record the batch's progress. To continue after a crash, make the
+                same call with the same inputs: it yields the recorded outcomes, picks up runs that were already
+                created, and creates the remaining ones. Requires a server whose store survives until then. A journal
+                can only be used by one batch at a time.
+            on_lost: What to do with inputs whose run is in the journal but no longer on the server, because the server
+                was restarted without its store. With `fail` (the default), they fail with the error code `lost`,
+                because they may have been executed. `rerun` runs them again.
             on_cancel: What to do with runs in flight if the iteration ends early. `detach` (the default) leaves them
                 running, while `cancel` marks them as cancelled.
             timeout: Seconds from the call to the last outcome. No limit by default. Reading an input isn't interrupted,
                 even if it's slow.
             progress: True to show the number of outcomes, as for `run`, and the total if known. Can also be a function
                 to call with a `Progress` at the beginning, after outcomes, and at the end. Defaults to False.
-            total: The number of inputs to show in the progress. Defaults to the length of `inputs`, or the number that
-                `read_inputs` expects.
-            labels: Labels for finding the batch later, as for `run`. They're recorded with its first run.
+            total: The total number of inputs to show in the progress. Defaults to the length of `inputs`, or the number
+                that `read_inputs` expects.
+            labels: Labels for finding the batch later, as for `run`. They're recorded with the batch's first run.
 
         Raises:
             FlowFileError: If the flow's file can't be read.
@@ -893,7 +899,7 @@ class StepflowClient(SuggestsNames, Picklable):
             RunTimeoutError: If the timeout expires. The runs continue unless `on_cancel` is `cancel`. If no run was
                 created by then, this is a RequestTimeoutError.
             AmbiguousRunError: If the client can't tell whether a chunk's run was created. With a journal, you can find
-                out by making the same call later.
+                out by making the same call again later.
             TransportError: If the server can't be reached.
         """
         from .batch import Batch
@@ -952,12 +958,12 @@ class StepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the run doesn't exist.
             InvalidArgumentError: If the run is a batch. Use `get_results` instead.
             OutputTypeError: If the run succeeded but its output doesn't match `output_type`.
-            RunTimeoutError: If the run doesn't end in time. It continues.
+            RunTimeoutError: If the run doesn't end in time. The run itself continues.
         """
         if output_type is not None:
             output_types.check_output_type(output_type)
         waiter = self._services.waiter
-        # If the run ended at once, its handle already has the response with the result.
+        # If the run ended at once, its handle already has a response that includes the result.
         started = getattr(run_id, "_started", None)
         run, result = await waiter.wait_and_record(
             "get_result", run_id, waiter.read_result, wait=wait, timeout=timeout, single=True, started=started
@@ -986,7 +992,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             NotFoundError: If the run doesn't exist.
             OutputTypeError: If an item succeeded but its output doesn't match `output_type`.
-            RunTimeoutError: If the run doesn't end in time. It continues.
+            RunTimeoutError: If the run doesn't end in time. The run itself continues.
         """
         if output_type is not None:
             output_types.check_output_type(output_type)
@@ -1000,8 +1006,8 @@ class StepflowClient(SuggestsNames, Picklable):
     async def store_flow(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoreFlowResponse:
         """Store a flow and return its ID.
 
-        A flow has the same ID on every server. Its integers stay integers, whereas a plain POST /flows may convert them
-        to floats. A flow that this client has already stored isn't sent again.
+        A flow has the same ID on every server. Integers in the flow stay integers, whereas a plain POST /flows may
+        convert them to floats. A flow that this client has already stored isn't sent again.
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or object (see `run`).
@@ -1009,7 +1015,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             FlowFileError: If the file can't be read.
-            InvalidArgumentError: If `flow` isn't a flow, or is just a stored flow's ID.
+            InvalidArgumentError: If `flow` isn't a flow, or if it's just the ID of a stored flow.
             InvalidFlowError: If the server rejects the flow. `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
@@ -1018,10 +1024,9 @@ class StepflowClient(SuggestsNames, Picklable):
     async def get_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
-        Test cases are stored as examples, without their expected outputs.
-
-        The tag that clients add to flows they run is removed. Keys unknown to the server are missing. Servers may
-        return numbers as floats, so whole numbers are converted back to integers.
+        Test cases become examples, without their expected outputs. The tag that clients add to the flows they run is
+        removed. Any keys that the server doesn't recognize are missing. Servers may return numbers as floats, so the
+        client converts whole numbers back to integers.
 
         Args:
             flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
@@ -1029,7 +1034,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             NotFoundError: If the flow doesn't exist.
-            InvalidRequestError: If `flow_id` can't be a flow's ID.
+            InvalidRequestError: If `flow_id` can't be the ID of a flow.
         """
         with call_scope(timeout):
             return await self._services.flows.get_flow(flow_id)
@@ -1049,9 +1054,9 @@ class StepflowClient(SuggestsNames, Picklable):
     async def get_flow_variables(
         self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> FlowVariables:
-        """Return the variables a stored flow declares, as its author wrote them.
+        """Return the variables that a stored flow declares, as its author wrote them.
 
-        The client reads them from the flow itself, so the result is the same for every release.
+        The client reads them from the flow itself, so the result is the same on every release.
 
         Args:
             flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
@@ -1079,8 +1084,8 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself.
-            offline: Whether to skip requesting the server's components, leaving just the builtin ones. Defaults to
-                False.
+            offline: Whether to check without requesting the server's components, so that only the builtin ones are
+                known. Defaults to False.
             type_check: Whether to also check types throughout the flow, from component schemas to the expressions that
                 read their outputs. Defaults to False.
             target: The server release to check for, e.g. `0.13`. Problems that only affect other releases aren't
@@ -1107,7 +1112,8 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            FlowFileError: If the file can't be read or doesn't contain a flow. (Problems in a flow are in the result.)
+            FlowFileError: If the file can't be read or doesn't contain a flow. (Problems in a flow are part of the
+                result.)
             NotFoundError: If there's no flow with this ID on the server.
         """
         with call_scope(timeout):
@@ -1127,7 +1133,7 @@ class StepflowClient(SuggestsNames, Picklable):
         variables_from_env: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> CreateRunResponse:
-        """Start a run of a stored flow and return it. The run usually hasn't ended yet.
+        """Start a run of a stored flow and return the run, which usually hasn't ended yet.
 
         Args:
             flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
@@ -1137,20 +1143,20 @@ class StepflowClient(SuggestsNames, Picklable):
             variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
             overrides: Changes to steps, just for this run: `{step: {"input": {...}}}`, the wrapped form that the server
                 accepts, or a list of either, merged left to right. Servers reject unknown steps.
-            debug: Must be False, because no released server has a debug mode.
+            debug: Must be False, because no released server supports a debug mode.
             max_concurrency: Maximum number of tasks to execute at once (steps, branches of a step and items of
                 sub-flows), counted over all items. It doesn't limit the number of items, and sub-flows
                 (`/builtin/map`) may exceed it. By default, it's up to the server: ten, or one task per item on 0.10.
-            variables_from_env: Whether to read missing variables from the environment, first under the name the flow
-                declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`. Defaults to False.
+            variables_from_env: Whether to read missing variables from the environment. Looks for the name that the flow
+                declares as `env_var`, and then for `STEPFLOW_VAR_<NAME>`. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the flow doesn't exist.
             InvalidRequestError: If the server rejects an override.
-            AmbiguousRunError: If the response was lost and the server has runs of this flow that might be the new one.
-                Other clients may be running the same flow, and servers don't report who created a run. (`run` and
-                `submit` can identify their runs.)
+            AmbiguousRunError: If the response was lost and the server has runs of this flow, any of which might be the
+                new one. Other clients may be running the same flow, and servers don't report who created a run. (`run`
+                and `submit` are able to identify their runs.)
             InvalidArgumentError: If an argument is invalid, in which case nothing is sent. Overrides and variables are
                 checked if this client has the flow, as for `run`. Integers beyond 2**53 are rejected if the server
                 would change them (use `StepflowClient(exact_integers=False)` to send them anyway).
@@ -1189,10 +1195,10 @@ class StepflowClient(SuggestsNames, Picklable):
         item_index: int | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunSnapshot:
-        """Return all available information about a run at one moment, using as few requests as possible.
+        """Return all available information about a run at one point in time, using as few requests as possible.
 
         Independent requests are sent concurrently. Completed and failed runs don't change, so the client caches what it
-        has read about recent runs, and later calls only request what's missing.
+        has read about recent ones, and later calls only request what's missing.
 
         Example:
             ```python
@@ -1222,8 +1228,8 @@ class StepflowClient(SuggestsNames, Picklable):
     async def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return a run's items in input order. While an item is running, its `result` is None.
 
-        A failed item's error includes the step that failed and its message, which takes one more request. In runs with
-        more than 1,000 items, this takes one request per failed item, so only the first 20 errors include the step.
+        The error of a failed item includes the step that failed and its message, which takes one more request. In runs
+        with more than 1,000 items, it takes one request per failed item, so only the first 20 errors include the step.
 
         If an item hasn't ended even though its run has failed, the server may have lost it or may still be executing
         it. After 30 s without a sign of life, the item is returned as failed, with the code `lost` or
@@ -1248,7 +1254,7 @@ class StepflowClient(SuggestsNames, Picklable):
         include_times: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ListStepsResponse:
-        """Return the steps a run has started, sorted by item and then by their order in the flow.
+        """Return the steps that a run has started, sorted by item and then by their order in the flow.
 
         Example:
             ```python
@@ -1259,9 +1265,9 @@ class StepflowClient(SuggestsNames, Picklable):
         Args:
             run_id: The run.
             item_index: The item whose steps to return. Defaults to all items.
-            include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts` from the run's events.
-                This takes one more request, whose response has at least three events per step for every item. Defaults
-                to False.
+            include_times: Whether to read the run's events in order to set `started_at`, `completed_at`, `duration` and
+                `attempts`. This takes one more request, whose response contains at least three events per step of every
+                item. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1281,8 +1287,8 @@ class StepflowClient(SuggestsNames, Picklable):
         """Return a run's arguments (its inputs, variables and overrides), plus its labels and note.
 
         Since 0.12, servers don't report inputs and overrides, and no server reports variables, labels or notes. The
-        client reads these from its `history` instead, if the run is recorded there. Inputs reported by a server aren't
-        masked, whereas recorded inputs have `***` in place of secrets.
+        client reads these from its `history` instead, if the run is recorded there. Inputs that come from a server
+        aren't masked, whereas recorded inputs contain `***` in place of secrets.
 
         Args:
             run_id: The run.
@@ -1313,7 +1319,7 @@ class StepflowClient(SuggestsNames, Picklable):
             return (await self._runs.mark_kept_steps(run_id, [step]))[0]
 
     async def get_run_flow(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
-        """Return a run's flow, without the tag the client adds. For its examples, use `get_flow`.
+        """Return a run's flow, without the tag that the client adds. To get its examples as well, use `get_flow`.
 
         Args:
             run_id: The run.
@@ -1331,9 +1337,10 @@ class StepflowClient(SuggestsNames, Picklable):
         On every released server, this sets the status and end time but doesn't stop anything. The running step
         finishes, and later steps still start. When they're done, the status changes from cancelled to completed or
         failed. Until then, `get_run_items` shows all of the run's items as running, even if they have ended, and
-        `get_results` returns each as cancelled. After that, both return the real outcomes.
+        `get_results` returns all of them as cancelled. After that, both return the real outcomes.
 
-        Finished runs aren't changed. The client checks first, because servers may overwrite a run's status.
+        A run that has already ended isn't changed. The client checks for this first, because servers may overwrite the
+        run's status.
 
         Args:
             run_id: The run.
@@ -1385,15 +1392,15 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Args:
             status: Only return runs with this status.
-            limit: Maximum number of runs. By default, returns them all, since servers don't set a limit either. Use
-                `iter_runs` to read them in pages.
+            limit: Maximum number of runs to return. By default, returns all of them, because servers don't set a limit
+                either. Use `iter_runs` to read them page by page.
             offset: Number of runs to skip, starting with the newest.
             flow_name: Only return runs of flows with this name.
             root_run_id: Only return this run and its descendants.
             parent_run_id: Only return runs created by this run's steps.
             roots_only: If True, leave out runs created by steps.
             since: Only return runs created at or after this time by the server's clock, as a datetime or an ISO 8601
-                string such as `2026-11-25T14:00:00Z`. Without a time zone, it's local time. Creation times are read
+                string such as `2026-11-25T14:00:00Z`. Without a time zone, it's local time. Creation times are taken
                 from run IDs, which contain them to the millisecond.
             until: Only return runs created before this time. Servers can't filter by time, so the client pages through
                 all newer runs.
@@ -1401,7 +1408,8 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            InvalidArgumentError: If an argument is invalid. (Servers ignore filters they can't read and list all runs.)
+            InvalidArgumentError: If an argument is invalid. (Servers ignore filters that they can't read, and list all
+                runs instead.)
         """
         with call_scope(timeout):
             runs = await self._services.run_lister.list_runs(
@@ -1425,7 +1433,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """Return runs, newest first, fetching them page by page.
 
         Arguments are checked immediately. Even if runs are created or stop matching during the iteration, no run is
-        yielded twice, and none that exists and matches throughout is missed.
+        yielded twice, and no run that exists and matches the whole time is missed.
 
         Args:
             status: Only return runs with this status. All filters are the same as for `list_runs`.
@@ -1441,10 +1449,10 @@ class StepflowClient(SuggestsNames, Picklable):
     async def wait_run(
         self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
-        """Wait for a run to end and return it.
+        """Wait for a run to end, and then return it.
 
-        The wait survives lost connections and server restarts. With a timeout, it lasts until the timeout expires.
-        Otherwise, it ends once the server hasn't responded for two minutes.
+        The client keeps waiting through lost connections and server restarts. If there's a timeout, it waits until the
+        timeout expires. Otherwise, it gives up once the server hasn't responded for two minutes.
 
         Args:
             run_id: The run.
@@ -1453,7 +1461,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             NotFoundError: If the run doesn't exist.
-            RunTimeoutError: If the run doesn't end in time. It continues.
+            RunTimeoutError: If the run doesn't end in time. The run itself continues.
             TransportError: If the server can't be reached.
         """
         _check_progress(progress)
@@ -1481,12 +1489,12 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> EventStream:
         """Return a run's events, from the beginning or from a cursor, until the run ends (0.12 and newer).
 
-        Each event is yielded exactly once and in order, even if the connection breaks, because the client reconnects
-        automatically. The last event is a `RunCompletedEvent`. Servers don't send that event if they lost the run
-        (after a failed recovery, or because the store was exhausted) or if the run was cancelled. After a cancellation,
-        the client infers the event (`event.inferred`) about two seconds after the last event. If a server gives up on a
-        run that seems to be abandoned, the run may still be executing, so it only counts as lost after 30 s without a
-        sign of life.
+        Each event is yielded exactly once and in order. If the connection breaks, the client reconnects automatically.
+        The last event is a `RunCompletedEvent`. Servers don't send that event if they lost the run (after a failed
+        recovery, or because the store was exhausted) or if the run was cancelled. After a cancellation, the client
+        infers the event (`event.inferred`) about two seconds after the last event. If a server gives up on a run that
+        seems to be abandoned, the run may still be executing, so it only counts as lost after 30 s without a sign of
+        life.
 
         Example:
             ```python
@@ -1505,18 +1513,18 @@ class StepflowClient(SuggestsNames, Picklable):
             include_sub_runs: Whether to include events of runs created by steps. Their step IDs aren't reliable
                 (servers send the parent's, or none), so call `get_run_steps` for the sub-run instead. Defaults to
                 False.
-            event_types: Event types to yield, e.g. `["step_completed", "run_completed"]`. The client drops the rest,
-                since servers can't filter by type. Defaults to all events.
-            heartbeat: Seconds without an event after which to yield a `HeartbeatEvent`, repeatedly. Useful for keeping
-                your own connection open when you relay events, e.g. to a web page. Heartbeats may be delayed by the
-                duration of a request, e.g. while the server is down. Off by default.
+            event_types: The types of events to yield, e.g. `["step_completed", "run_completed"]`. The client drops all
+                others, because servers can't filter by type. Defaults to all events.
+            heartbeat: Yield a `HeartbeatEvent` whenever this many seconds pass without an event. This is useful for
+                keeping your own connection open when you relay events, e.g. to a web page. A heartbeat may be late by
+                the duration of a request, e.g. while the server is down. Off by default.
             timeout: Seconds from the call to the last event. No limit by default.
 
         Raises:
             InvalidArgumentError: If an argument is invalid, e.g. if `after` is a cursor from a call with a different
-                `include_sub_runs`. Raised immediately.
+                `include_sub_runs`. This is raised immediately.
             NotFoundError: If the run doesn't exist. This and the following errors are raised during iteration.
-            RunTimeoutError: If the run doesn't end in time. It continues.
+            RunTimeoutError: If the run doesn't end in time. The run itself continues.
             ServerConnectionError: If the server can't be reached for a minute.
             UnsupportedByServerError: If the server doesn't support event streams.
         """
@@ -1545,7 +1553,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """Store a blob and return its ID, the SHA-256 digest of its content.
 
         Args:
-            data: Bytes or any JSON value. JSON is stored exactly, on every release.
+            data: Bytes or any JSON value. JSON is stored exactly as is, on every release.
             filename: A file name to store with the blob, which must be ASCII for bytes.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
@@ -1609,14 +1617,14 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Kept steps aren't executed: their outputs are taken from the earlier run. Step outputs can be read on 0.12 and
         newer. `keep="succeeded"` works on every release, but if outputs can't be read, it executes failed items from
-        the start. The server's builtin components must be at `/builtin`.
+        the beginning. The server's builtin components must be at `/builtin`.
 
         No server returns a run's variables, and since 0.12 they don't return its input or overrides either. A client
-        with a `history` falls back on the recorded arguments: the input if you don't pass one, and variables and
-        overrides unless you replace them. Secret variables' values aren't recorded. Without a history, pass everything
-        again. Outputs of kept steps still reflect the earlier run's values, and the plan's `outdated` lists kept steps
-        computed from a different input or different variables. You can also rerun a rerun, and the steps it kept are
-        treated like any others.
+        with a `history` falls back on the recorded arguments: the input if you don't pass one, and any variables and
+        overrides that you don't replace. The values of secret variables aren't recorded. Without a history, pass
+        everything again. The outputs of kept steps still reflect the values of the earlier run, and the plan's
+        `outdated` lists the kept steps that were computed from a different input or different variables. You can also
+        rerun a rerun, in which case the steps that it kept are treated like any others.
 
         Example:
             ```python
@@ -1627,25 +1635,25 @@ class StepflowClient(SuggestsNames, Picklable):
         Args:
             run_id: The earlier run.
             keep: Which of the earlier run's outputs to reuse. `nothing` (the default) executes everything. `succeeded`
-                keeps the results of items that succeeded, and the completed steps of the rest. `completed` keeps every
-                completed step of all items, and only executes steps that failed or were added. `unchanged` keeps every
-                completed step whose output would be the same again, i.e. its definition, overrides, input and
-                variables, and those of the steps it reads, haven't changed. `Keep(before="summarize")` executes this
+                keeps the results of items that succeeded, and the completed steps of all other items. `completed` keeps
+                every completed step of all items, and only executes steps that failed or were added. `unchanged` keeps
+                every completed step whose output would be the same again, because its definition, overrides, input and
+                variables (and those of the steps it reads) haven't changed. `Keep(before="summarize")` executes this
                 step and everything that reads its output, while `Keep(all_except="summarize")` executes just this step
-                (see `Keep`). Secret variables' values and worker programs aren't compared. Without a history,
-                `unchanged` executes all steps that read an input or variable you pass, and ignores the earlier run's
-                overrides.
-            input: The earlier run's input. For a batch, the list of all its inputs, or just those of `items`. Can be
-                omitted if it's recorded, or if no executed step reads it.
+                (see `Keep`). The values of secret variables aren't compared, and neither are worker programs. Without a
+                history, `unchanged` executes all steps that read an input or variable that you pass, and ignores the
+                earlier run's overrides.
+            input: The earlier run's input. For a batch, pass a list of all its inputs, or of just the inputs for
+                `items`. You can leave it out if it's recorded, or if none of the executed steps reads it.
             variables: The flow's variables, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
             overrides: Changes to the steps that are executed, as for `run`.
             flow: A changed flow. Defaults to the run's own flow.
-            force: Whether to keep steps even if their definition has changed or they're overridden. Defaults to False.
-            items: Indexes of the items to run again, counting from 0. All other results are kept. Defaults to all items
-                whose results `keep` doesn't keep.
+            force: Whether to keep steps even if their definition has changed or they have overrides. Defaults to False.
+            items: Indexes of the items to run again, counting from 0. The results of all other items are kept. Defaults
+                to all items whose results `keep` doesn't cover.
             inherit: Which recorded arguments to use if you don't pass them, out of `input`, `variables` and
-                `overrides`. Defaults to all three. Without the last two, the new run uses the flow as is.
+                `overrides`. Defaults to all three. If you leave out the last two, the new run uses the flow as is.
             max_concurrency: Maximum number of each new run's tasks to execute at once (see `create_run`).
             idempotency_key: A string of up to 512 characters that identifies this call. If several calls use the same
                 key, even from different processes, one of them creates the new runs and the others return those runs.
@@ -1662,7 +1670,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 the batch, if a kept step has changed, or if a required secret variable of the recorded run wasn't
                 passed again.
             UnsupportedByServerError: If the server doesn't return step outputs (before 0.12).
-            RunTimeoutError: If the new runs don't end in time. They continue.
+            RunTimeoutError: If the new runs don't end in time. The runs themselves continue.
         """
         request = rerun_plan.RerunRequest.from_arguments(
             run_id,
@@ -1720,9 +1728,10 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and each item's step outputs, output and errors.
 
-        Both runs must be on this server. Inputs, variables and overrides aren't compared, but you can see their effects
-        in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended is compared in its current
-        state. If a step wasn't run because a step it reads failed, it has the status `not_run` and no error.
+        Both runs must be on this server. Their inputs, variables and overrides aren't compared, but you can see the
+        effects of those in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended is compared
+        in its current state. If a step wasn't run because a step that it reads failed, its status is `not_run` and it
+        has no error.
 
         Example:
             ```python
@@ -1734,7 +1743,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Args:
             a: The first run.
             b: The second run.
-            ignore: Paths to leave out, along with everything below them, in the same form as in the differences. `*`
+            ignore: Paths to leave out (along with everything below them), in the same form as in the differences. `*`
                 matches any key or index.
             items: A pair of item indexes, one for each run, to compare just those two items. By default, compares all
                 items that have the same index.
@@ -1754,9 +1763,9 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> RunAccount:
         """Explain why an item failed: which step failed first, and which steps didn't run because of it.
 
-        Servers also list every step that reads a failed step as failed, with the same error. The account tells cause
-        and effect apart. It also lists steps that nothing needed, and sub-run items that failed even though their step
-        completed. A run that hasn't ended is explained in its current state.
+        Servers also list every step that reads a failed step as failed, with the same error. The account separates
+        cause from effect. It also lists steps that weren't needed by anything, and items of sub-runs that failed even
+        though the step that created them completed. A run that hasn't ended is explained in its current state.
 
         Anything the server doesn't report (e.g. step errors and outputs before 0.12) is listed in `unknown`. If the
         run's input and variables are needed, they come from the server if it reports them, or else from the client's
@@ -1789,7 +1798,10 @@ class StepflowClient(SuggestsNames, Picklable):
 
 
 class Services(ClientContext):
-    """The services behind a client's methods, each imported and created on first use, plus the state they share."""
+    """The services behind a client's methods and the state that they share.
+
+    Each is imported and created on first use.
+    """
 
     @cached_property
     def creator(self) -> run_creation.RunCreator:
@@ -1818,7 +1830,7 @@ class Services(ClientContext):
 
     @cached_property
     def follower(self) -> following.Follower:
-        """Follows runs."""
+        """Follows runs and yields their events."""
         return following.Follower(self)
 
     @cached_property
@@ -1833,7 +1845,7 @@ class Services(ClientContext):
 
 
 def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
-    """Add a hint to a failed result, saying which input field the component rejects, if known.
+    """Add a hint to a failed result. It says which input field the component rejected, if that's known.
 
     If the flow is written in Python, the hint also says where the step is defined.
     """
@@ -1851,7 +1863,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
         value = input[0] if isinstance(input, (list, tuple)) else input
         hint = find_run_error_hint(result.error, effective, value, values)
     except FlowFileError:
-        # The file is gone, so return the run's failure without a hint.
+        # The flow's file no longer exists, so return the result without a hint.
         return result
     hint = "; ".join(filter(None, (hint, describe_python_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result

@@ -21,7 +21,7 @@ class ClientContext:
 
     Args:
         connection: The connection.
-        recorder: Records runs.
+        recorder: Records runs in the client's history.
         exact_integers: Whether to reject integers that the server would change.
         key_scope: The default scope for idempotency keys, if any.
     """
@@ -34,7 +34,7 @@ class ClientContext:
         self.runs = RunReader(connection)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a context that sends additional headers, but shares this context's connections and cached flows."""
+        """Return a context that sends additional headers but shares the connections and cached flows of this one."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
         twin.flows = self.flows.with_connection(twin.connection)
         return twin

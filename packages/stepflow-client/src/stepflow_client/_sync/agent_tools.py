@@ -1,6 +1,6 @@
 # Written from _async/agent_tools.py by `make generate`. Change that file instead.
 
-"""Flows as tools for a model to call."""
+"""Offer flows as tools that a model can call."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _MAX_RUNS = 10_000
 
 
 class SyncFlowTool:
-    """A flow as a tool for a model. Created by `SyncFlowTools`."""
+    """A flow that a model can call as a tool. Created by `SyncFlowTools`."""
 
     def __init__(self, tools: SyncFlowTools, spec: FlowToolSpec) -> None:
-        """Store the specification, and the tool's variables and secrets."""
+        """Store the tool's specification, variables and secrets."""
         self._tools = tools
         self._client = tools.client
         self._spec = spec
@@ -46,12 +46,12 @@ class SyncFlowTool:
 
     @property
     def name(self) -> str:
-        """The tool's name, made up of 1 to 64 ASCII letters, digits, `_` and `-`."""
+        """The tool's name, which consists of 1 to 64 ASCII letters, digits, `_` and `-`."""
         return self._spec.name
 
     @property
     def description(self) -> str:
-        """The flow's description, or a list of its steps if it has none."""
+        """The flow's description, or a list of its steps if it doesn't have one."""
         return self._spec.description
 
     @property
@@ -61,16 +61,16 @@ class SyncFlowTool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """The arguments' JSON Schema (2020-12), which is always an object schema without external references.
+        """The JSON Schema (2020-12) of the arguments. It's always an object schema without external references.
 
-        This is the schema of the flow's input, or inferred from the steps if the flow doesn't declare one. If the input
-        doesn't have to be an object, it becomes the `input` field of the arguments.
+        This is the schema that the flow declares for its input or, if it doesn't declare one, a schema inferred from
+        the steps. If the input doesn't have to be an object, it becomes the `input` field of the arguments.
         """
         return dict(self._spec.input_schema)
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """The JSON Schema of `ToolResult.structured`, which also covers failed and unfinished runs."""
+        """The JSON Schema of `ToolResult.structured`. It also covers failed and unfinished runs."""
         return dict(self._spec.output_schema)
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class SyncFlowTool:
         labels: Mapping[str, str] | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> SyncRunHandle[Any]:
-        """Check a call's arguments, start the flow and return a handle to its run.
+        """Check the arguments of a call, start the flow and return a handle to its run.
 
         Args:
             arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
@@ -104,7 +104,7 @@ class SyncFlowTool:
     def _parse_input_and_options(
         self, arguments: Any, idempotency_key: str | None, labels: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Return a run's input and options."""
+        """Return the input and options for a run."""
         both = {**(self._tools._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
         return sync_compute(partial(self._spec.parse_input, arguments)), options
@@ -118,11 +118,11 @@ class SyncFlowTool:
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Run the flow and return the result for the model. Errors are returned as results, not raised.
+        """Run the flow and return the result for the model. An error is returned as a result rather than raised.
 
         Args:
             arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
-            max_wait: Seconds to wait for the run to end. If it takes longer, the run continues, and the result says so.
+            max_wait: Seconds to wait for the run to end. If the run takes longer, it continues and the result says so.
                 Defaults to the tools' own `max_wait`.
             idempotency_key: A key for the run, as for `SyncStepflowClient.run`. Repeating a call with the same key returns
                 the same run.
@@ -147,7 +147,7 @@ class SyncFlowTool:
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):
-    """Flows as tools for a model, in the formats that model APIs use. A sequence of `SyncFlowTool`.
+    """Flows that a model can call as tools, in the formats used by model APIs. This is a sequence of `SyncFlowTool`.
 
     Example:
         ```python
@@ -158,24 +158,24 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             print(result.text)
         ```
 
-    Arguments are checked against the schema before anything runs, and fields that the flow neither declares nor reads
-    are rejected (except in lists and where the schema may allow others). Invalid arguments, unknown tools and failed
-    runs are returned as results rather than raised, and their text says what to change. With `max_wait`, models also
+    Arguments are checked against the schema before anything runs. Fields that the flow neither declares nor reads are
+    rejected (except in lists, and where the schema may allow other fields). Invalid arguments, unknown tools and failed
+    runs don't raise an exception: the model gets a result whose text says what to change. With `max_wait`, models also
     get a `wait_run` tool to fetch the results of longer runs.
 
     Args:
         client: A `SyncStepflowClient`.
         flows: One or more flows (or paths), as for `SyncStepflowClient.run`, or a mapping of tool names to flows. By
-            default, a tool is named after its flow, or else after its file.
-        variables: The flows' variables, as for `SyncStepflowClient.run`. Each flow receives only the variables it has, and
-            models can't set any.
-        max_wait: Seconds a call waits for its run to end. No limit by default.
+            default, a tool is named after its flow or, if the flow has no name, after its file.
+        variables: The flows' variables, as for `SyncStepflowClient.run`. Each flow receives only the variables that it
+            declares. Models can't set variables.
+        max_wait: How many seconds a call waits for its run to end. No limit by default.
         labels: Labels for all runs, as for `SyncStepflowClient.run`. Requires a client with a `history`.
 
     Raises:
         FlowFileError: If a flow can't be read.
-        InvalidArgumentError: If an argument is invalid, a flow can't be represented in JSON, or a field's name has
-            control or invisible characters.
+        InvalidArgumentError: If an argument is invalid, if a flow can't be represented in JSON, or if a field's name
+            contains control characters or invisible characters.
     """
 
     def __init__(
@@ -187,16 +187,16 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         max_wait: float | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Read the flows, without sending a request."""
+        """Read the flows. No request is sent."""
         self._variables = parse_run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", is_async=False)
         self.client = client
         """The client that runs the flows."""
-        # Remember the runs of these tools, because models must not be able to read the server's other runs.
+        # Remember which runs these tools started, because models must not be able to read any other runs on the server.
         self._unfinished: dict[str, SyncFlowTool] = {}
-        """Maps the ID of each run that outlasted its call to the tool that started it."""
+        """For each run that outlasted its call, maps the run's ID to the tool that started it."""
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
@@ -291,7 +291,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return f"Call {WAIT_RUN} with run_id {run_id} for its result."
 
     def _describe_tools(self) -> list[dict[str, Any]]:
-        """Return each tool's name, description and input schema, for models."""
+        """Return the name, description and input schema of each tool, as shown to models."""
         specs = [*(tool._spec for tool in self), *([] if self._wait_tool is None else [self._wait_tool])]
         return [
             {"name": spec.name, "description": spec.description, "input_schema": dict(spec.input_schema)}
@@ -319,21 +319,21 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
 
 
 def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
-    """Add the hint from the run's account to a failed result, if there is one.
+    """If a result has failed, add the hint from the run's account (if there is one).
 
-    `SyncStepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.
+    `SyncStepflowClient.run` adds hints itself, but a result that was read by its run ID doesn't have one.
     """
     if result.error is None or result.error.hint:
         return result
     hint = None
-    # Ignore errors here, because the caller needs the run's own error.
+    # Ignore any error here, because the caller needs the error from the run itself.
     with suppress(StepflowClientError):
         hint = (client.explain_run(result.run_id)).hint
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
 def _pair_flows_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
-    """Pair each flow with its explicit name, if it has one."""
+    """Pair each flow with the tool name that the caller chose for it, if any."""
     if isinstance(flows, Mapping) and flows and explain_not_a_flow(flows) is not None:
         return check_mapping(flows, "flows").items()
     is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)

@@ -1,6 +1,6 @@
 # Written from _async/batch.py by `make generate`. Change that file instead.
 
-"""Runs a flow on any number of inputs, reading them in chunks that each become one run."""
+"""Runs a flow on any number of inputs. Inputs are read in chunks, each of which becomes one run."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum total size of a run's inputs in bytes. Older servers accept bodies of up to 2 MiB."""
-# Checking more inputs than this counts as a long computation.
+# Checking more inputs than this at once counts as a long computation.
 _MANY = 100
-# If outcomes are ordered, the maximum number of chunks that are started but not yet yielded (or one per lane, if there
-# are more lanes).
+# If outcomes are ordered, the maximum number of chunks that have been started but not yielded yet. If there are more
+# lanes than this, the maximum is one chunk per lane.
 _MAX_CHUNKS_AHEAD = 8
-# Errors after which the batch can be continued, if it has a journal or keys.
+# Errors after which the batch can be continued, provided that it has a journal or keys.
 _RESUMABLE_ERRORS = (errors.AmbiguousRunError, errors.RunTimeoutError, errors.ServerFaultError, errors.TransportError)
-# Maps each option that can't be combined with idempotency keys to its no-op value and the reason.
+# For each option that can't be combined with idempotency keys: the value that has no effect, and the reason.
 _EXCLUDED_BY_KEYS = {
     "journal": (None, "no journal is needed: after a crash, the same call with the same keys finds the runs"),
     "max_attempts": (1, "a key identifies one run, even a failed one"),
@@ -70,22 +70,22 @@ class Batch:
 
     Args:
         context: The state shared by the client's services.
-        creator: Creates the runs.
-        waiter: Waits for the runs.
-        keyed: Returns the service that creates runs under idempotency keys.
+        creator: The service that creates the runs.
+        waiter: The service that waits for the runs.
+        keyed: A function that returns the service that creates runs under idempotency keys.
         flow: The flow, as the caller passed it.
-        inputs: The inputs.
+        inputs: The inputs, as the caller passed them.
         output_type: The type of the outputs, or None for plain JSON.
-        options: The options, all of them present (see `MapOptions`).
+        options: The options (see `MapOptions`), none of which may be missing.
 
     Raises:
-        InvalidArgumentError: If an option is invalid, or can't be combined with another.
+        InvalidArgumentError: If an option is invalid or can't be combined with another option.
     """
 
     _checked: CheckedFlow
     _content: dict[str, Any]
     _arguments: RunArguments
-    """The arguments that all runs share, which don't include the inputs."""
+    """The arguments that all runs have in common (everything except the inputs)."""
     _needs: RunRequirements
     _record: BatchRecorder
     _effective_flow: Mapping[str, Any] | None = None
@@ -119,7 +119,7 @@ class Batch:
         self._output_type = output_type
         self._retries = InputRetryRule(options["max_attempts"], options["retry_on"])
         self._input_check: Validator | None = None
-        """Checks inputs against the flow's schema. None if they aren't checked."""
+        """Checks inputs against the flow's schema, or None if inputs aren't checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
         self._limit = call_arguments.check_concurrency(options["max_concurrency"])
@@ -133,26 +133,26 @@ class Batch:
         self._tag = uuid4().hex
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
-        """Maps flow IDs to the runs that already existed when the batch resumed."""
+        """Maps flow IDs to the IDs of runs that already existed when the batch was resumed."""
         self._workers: SyncTaskPool[Chunk] = SyncTaskPool()
         self._in_flight: dict[int, str] = {}
         """Maps chunk numbers to the IDs of runs that haven't ended."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
-        """Outcomes of finished chunks that haven't been yielded yet, by their position in the output."""
+        """The outcomes of finished chunks that haven't been yielded yet, by their position in the output."""
         self._failure: Exception | None = None
         """The exception raised while reading the inputs, if any."""
         self._is_closed = False
         """Whether the caller has stopped waiting for outcomes, in which case no more runs are started."""
         self._unread: list[Any] = []
-        """Inputs that were read but didn't fit into a chunk."""
+        """Inputs that were read but didn't fit into a chunk yet."""
         self._number = self._index = self._next = 0
         """The next chunk's number, the next input's index, and the position of the next outcomes to yield."""
 
     def iterate_outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
-        """Run the flow on all inputs, yielding a list of outcomes for each group of inputs that ended together."""
+        """Run the flow on all inputs. Whenever a group of inputs has ended, yield a list of their outcomes."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
-            # Never yield inside a scope, or it would also apply to the caller's code.
+            # Never yield inside a scope, because it would then apply to the caller's code too.
             with deadline_scope(deadline):
                 self._check_flow_and_arguments()
                 if options["journal"] is not None:
@@ -171,7 +171,7 @@ class Batch:
                         raise TimeoutError
                     chunk = self._workers.wait_for_result(deadline)
                 except TimeoutError:
-                    # This also catches timeouts from requests that share the deadline.
+                    # Requests share the batch's deadline, so this also catches their timeouts.
                     if not has_passed(deadline):
                         raise
                     fate = "were cancelled" if options["on_cancel"] == "cancel" else "continue"
@@ -242,12 +242,14 @@ class Batch:
         self._tag = journal.begin_or_resume_batch(digests)
         if (first := journal.get_or_set_first_run()) is not None:
             self._record.record_resumed(first)
-        # Remember the newest existing run: by the server's clock, all of the batch's runs will be newer.
+        # Remember when the newest existing run was created. By the server's clock, all runs of this batch will be
+        # newer.
         newest = self._connection.call(api.list_runs(roots_only=True, limit=1), get_summaries_by_run)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
-        # Use each chunk's own copy of the flow to find runs that were created but not recorded in the journal.
+        # Each chunk has its own copy of the flow, so use the copies' IDs to find runs that were created but not
+        # recorded in the journal.
         time.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
@@ -259,14 +261,14 @@ class Batch:
         self._existing = {run["flowId"]: run_id for run_id, run in runs.items()}
 
     def _can_start_chunk(self) -> bool:
-        """Return whether there's room to start another chunk."""
+        """Return whether there are more inputs and enough room to start another chunk."""
         is_ended = not self._unread and (self._source.ended or self._failure is not None)
         if is_ended or not self._free_lanes:
             return False
         return not self._options["ordered"] or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
     def _read_next_chunk_inputs(self) -> Chunk:
-        """Read the next chunk's inputs, or exactly as many as last time if the chunk is in the journal.
+        """Read the inputs of the next chunk. If the chunk is in the journal, read exactly as many as last time.
 
         Raises:
             JournalError: If the inputs differ from those in the journal.
@@ -294,13 +296,14 @@ class Batch:
                     key = self._options["idempotency_key"](values[0])
                     chunk.idempotency_key = None if key is None else check_key(key)
                 except Exception as error:
-                    # Treat this like an exception from the inputs: raise it after the outcomes of all earlier inputs.
+                    # Treat this like an exception raised by the inputs, which is raised after the outcomes of all
+                    # earlier inputs.
                     self._failure = error
                     return Chunk(self._number, self._index, chunk.tag)
         chunk.digest = digest.hexdigest()
         if recorded is not None:
             if chunk.digest != recorded.digest and self._failure is not None:
-                # Reading the inputs failed partway through the chunk, so don't run it.
+                # Reading the inputs failed partway through the chunk, so don't run the chunk.
                 chunk.count = 0
                 return chunk
             if chunk.digest != recorded.digest:
@@ -321,10 +324,10 @@ class Batch:
         Args:
             chunk: The chunk.
             values: The inputs.
-            digest: A hash to update with the inputs' JSON.
-            is_recorded: Whether the chunk and its number of inputs are in the journal, in which case they all fit.
+            digest: The hash to update with the JSON of the inputs.
+            is_recorded: Whether the journal contains the chunk and its number of inputs, in which case all of them fit.
         """
-        # Fast path: the inputs are nearly always plain JSON and all fit, so check and encode them in one go.
+        # Fast path: inputs are nearly always plain JSON and all of them fit, so check and encode them in one go.
         text = encode_if_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.are_values_valid, values)
@@ -362,7 +365,7 @@ class Batch:
         return len(values)
 
     def _encode_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
-        """Return an input, its JSON (if it can be encoded), and the error if it can't be sent."""
+        """Return an input, its JSON (if it can be encoded), and an error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
         text = b""
@@ -376,7 +379,7 @@ class Batch:
         return value, text, None
 
     def _run_chunk(self, chunk: Chunk) -> Chunk:
-        """Run a chunk's inputs, retrying some of them if necessary, and return the chunk with its outcomes."""
+        """Run the inputs of a chunk, retrying some of them if necessary, and return the chunk with its outcomes."""
         if chunk.outcomes is not None:
             # The outcomes are already in the journal.
             return chunk
@@ -397,7 +400,7 @@ class Batch:
             self._in_flight.pop(chunk.number, None)
             time.sleep(backoff.next_delay())
             if self._is_closed:
-                # A sleeping thread can't be cancelled, so check once it wakes up.
+                # A sleeping thread can't be cancelled, so check whether the batch has ended once it wakes up.
                 raise StepflowClientError("the batch has ended")
             with measure_chunk(len(chunk.values)):
                 outcomes = self._run_chunk_once(chunk)
@@ -411,7 +414,7 @@ class Batch:
         return chunk
 
     def _run_chunk_once(self, chunk: Chunk) -> list[Outcome]:
-        """Run a chunk's inputs once and return their outcomes."""
+        """Run the inputs of a chunk once and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
             run = responses.StartedRun(chunk.run_id, ExecutionStatus.RUNNING, [])
@@ -424,7 +427,7 @@ class Batch:
                 rejected = self._creator.find_server_rejected_inputs(chunk.values)
                 if not rejected:
                     raise
-                # Create the run without the rejected inputs.
+                # Create the run without the inputs that the server rejected.
                 settled = []
                 for place, rejection in rejected.items():
                     message = f"the server rejected the input: {rejection.message}"
@@ -443,7 +446,7 @@ class Batch:
             if not (run.has_ended and len(run.answers) == len(chunk.values)):
                 ended, listed = self._waiter.wait_for_end_and_read(run_id, self._waiter.read_items)
                 status = ended.status
-            # If the run completed, so did every item.
+            # If the run has completed, so has every item.
             elif status is not ExecutionStatus.COMPLETED:
                 listed = responses.read_items(run_id, run.answers, self._connection.get_output_decoder(run_id))
                 listed = self._runs.add_failure_details(listed, status)
@@ -477,9 +480,9 @@ class Batch:
         return outcomes
 
     def _find_or_create_chunk_run(self, chunk: Chunk) -> responses.StartedRun:
-        """Create a chunk's run, or return the run created before a crash or under the same key."""
+        """Create the run for a chunk, or return the one that was created before a crash or under the same key."""
         hold = None if self._options["on_cancel"] == "cancel" else self._connection.timings.creation_hold
-        # If this is the batch's only run, it can use the whole concurrency limit.
+        # If this is the only run of the batch, it can use the whole concurrency limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
         concurrency = self._limit if is_only else self._lanes[chunk.lane]
         arguments = self._arguments
@@ -493,7 +496,7 @@ class Batch:
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
             # With a journal, each chunk gets its own copy of the flow, so that its run can be found after a crash.
-            # Otherwise, a lane's consecutive chunks share a copy until a response is lost.
+            # Without one, consecutive chunks in a lane share a copy until a response is lost.
             flow_id = self._lane_flows.get(chunk.lane)
             if flow_id is None:
                 copy = add_tag_to_flow(self._content, chunk.run_tag)
@@ -524,7 +527,7 @@ class Batch:
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
     def _add_hint_to_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
-        """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
+        """Add a hint to the error of an input: what to change and, if known, where the step is defined in Python."""
         if error is None:
             return None
         from .._runs.failure_hints import find_run_error_hint
@@ -538,6 +541,6 @@ class Batch:
 
 
 def _make_refused_outcome(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:
-    """Return the outcome for an input that can't be sent."""
+    """Return the outcome of an input that wasn't run because it was rejected."""
     error = types.FlowError(message=message, code=types.ErrorCode.INVALID_INPUT, hint=hint)
     return Outcome(index, key, None, ExecutionStatus.FAILED, None, error, attempts=0)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def wait_for_flow_components(
     connection: Connection, flows: FlowStore, flow: FlowSource, overrides: Any, seconds: float
 ) -> None:
-    """Wait until the components for a run of a flow are available. Builtin components always are.
+    """Wait until the components that a run of a flow needs are available. Builtin components always are.
 
     Args:
         connection: The connection.
-        flows: The client's flows.
+        flows: The flow store of the client.
         flow: The flow, or a stored flow's ID.
         overrides: Changes to the flow's steps.
         seconds: Overall timeout in seconds.
@@ -43,7 +43,7 @@ def wait_for_flow_components(
     else:
         checked = flows.check_flow_or_id(flow)
         if isinstance(checked, str):
-            # Request the flow if the client doesn't have it yet.
+            # This requests the flow if the client doesn't have it yet.
             flows.get_declared_variables(checked)
             needs = flows.get_known_stored_flow(checked).needs
         else:
@@ -60,7 +60,7 @@ def wait_for_flow_components(
 def wait_until_components_listed(
     connection: Connection, components: str | Iterable[str], timeout: float | None
 ) -> ComponentList:
-    """Wait until a server lists its components, including all of the named components.
+    """Wait until a server lists its components, and the list includes all of the given ones.
 
     Args:
         connection: The connection.
@@ -73,7 +73,7 @@ def wait_until_components_listed(
         raise argument_error("components", "a path such as /python/summarize, or a list of paths", components)
     deadline, outer = compute_deadline(timeout), current_deadline()
     if outer is not None and (deadline is None or outer < deadline):
-        # Stick to the deadline of the surrounding call.
+        # The deadline of the surrounding call comes first.
         deadline, timeout = outer, round(outer - time.monotonic(), 3)
     missing, failure = "", "it has not responded"
     kind: type[TransportError] = RequestTimeoutError
@@ -91,7 +91,7 @@ def wait_until_components_listed(
             kind = RequestTimeoutError
             known = add_builtin_components(parse_components(listed))
             absent = [path for path in paths if known.find_schemas(path) is None]
-            # If every component we need is there, it doesn't matter whether other plugins have workers.
+            # If every component that we need is available, it doesn't matter whether other plugins have workers.
             away = [] if paths and not absent else listed.failed_plugins
             if not absent and not away:
                 return listed
