@@ -37,7 +37,7 @@ def cut_label(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A node: a step, or a flow's input, output or variables."""
+    """A node in the graph: a step, or the flow's input, output or variables."""
 
     id: str
     """Unique within the whole graph. For a step of the top-level flow, this is the step ID. In sub-flows, it's prefixed

@@ -91,7 +91,7 @@ def _has_entries(entry: _TreeEntry) -> bool:
 
 
 def _iter_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
-    """Yield the entries of a value before `end`, each with its key or index and decoder."""
+    """Yield a value's entries up to `end`, each along with its key or index and its decoder."""
     if entry.decoder is not None:
         yield from entry.decoder.iter_decoded_entries(entry.value, entry.start, end)
         return

@@ -127,8 +127,8 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
     Args:
         client: A client for the server.
         run_id: The run.
-        timeout: Seconds for the whole call, or None for no limit. By default, the client's timeout applies to each
-            request.
+        timeout: Maximum duration of the whole call in seconds, or None for no limit. By default, the client's timeout
+            applies to each request.
 
     Raises:
         NotFoundError: If the server has no such run.

@@ -129,7 +129,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     """Return a report page for one or more runs. Two runs are shown side by side, below a comparison of their steps.
 
     Args:
-        reports: The runs.
+        reports: The reports on the runs.
     """
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
@@ -187,7 +187,7 @@ def _format_step_state(report: RunReport, step: StepDetails) -> str:
 
 
 def _write_result(report: RunReport) -> str:
-    """Format the output of a single-item run, or why it failed."""
+    """Format a single-item run's output, or the reason why it failed."""
     result = report.items[0].result
     account = next(iter(report.accounts.values()), None)
     notes = []
@@ -252,7 +252,7 @@ def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
 
 
 def find_worst_step_states(report: RunReport) -> dict[str, str]:
-    """Return the state to draw for each step: the worst among all items."""
+    """Return the state to draw for each step, i.e. its worst state among all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
         states[step.step_id].add(get_displayed_step_state(step))
@@ -266,7 +266,8 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
 
 
 def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
-    """Return a run's timeline rows: its steps, or the 40 slowest items of a batch. Empty if there are no times.
+    """Return a run's timeline rows: its steps, or the 40 slowest items of a batch. The list is empty if no times are
+    known.
 
     Args:
         report: The run's report.
@@ -312,7 +313,7 @@ def _write_errors(items: Sequence[RunItem]) -> str:
 
 
 def build_latency_html(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
-    """Format percentiles and a histogram of item durations as HTML, or an empty string for fewer than two items.
+    """Format percentiles and a histogram of item durations as HTML. Empty if there are fewer than two items.
 
     Args:
         times: The items' times.
