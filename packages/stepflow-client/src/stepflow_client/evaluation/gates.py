@@ -35,7 +35,7 @@ class Gate(Record):
     condition: str
     """The requirement, e.g. `exact of v2 is at least 0.9`."""
     outcome: Outcome
-    """`inconclusive` means there are too few cases to tell whether the variant is worse than its baseline."""
+    """`inconclusive` means that there are too few cases to tell whether the variant is worse than its baseline."""
     message: str
     """The reason for the outcome, including the numbers behind it."""
 

@@ -158,7 +158,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationCase(Record):
-    """A single evaluation case."""
+    """A case to evaluate the variants on: an input and, optionally, the expected output."""
 
     name: str
     """The case's name, or its number, starting at 0."""
@@ -242,7 +242,7 @@ def build_item(case: EvaluationCase, variant: str, repeat: int, **result: Any) -
         case: The case.
         variant: The variant's name.
         repeat: The repeat's number.
-        result: The other fields.
+        result: The item's other fields.
     """
     given = {"input": case.input, "expected": case.expected, "metadata": case.metadata, "tags": case.tags}
     return EvaluationItem(case=case.name, variant=variant, repeat=repeat, **given, **result)
@@ -297,7 +297,7 @@ class LazyItems:
     """Items that are read again every time you iterate over them, because they might not fit in memory.
 
     Args:
-        read: Returns an iterator over the items.
+        read: A function that returns an iterator over the items.
     """
 
     def __init__(self, read: Callable[[], Iterator[EvaluationItem]]) -> None:
@@ -398,7 +398,7 @@ def divide_concurrency(max_concurrency: int | None, variants: int) -> int | None
 def choose_items_per_run(items: int, variants: int) -> int | None:
     """Return the number of items per run, or None to let `map` decide.
 
-    Times are compared by run, and by default `map` would create too few runs unless there are thousands of items.
+    Comparing times takes many runs, and by default `map` would create too few unless there are thousands of items.
     """
     return None if variants == 1 or items >= _MANY else max(2, min(items // 24, 32))
 

@@ -69,7 +69,8 @@ def format_title(summary: EvaluationSummary) -> str:
 
 
 def iter_summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
-    """Yield the headings, then a row for each score and variant with its change from the first variant."""
+    """Yield the headings, then a row for each score and variant with its change from the first variant or baseline.
+    Rows for failures and durations come last."""
     yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
     no_change = ("",) * len(_CHANGE_HEADS)
     changes = {(score.score, compared.after): score for compared in summary.comparisons for score in compared.scores}
@@ -114,7 +115,7 @@ def format_comparison(comparison: Comparison) -> str:
 
 
 def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """Yield the headings, then a row for each score."""
+    """Yield the headings, then a row for each score and, if durations are known, a row for the time."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
     for change in comparison._get_all_changes():
         yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))

@@ -92,7 +92,7 @@ class Scorer:
             with suppress(OSError, TypeError):
                 self.source = _digest_text(inspect.getsource(code))
         self.chunk_size = 1
-        """Number of calls to make per batch, because switching threads takes longer than a fast call."""
+        """Number of calls per batch. Calls are batched because switching threads takes longer than a fast call."""
 
     async def score_and_store(
         self,
@@ -155,7 +155,7 @@ class Scorer:
             return {}, {self.name: text.encode(errors="backslashreplace").decode()}
 
     def _extract_scores(self, result: Any) -> dict[str, ScoreValue]:
-        """Extract scores by name from the returned value.
+        """Return the scores in a returned value, keyed by name.
 
         Raises:
             TypeError: If the value isn't a score.
@@ -187,7 +187,7 @@ def sync_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor
         apply: The coroutine function.
         threads: Ignored, because the caller already runs in a thread.
     """
-    # A flow runs on a blocking client, but a long check of its input waits for a thread.
+    # A `FlowScore` also needs an event loop: its client blocks, but checking a large input waits for a thread.
     if scorer.is_async:
         asyncio.run(apply())
     else:
@@ -256,7 +256,7 @@ def _unwrap_partials(function: Any) -> Any:
 
 
 def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
-    """Return a function that calls a score with only the parameters that it declares."""
+    """Return a function that calls a score with the arguments that match its parameters."""
     try:
         parameters = inspect.signature(score).parameters.values()
     except (TypeError, ValueError):

@@ -82,7 +82,7 @@ def exact(path: str = "") -> Score:
     """Score whether part of the output equals the expected value. Note that `3` equals `3.0`.
 
     Args:
-        path: The part of the output. Defaults to all of it.
+        path: The part of the output to score. Defaults to the whole output.
     """
     return _Exact(**_build_path_and_name("exact", path))
 
@@ -156,7 +156,7 @@ def json_distance(path: str = "") -> Score:
     fraction of it that differs, and a number by its relative difference. Lower is better.
 
     Args:
-        path: The part of the output. Defaults to all of it.
+        path: The part of the output to score. Defaults to the whole output.
     """
     return _JsonDistance(**_build_path_and_name("json_distance", path), lower_is_better=True)
 
@@ -248,7 +248,7 @@ def schema_valid(schema: Any, path: str = "") -> Score:
 
     Args:
         schema: The schema, as a mapping or a pydantic model.
-        path: The part of the output. Defaults to all of it.
+        path: The part of the output to score. Defaults to the whole output.
     """
     from_model = getattr(schema, "model_json_schema", None)
     definition = from_model() if from_model is not None else schema
@@ -311,7 +311,7 @@ def usage(path: str = "") -> Score:
     this score.
 
     Args:
-        path: The part of the output that contains them. Defaults to all of it.
+        path: The part of the output that contains them. Defaults to the whole output.
     """
     return _Usage(**_build_path_and_name("usage", path), lower_is_better=True)
 

@@ -61,10 +61,10 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 
-# Maps the columns stored for items, besides their outputs, to the items' fields.
+# Maps the columns stored for items (other than their outputs) to the items' fields.
 _DETAILS = {"status": "status", "error": "error", "run_id": "run_id", "item": "item_index", "duration": "duration"}
 _FILE = "evaluation.db"
-# Maximum size of the cases stored in one page, unless they suddenly become larger.
+# Target size of a page of cases, in bytes. A page may be larger if the size of the cases suddenly grows.
 _MAX_BYTES = 8 << 20
 
 _Columns: TypeAlias = dict[str, list[Any]]
@@ -123,7 +123,7 @@ class EvaluationStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file so that others can open it."""
+        """Close the file so that another evaluation can open it."""
         with self._lock:
             self._file.close()
 
@@ -419,7 +419,7 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
 
     Args:
         flows: The flows.
-        variables: The variable values passed to each flow. Defaults to unknown.
+        variables: The variable values passed to each flow. By default, they're treated as unknown.
     """
     declared: dict[str, Any] = {}
     values: dict[str, Any] = {}

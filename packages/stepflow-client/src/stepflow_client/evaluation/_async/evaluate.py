@@ -68,7 +68,7 @@ class Evaluator:
         numbers = self.store.variants
         self._by_number = {numbers[variant.name]: variant for variant in self.variants}
         self._ended: deque[ItemBlock] = deque()
-        """Finished items that aren't stored yet."""
+        """Finished items that haven't been stored yet."""
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
@@ -234,7 +234,7 @@ class _DurationBudget:
         return self._decided[first]
 
     def record_reading_time(self, seconds: float) -> None:
-        """Record how long it took to read a run."""
+        """Record how long it took to read the durations of a block."""
         self._open -= 1
         self._spent += seconds
 
@@ -268,7 +268,7 @@ class _VariantTurns:
 
 
 class _VariantInputs(AsyncInputReader):
-    """A variant's inputs: each case, repeated `repeat` times in a row.
+    """A variant's inputs. Each case is repeated `repeat` times in a row.
 
     Args:
         store: The evaluation's folder.
@@ -313,7 +313,7 @@ async def history_cases(
     """Return completed runs on the client's server as cases, oldest first. Their outputs become the expected outputs.
 
     A run's labels become its case's metadata. Runs are skipped if they used different variables or any overrides, if
-    they kept outputs from earlier runs, or if the server has deleted them. A logged warning says how many.
+    they kept outputs from earlier runs, or if the server has deleted them. A warning with their number is logged.
 
     Example:
         ```python
@@ -323,8 +323,8 @@ async def history_cases(
 
     Args:
         client: A client with a history.
-        query: Which runs to include, as for `History.search`. Defaults to all.
-        variables: The variable values the cases will be run with. Defaults to none.
+        query: A query for the runs to include, as for `History.search`. By default, all runs are included.
+        variables: The variable values that the cases will be run with. Defaults to none.
         limit: Maximum number of runs. If there are more, the newest are used. Defaults to 1,000.
 
     Raises:
@@ -421,17 +421,17 @@ async def evaluate(
             metadata, tags}` objects, pydantic-evals cases (a `Dataset` works as well), rows, or plain inputs. A row's
             `expected` field is the expected output, and the remaining fields are the input. Defaults to the flow's test
             cases. A case without a name is named after its input's `id` or `key` or, failing that, its number.
-        variants: The variants by name. Defaults to a single variant named `flow`, the unchanged flow.
+        variants: The variants by name. Defaults to a single variant named `flow` that leaves the flow unchanged.
         scores: A list of scores, or a mapping from names to scores. A score can be a built-in one, a `FlowScore`, a
             pydantic-evals evaluator, or a function (or coroutine function). Functions accept any of `input`, `output`,
             `expected` and `item`, and return a number, a bool, a label, or a mapping of these. Only completed items are
-            scored. If a score raises, the error is stored in its place.
+            scored. If a score raises an exception, the error is stored in its place.
         repeat: How many times to run each variant on each case. Defaults to 1.
         journal: A folder in which to record the evaluation, so that you can continue it after a crash by repeating the
             call with the same cases. No run is executed twice, and stored scores aren't recomputed unless their
-            `version` attribute has changed; if only their source has, a warning is logged. (A function interrupted by
-            the crash is called again; a `FlowScore` isn't.) If you add cases, only the new ones are run. The server's
-            store must survive as long as the journal. By default, the evaluation isn't recorded.
+            `version` attribute has changed. If only their source code has changed, a warning is logged. (A function
+            interrupted by the crash is called again; a `FlowScore` isn't.) If you add cases, only the new ones are run.
+            The server's store must survive as long as the journal. By default, the evaluation isn't recorded.
         name: The evaluation's name, added to its runs as the label `eval`. Defaults to the name of the folder or the
             flow.
         expected: The field or column that contains the expected output. Defaults to `expected`.
