@@ -193,7 +193,7 @@ def explain_ambiguous_path(text: str) -> str | None:
 
 
 def parse_unambiguous_path(text: Any) -> Path | None:
-    """Split a path into its parts, or return None if it's ambiguous or servers reject it."""
+    """Split a path into its parts. Return None if the path is ambiguous or if servers reject it."""
     if text is not None and not isinstance(text, str):
         return None
     try:

@@ -16,7 +16,7 @@ from .expressions import Path, Reference, find_references, is_expression
 from .reading import FlowSource, load_flow
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-"""Maps components to the input field that holds a flow. For `put_blob`, that's only if `blob_type` is `flow`."""
+"""Maps components to the input field that holds a flow (for `put_blob`, only if its `blob_type` is `flow`)."""
 
 
 class InnerFlow(NamedTuple):
