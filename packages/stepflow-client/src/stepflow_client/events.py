@@ -30,8 +30,7 @@ class _Event(Model):
         # Each event class declares its own type. This declaration just makes `type` the first field.
         type: str
     run_id: str
-    """The ID of the run the event belongs to. If `include_sub_runs` is True, it may be a sub-run of the requested
-    run."""
+    """The ID of the event's run. If `include_sub_runs` is True, this may be a sub-run of the requested run."""
     sequence_number: int
     """The server's sequence number. Not unique, since several events can share one."""
     timestamp: datetime | None = None

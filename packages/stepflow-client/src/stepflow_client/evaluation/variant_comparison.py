@@ -143,8 +143,7 @@ class ScoreChange(Record):
     """Number of cases where the second variant is worse."""
     verdict: Verdict | None
     """The verdict on the change, using Holm's method to correct for the number of scores. If there are several scores,
-    a change may therefore be unclear even if its interval excludes 0. For times, None if the variants ran at different
-    times."""
+    a change may be unclear even if its interval excludes 0. For times, None if the variants ran at different times."""
     lower_is_better: bool | None
     """Whether low values are good, or None for a label."""
 
