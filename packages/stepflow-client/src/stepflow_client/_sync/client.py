@@ -301,14 +301,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             letters = client.with_options(headers={"x-tenant": "letters"})
             ```
 
-        The new client shares this one's connections, caches and history, so closing either closes both. The options
-        also apply to `start_run` and to handles.
+        The new client shares its connections, caches and history with this one, so closing either of them closes both.
+        The options also apply to `start_run` and to handles.
 
         Args:
             **options: Any option of `run` (except `output_type`) or `submit`, plus `max_attempts` and `retry_on` from
-                `map`. Methods ignore options that they don't accept. An argument passed to a call replaces the option,
-                but `variables` and `labels` are merged. `headers` are sent with every request, including those made
-                through `api`, in addition to this client's own.
+                `map`. Methods ignore any options that they don't accept. An argument passed to a call replaces the
+                option, except that `variables` and `labels` are merged. `headers` are sent with every request,
+                including those made through `api`, in addition to this client's own.
 
         Raises:
             InvalidArgumentError: If an option doesn't exist.
@@ -339,8 +339,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         `wait_ready` before the first run.
 
         Args:
-            include_workers: Whether to check for plugins without a connected worker (0.12 and newer). This takes up to
-                5 s for each such plugin. Defaults to False.
+            include_workers: Whether to also look for plugins without a connected worker (0.12 and newer). This takes up
+                to 5 s for each of them. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -461,9 +461,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
             variables_from_env: Whether to read missing variables from the environment (see `create_run`). Defaults to
                 False.
-            max_concurrency: Maximum number of the run's tasks to execute at once (see `create_run`).
-            timeout: Overall timeout in seconds, which includes storing the flow and creating the run. No limit by
-                default.
+            max_concurrency: Maximum number of tasks that the run executes at once (see `create_run`).
+            timeout: Overall timeout in seconds, including the time it takes to store the flow and create the run. No
+                limit by default.
             private_copy: Whether to store a copy of the flow just for this call, so that the run can always be
                 identified if the response is lost. This costs one more request. Otherwise, all calls of this client
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
@@ -508,18 +508,18 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             The result. Its `is_success` is True if the run completed.
 
         Raises:
-            OutputTypeError: If the run succeeds but its output doesn't match `output_type`. `details` lists the path
+            OutputTypeError: If the run succeeds but its output doesn't match `output_type`. Its `details` list the path
                 and message of each mismatch.
             FlowFileError: If a file can't be read.
-            InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key the flow doesn't have,
-                or if a required variable is missing.
-            IdempotencyConflictError: If the idempotency key already has a run with a different input, overrides or
-                variables (secret variables aren't compared). `run_id` is its ID.
+            InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key that the flow doesn't
+                have, or if a required variable is missing.
+            IdempotencyConflictError: If there's already a run under the idempotency key, but with a different input,
+                overrides or variables (secret variables aren't compared). `run_id` is the ID of that run.
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
             NotFoundError: If there's no flow with this ID on the server.
-            AmbiguousRunError: If the response was lost or late and the run can't be identified.
-            RunTimeoutError: If the run doesn't end in time. It continues, and `run_id` is its ID.
+            AmbiguousRunError: If the response was lost or came too late, and the run can't be identified.
+            RunTimeoutError: If the run doesn't end in time. The run itself continues, and `run_id` is its ID.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
         """
@@ -644,12 +644,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
             variables_from_env: Whether to read missing variables from the environment (see `create_run`). Defaults to
                 False.
-            max_concurrency: Maximum number of the run's tasks to execute at once (see `create_run`).
-            timeout: Overall timeout in seconds, which includes storing the flow and creating the run, or None for no
-                limit. By default, the client's timeout applies to each request.
+            max_concurrency: Maximum number of tasks that the run executes at once (see `create_run`).
+            timeout: Overall timeout in seconds (including the time to store the flow and create the run), or None for
+                no limit. By default, the client's timeout applies to each request.
             private_copy: Whether to store a copy of the flow just for this run (see `run`). Defaults to False.
-            idempotency_key: A key for the run. If a run already exists under the key, it's returned (see `run`).
-            idempotency_scope: What the key identifies, regardless of the flow's version (see `run`).
+            idempotency_key: A key for the run. If a run already exists under the key, that run is returned (see `run`).
+            idempotency_scope: A name for the kind of thing that the key identifies, regardless of the flow's version
+                (see `run`).
             wait_for_components: Whether to wait for the flow's components first (see `run`). Defaults to False.
             check_input: Whether to check the input (or each input in a batch) and the variables against the flow's
                 schemas before sending anything (see `run`). Defaults to True.
@@ -661,14 +662,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Raises:
             FlowFileError: If a file can't be read.
-            InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key the flow doesn't have,
-                or if a required variable is missing.
-            IdempotencyConflictError: If the idempotency key already has a run with a different input, overrides or
-                variables (secret variables aren't compared). `run_id` is its ID.
+            InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key that the flow doesn't
+                have, or if a required variable is missing.
+            IdempotencyConflictError: If there's already a run under the idempotency key, but with a different input,
+                overrides or variables (secret variables aren't compared). `run_id` is the ID of that run.
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
             NotFoundError: If there's no flow with this ID on the server.
-            AmbiguousRunError: If the response was lost or late and the run can't be identified.
+            AmbiguousRunError: If the response was lost or came too late, and the run can't be identified.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
@@ -715,7 +716,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             **options: The same options as for `submit`.
 
         Returns:
-            The handle. Its `run_id` is the run's ID, and its methods read the run.
+            A handle whose `run_id` is the run's ID, and whose methods read the run.
 
         Raises:
             StepflowClientError: The same errors as `submit`.
@@ -761,7 +762,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             output_type: The output's type, as for `run`.
 
         Raises:
-            InvalidArgumentError: If `run_id` isn't a run ID, or outputs can't be converted to `output_type`.
+            InvalidArgumentError: If `run_id` isn't a run ID, or if outputs can't be converted to `output_type`.
         """
         from .run_handle import SyncRunHandle
 
@@ -872,7 +873,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             idempotency_key: A function that takes an input and returns its key (see `run`), or None for no key. Each
                 input gets a run of its own, or the outcome of the existing run under its key. Can't be combined with
                 `journal` (which it replaces), `max_attempts` or `chunk_size`.
-            idempotency_scope: What the keys identify, regardless of the flow's version (see `run`).
+            idempotency_scope: A name for the kind of thing that the keys identify, regardless of the flow's version
+                (see `run`).
             journal: The path of a file in which to record the batch's progress. To continue after a crash, make the
                 same call with the same inputs: it yields the recorded outcomes, picks up runs that were already
                 created, and creates the remaining ones. Requires a server whose store survives until then. A journal
@@ -898,8 +900,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             InvalidFlowError: If the server rejects the flow.
             RunFailedError: If an input doesn't succeed, with `on_error="raise"`.
             OutputTypeError: If an output doesn't match `output_type`, with `on_error="raise"`.
-            RunTimeoutError: If the timeout expires. The runs continue unless `on_cancel` is `cancel`. If no run was
-                created by then, this is a RequestTimeoutError.
+            RunTimeoutError: If the timeout expires. The runs themselves continue unless `on_cancel` is `cancel`. If no
+                run has been created by then, this is a RequestTimeoutError.
             AmbiguousRunError: If the client can't tell whether a chunk's run was created. With a journal, you can find
                 out by making the same call again later.
             TransportError: If the server can't be reached.
@@ -951,8 +953,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
-                True.
+            wait: Whether to wait for the run to end. If False and the run hasn't ended, a RunTimeoutError is raised
+                immediately. Defaults to True.
             timeout: Seconds to wait. No limit by default.
             output_type: The output's type, as for `run`. Defaults to plain JSON.
 
@@ -986,8 +988,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
-                True.
+            wait: Whether to wait for the run to end. If False and the run hasn't ended, a RunTimeoutError is raised
+                immediately. Defaults to True.
             timeout: Seconds to wait. No limit by default.
             output_type: The type of the outputs, as for `run`. Defaults to plain JSON.
 
@@ -1211,9 +1213,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Args:
             run_id: The run.
             include: Which parts to read: `items`, `steps`, `flow`, `arguments`, `account` and `counts`. Defaults to all
-                of them. `account` includes the parts that the account is based on (for a batch, only one item's steps).
+                of them. `account` includes the parts that the account is based on (in a batch, the steps of only one
+                item).
             item_index: The batch item whose steps and account to return, counting from 0. By default, returns the steps
-                of all items, and the account of the first failed item (or the first item, if none has failed).
+                of all items, and the account of the first failed item (or of the first item if none has failed).
             timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
                 request.
 
@@ -1231,8 +1234,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         The error of a failed item includes the step that failed and its message, which takes one more request. In runs
         with more than 1,000 items, it takes one request per failed item, so only the first 20 errors include the step.
 
-        If an item hasn't ended even though its run has failed, the server may have lost it or may still be executing
-        it. After 30 s without a sign of life, the item is returned as failed, with the code `lost` or
+        If an item hasn't ended even though its run has failed, the server may have lost the item or may still be
+        executing it. After 30 s without a sign of life, the item is returned as failed, with the code `lost` or
         `lost_before_start`. (In runs with more than 1,000 items, the 30 s count from the time the run was marked as
         failed. `get_results` reads all events instead.)
 
@@ -1394,7 +1397,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             status: Only return runs with this status.
             limit: Maximum number of runs to return. By default, returns all of them, because servers don't set a limit
                 either. Use `iter_runs` to read them page by page.
-            offset: Number of runs to skip, starting with the newest.
+            offset: The number of runs to skip, starting with the newest.
             flow_name: Only return runs of flows with this name.
             root_run_id: Only return this run and its descendants.
             parent_run_id: Only return runs created by this run's steps.
@@ -1408,8 +1411,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            InvalidArgumentError: If an argument is invalid. (Servers ignore filters that they can't read, and list all
-                runs instead.)
+            InvalidArgumentError: If an argument is invalid. (Servers ignore any filter that they can't read, and list
+                all runs instead.)
         """
         with call_scope(timeout):
             runs = self._services.run_lister.list_runs(
@@ -1437,8 +1440,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             status: Only return runs with this status. All filters are the same as for `list_runs`.
-            page_size: Number of runs per request, at least 2.
-            filters: The remaining filters of `list_runs`. Iteration stops at `since`. `timeout` is the overall timeout
+            page_size: The number of runs to request at a time, at least 2.
+            filters: Any other filters of `list_runs`. The iteration stops at `since`. `timeout` is the overall timeout
                 for each request in seconds, or None for no limit. Default: the client's timeout.
         """
         reject_unknown_arguments(filters, ("status", "page_size", *call_options.RunFilters.__annotations__))
@@ -1632,15 +1635,15 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The earlier run.
-            keep: Which of the earlier run's outputs to reuse. `nothing` (the default) executes everything. `succeeded`
-                keeps the results of items that succeeded, and the completed steps of all other items. `completed` keeps
-                every completed step of all items, and only executes steps that failed or were added. `unchanged` keeps
-                every completed step whose output would be the same again, because its definition, overrides, input and
-                variables (and those of the steps it reads) haven't changed. `Keep(before="summarize")` executes this
-                step and everything that reads its output, while `Keep(all_except="summarize")` executes just this step
-                (see `Keep`). The values of secret variables aren't compared, and neither are worker programs. Without a
-                history, `unchanged` executes all steps that read an input or variable that you pass, and ignores the
-                earlier run's overrides.
+            keep: Which outputs of the earlier run to reuse. `nothing` (the default) executes everything again.
+                `succeeded` keeps the results of items that succeeded, and the completed steps of all other items.
+                `completed` keeps every completed step of all items, and only executes steps that failed or were added.
+                `unchanged` keeps every completed step whose output would be the same again, because its definition,
+                overrides, input and variables (and those of the steps it reads) haven't changed.
+                `Keep(before="summarize")` executes this step and everything that reads its output, while
+                `Keep(all_except="summarize")` executes just this step (see `Keep`). The values of secret variables
+                aren't compared, and neither are worker programs. Without a history, `unchanged` executes all steps that
+                read an input or variable that you pass, and ignores the earlier run's overrides.
             input: The earlier run's input. For a batch, pass a list of all its inputs, or of just the inputs for
                 `items`. You can leave it out if it's recorded, or if none of the executed steps reads it.
             variables: The flow's variables, as for `run`.
@@ -1652,7 +1655,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 to all items whose results `keep` doesn't cover.
             inherit: Which recorded arguments to use if you don't pass them, out of `input`, `variables` and
                 `overrides`. Defaults to all three. If you leave out the last two, the new run uses the flow as is.
-            max_concurrency: Maximum number of each new run's tasks to execute at once (see `create_run`).
+            max_concurrency: Maximum number of tasks that each new run executes at once (see `create_run`).
             idempotency_key: A string of up to 512 characters that identifies this call. If several calls use the same
                 key, even from different processes, one of them creates the new runs and the others return those runs.
                 The key belongs to the earlier run, regardless of the flow and the client's scope. By default, each call
@@ -1664,9 +1667,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the run doesn't exist.
             ConflictError: If the run hasn't ended.
             IdempotencyConflictError: If the key was used for this run with different arguments or items.
-            InvalidArgumentError: If a step or item doesn't exist, if a required input is missing or doesn't match
-                the batch, if a kept step has changed, or if a required secret variable of the recorded run wasn't
-                passed again.
+            InvalidArgumentError: If a step or item doesn't exist, if a required input is missing or doesn't match the
+                batch, if a kept step has changed, or if the recorded run needs a secret variable that wasn't passed
+                again.
             UnsupportedByServerError: If the server doesn't return step outputs (before 0.12).
             RunTimeoutError: If the new runs don't end in time. The runs themselves continue.
         """
@@ -1779,8 +1782,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            item_index: The item's index, counting from 0. Defaults to the first failed item, or to the first item if
-                none has failed.
+            item_index: The item's index, counting from 0. Defaults to the first item that failed, or to the first item
+                if none has failed.
             timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
                 request.
 
