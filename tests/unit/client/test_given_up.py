@@ -69,9 +69,8 @@ class GivingUpServer(EventServer):
             return {"runs": [summary]}
         if path.endswith("/items"):
             return {"results": [item]}
-        if "/steps" in path:
-            return {"steps": [STEP | ({} if has_ended else {"status": 1, "output": None})] if self.started else []}
-        return {"summary": summary, "steps": [], "results": [item]}
+        steps = [STEP | ({} if has_ended else {"status": 1, "output": None})] if self.started else []
+        return {"steps": steps} if "/steps" in path else {"summary": summary, "steps": steps, "results": [item]}
 
 
 def until_completed(server: GivingUpServer, seconds: float) -> Iterator[bytes | float]:
@@ -151,6 +150,9 @@ def test_it_is_lost_if_nothing_happens_in_the_grace_period(started: bool, code: 
         assert "safe" not in result.error.message
         (item,) = call(twin, None, lambda client: client.get_run_items(RUN_ID), server.url).items
         assert item.result == result
+        for parts in (["items"], ["items", "steps"]):
+            snapshot = call(twin, None, lambda client, parts=parts: client.snapshot(RUN_ID, include=parts), server.url)
+            assert [each.result for each in snapshot.items] == [result]
         assert call(twin, None, lambda client: client.wait_run(RUN_ID), server.url).status == "failed"
 
 

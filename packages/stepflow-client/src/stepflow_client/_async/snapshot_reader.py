@@ -141,7 +141,10 @@ class _LazyRun:
                 steps = await self.read_steps(None)
         if steps is None:
             return (await self._runs.add_failure_details(listed, run.status if lost else None)).items
-        by_item: dict[int, list[StepDetails]] = {}
+        read = [index for index, listed_steps in self._steps.items() if listed_steps is not None]
+        # An empty list means that the item hasn't started any step; a missing one, that its steps weren't read.
+        indexes = [items[place].index for place in lost]
+        by_item: dict[int, list[StepDetails]] = {i: [] for i in indexes if None in read or i in read}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
         if is_large:
