@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,26 @@ def test_page_shows_latest_runs_and_success_rate(
     assert "50%" in text
     assert names["rare"] in text
     assert "No flow has that name." in session.get("/flows?q=nothing-of-this-name").text
+
+
+def test_the_folder_reads_only_changed_files_that_it_may_show(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text(json.dumps(flow("secret")))
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "link.json").symlink_to("../secret.json")
+    (tmp_path / "flows" / "data.json").write_text(json.dumps({"steps": " " * 3_000_000}))
+    (tmp_path / "flows" / "small.json").write_text(json.dumps(flow("small")))
+    opened: list[str] = []
+    # Audit hooks can't be removed, so this one ignores all other folders.
+    sys.addaudithook(
+        lambda event, values: (
+            opened.append(Path(values[0]).name)
+            if event == "open" and str(values[0]).startswith(str(tmp_path))
+            else None
+        )
+    )
+    folder = FlowFolder(tmp_path / "flows")
+    assert [each.name for each in folder.list_flow_files()] == ["small.json"]
+    assert set(opened) == {"small.json"}
+    opened.clear()
+    assert [each.name for each in folder.list_flow_files()] == ["small.json"]
+    assert opened == []

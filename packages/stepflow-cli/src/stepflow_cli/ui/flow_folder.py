@@ -12,7 +12,7 @@ from typing import Any
 
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.user_files import write_file
-from stepflow_client.flows.project import find_flow_files
+from stepflow_client.flows.project import find_yaml_and_json_files, is_flow_file
 from stepflow_client.flows.reading import load_flow
 
 from ..flow_tests.save_run_as_case import rate_flow_match
@@ -54,8 +54,8 @@ class FlowFolder:
 
     def list_flow_files(self) -> list[FlowFile]:
         """Return the flow files, sorted by name. Files that haven't changed since the last call aren't read again."""
-        files = map(self._load_if_changed, islice(find_flow_files(self.root), _MAX_FILES))
-        return [file for file in files if file is not None]
+        files = map(self._load_if_changed, find_yaml_and_json_files(self.root))
+        return list(islice(filter(None, files), _MAX_FILES))
 
     def find_file_by_relative_path(self, name: str) -> FlowFile | None:
         """Return the flow file with this relative path, or None if the folder has no such file."""
@@ -89,7 +89,8 @@ class FlowFolder:
     def _is_inside_folder(self, path: Path) -> bool:
         try:
             return path.resolve(strict=True) == path and path.is_relative_to(self.root)
-        except OSError:
+        except (OSError, RuntimeError):
+            # Before Python 3.13, a loop of symbolic links raises RuntimeError.
             return False
 
     def _load_if_changed(self, path: Path) -> FlowFile | None:
@@ -102,7 +103,7 @@ class FlowFolder:
             file = None
             # Ignore files that can't be read as flows. Users can find them with `stepflow validate`.
             with suppress(StepflowClientError):
-                if status.st_size <= _MAX_BYTES:
+                if status.st_size <= _MAX_BYTES and is_flow_file(path):
                     file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
             self._read[path] = version, file
         return self._read[path][1]

@@ -29,9 +29,14 @@ _DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/s
 
 def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
     """Yield the flow files in a folder and its subfolders, in order, skipping hidden folders and `node_modules`."""
+    return filter(is_flow_file, find_yaml_and_json_files(folder))
+
+
+def find_yaml_and_json_files(folder: str | PathLike[str]) -> Iterator[Path]:
+    """Yield the files that could be flows judging by their names, in the order of `find_flow_files`."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
-        yield from (path for name in sorted(names) if is_flow_file(path := Path(inside, name)))
+        yield from (Path(inside, name) for name in sorted(names) if _could_be_flow(name))
 
 
 def is_flow_file(path: Path) -> bool:
@@ -39,13 +44,15 @@ def is_flow_file(path: Path) -> bool:
 
     Hidden files, server configurations and unreadable files are never flows.
     """
-    if path.name.startswith(".") or path.suffix.lower() not in FLOW_SUFFIXES or is_server_config_name(path.name):
-        return False
     try:
-        content = path.read_bytes() if path.is_file() else b""
+        content = path.read_bytes() if _could_be_flow(path.name) and path.is_file() else b""
     except OSError:
         return False
     return any(mark in content for mark in _MARKS) and is_flow_text(content.decode("utf-8-sig", "replace"))
+
+
+def _could_be_flow(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(FLOW_SUFFIXES) and not is_server_config_name(name)
 
 
 def is_server_config_name(name: str) -> bool:
