@@ -27,13 +27,10 @@ class Progress(Record):
     status: str = "running"
     """The run's status. For a batch, `running`, `completed`, or `failed` if any input did not succeed."""
     total: int | None = 1
-    """Number of items in the run or inputs in the batch, or None if unknown.
-
-    If the inputs come from a file, this may be an estimate (see `is_estimated`).
-    """
+    """Number of items in the run or inputs in the batch, or None if unknown. For inputs from a file, this may be an
+    estimate (see `is_estimated`)."""
     completed: int = 0
-    """Number of items that succeeded. For a run, these are counted from events, because servers only count when it
-    ends."""
+    """Number of items that succeeded. A run's items are counted from events, because servers only count at the end."""
     failed: int = 0
     """Number of items that ended without success."""
     known: int = 0

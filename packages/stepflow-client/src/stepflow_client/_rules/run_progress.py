@@ -264,10 +264,7 @@ class StepProgress:
     ended: dict[int, str] = field(default_factory=dict)
     """Statuses of ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
-    """Item indexes of the items skipped because an upstream step failed, with that step's ID.
-
-    (They count as failed.)
-    """
+    """Maps the index of each item skipped because an upstream step failed to that step's ID. They count as failed."""
     unclear: set[int] = field(default_factory=set)
     """Items that either failed or didn't run (the server doesn't report which). They count as failed."""
     kept: bool = False
@@ -375,10 +372,7 @@ class RunProgress:
     sub_runs: dict[str, RunProgress] = field(default_factory=dict, init=False)
     """All sub-runs at any depth, by ID."""
     reported: ItemCounts | None = field(default=None, init=False)
-    """The item counts reported by the server.
-
-    Set from the start if the server has no events, otherwise once the run ends.
-    """
+    """The server's item counts. They're set from the start if the server has no events, otherwise once the run ends."""
     _is_sub_run: bool = field(default=False, init=False)
     _steps: dict[str, StepProgress] = field(default_factory=dict, init=False)
     _needed: set[str] = field(default_factory=set, init=False)

@@ -16,10 +16,8 @@ class Timings(NamedTuple):
     event_look: float = 1.5
     """How often to request the run's state while the open stream is quiet, because cancelled runs send no event."""
     event_silence: float = 10.0
-    """Seconds without an event before reopening the stream, since a dead connection just goes silent.
-
-    Servers only send a keep-alive comment every 15 s.
-    """
+    """Seconds without an event before reopening the stream, since a dead connection just goes silent. Servers only send
+    a keep-alive comment every 15 s."""
     event_silence_after_end: float = 3.0
     """Like `event_silence`, but for a run that has ended and whose last event hasn't been repeated."""
     lost_grace: float = 30.0
@@ -41,8 +39,7 @@ class Timings(NamedTuple):
     """Like `longest_hold`, but for clients with several servers: while a server holds a request, it doesn't notice that
     a run on another server has ended."""
     wait_first_pause: float = 0.02
-    """First delay before checking again on a run that hasn't ended or whose server didn't respond. It grows with each
-    check."""
+    """Delay before checking again on a run that hasn't ended or whose server didn't respond. It grows every time."""
     wait_longest_pause: float = 1.0
     """Maximum delay between checks on a run."""
     wait_outage: float = 120.0

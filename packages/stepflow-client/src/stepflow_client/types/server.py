@@ -115,8 +115,7 @@ class ToolResult(Model):
     """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so that neither
     can be mistaken for other text."""
     structured: Mapping[str, Any] | None = None
-    """The same as a JSON object that has `run_id`, `status`, and `output`, `error` or `next`. None if there's no
-    run."""
+    """The same as a JSON object that has `run_id`, `status`, and `output`, `error` or `next`. None without a run."""
     run_id: str | None = None
     """The run ID, or None if no run was started."""
     is_error: bool = False
