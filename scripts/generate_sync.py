@@ -37,7 +37,7 @@ TOKENS = {
     "AsyncRequestSlots": "SyncRequestSlots",
     "AsyncSocket": "SyncSocket",
     "AsyncInputReader": "SyncInputReader",
-    "AsyncTaskPool": "SyncTaskPool",
+    "AsyncTaskSet": "SyncTaskSet",
     "StopAsyncIteration": "StopIteration",
     "StepflowClient": "SyncStepflowClient",
     "RunHandle": "SyncRunHandle",

@@ -101,10 +101,10 @@ def test_items_are_counted_from_step_events() -> None:
 
     for item in range(3):
         end(0, item)
-    assert run.count_ended_items() == (0, 0)
+    assert run.count_completed_and_failed() == (0, 0)
     end(1, 0)
     end(1, 1, "failed")
-    assert run.count_ended_items() == (1, 1)
+    assert run.count_completed_and_failed() == (1, 1)
     assert run.infer_item_states() == ({0}, {1}, {2})
 
 

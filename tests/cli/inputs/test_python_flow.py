@@ -16,7 +16,7 @@ from stepflow_cli.inputs.flow_loading import (
     list_flow_module_files,
     load_flow_argument,
     load_flow_unless_id,
-    read_flow_source,
+    read_flow_text,
 )
 from stepflow_cli.inputs.python_modules import ProjectModules
 from stepflow_cli.main import cli
@@ -83,7 +83,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_objects_that_are_flows(project: Path, argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_python_flow(argument)
     assert load_flow_argument(argument) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
-    assert load_flow_unless_id(argument) == read_flow_source(argument).root.value == load_flow_argument(argument)
+    assert load_flow_unless_id(argument) == read_flow_text(argument).root.value == load_flow_argument(argument)
     # The module is imported once, and its output does not go to standard output.
     assert capsys.readouterr() == ("", "imported\n")
 

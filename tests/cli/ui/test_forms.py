@@ -11,11 +11,11 @@ from stepflow_cli.ui.schema_forms import (
     build_schema_fields,
     fill_field,
     fill_fields_from_object,
-    get_field_texts,
+    get_form_values,
     hash_form_contents,
     parse_json_or_yaml,
     parse_submitted_object,
-    should_use_text_instead_of_fields,
+    should_parse_text_instead_of_fields,
 )
 from stepflow_cli.ui.security import MalformedFormError, parse_form_body
 from stepflow_cli.ui.views.flows import build_flow_fields
@@ -101,7 +101,7 @@ def test_unsupported_schemas_become_json_fields() -> None:
 
 def test_nullable_field_can_be_null() -> None:
     (shown,) = fill_fields_from_object([NAMED["share"]], {"share": None})
-    texts = get_field_texts([shown])
+    texts = get_form_values([shown])
     assert texts == {shown.name: "", f"{shown.name}-null": "1"}
     assert parse_submitted_object([shown], texts) == {"share": None}
     assert parse_submitted_object([shown], {shown.name: "2"}) == {"share": 2}
@@ -111,17 +111,17 @@ def test_nullable_field_can_be_null() -> None:
 
 def test_changed_raw_text_is_used_and_conflicts_are_refused() -> None:
     fields = fill_fields_from_object(FIELDS, {"topic": "tea", "count": 3})
-    texts, before = get_field_texts(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
+    texts, before = get_form_values(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | build_form(topic="milk")
-    assert not should_use_text_instead_of_fields(fields, {**other, "before": before, "raw": unchanged})
-    assert should_use_text_instead_of_fields(fields, {**texts, "before": before, "raw": changed})
-    assert not should_use_text_instead_of_fields(fields, {**other, "before": before, "raw": " "})
+    assert not should_parse_text_instead_of_fields(fields, {**other, "before": before, "raw": unchanged})
+    assert should_parse_text_instead_of_fields(fields, {**texts, "before": before, "raw": changed})
+    assert not should_parse_text_instead_of_fields(fields, {**other, "before": before, "raw": " "})
     # The script disables the fields once there is raw text.
-    assert should_use_text_instead_of_fields(fields, {"before": before, "raw": changed})
+    assert should_parse_text_instead_of_fields(fields, {"before": before, "raw": changed})
     with pytest.raises(ValueError, match="change only one of them"):
-        should_use_text_instead_of_fields(fields, {**other, "before": before, "raw": changed})
-    assert should_use_text_instead_of_fields([], {})
+        should_parse_text_instead_of_fields(fields, {**other, "before": before, "raw": changed})
+    assert should_parse_text_instead_of_fields([], {})
 
 
 def test_values_of_a_form() -> None:
@@ -271,7 +271,7 @@ def test_fields_are_filled_only_if_they_can_show_the_whole_value() -> None:
         "lines": [{"sku": "x"}],
     }
     shown = fill_fields_from_object(FORM, value)
-    assert parse_submitted_object(shown, get_field_texts(shown)) == value
+    assert parse_submitted_object(shown, get_form_values(shown)) == value
     assert next(each for each in shown if each.key == "at").input_type == "datetime-local"
     offset = fill_fields_from_object(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
     assert next(each for each in offset if each.key == "at").input_type == "text"

@@ -234,7 +234,7 @@ async def test_follower_memory_is_bounded() -> None:
     tracemalloc.stop()
     assert len(await follower.read_step_times_from_events()) == 2_000
     assert follower.get_item_state_codes() == bytes([STATES.index("completed")]) * 10_000
-    assert len(follower.get_item_times()) == 10_000
+    assert len(follower.list_item_times()) == 10_000
     # 60,000 events would be three times that.
     assert memory < 15_000_000, memory
     await follower.close()

@@ -683,7 +683,7 @@ def test_inputs_of_a_run_are_a_list(inputs: Any) -> None:
 @pytest.mark.parametrize("content", [None, [], "text"])
 def test_the_content_of_a_flow_is_an_object(content: Any) -> None:
     with pytest.raises(TypeError, match=r"^flow: not an object$"):
-        responses.read_stored_flow_content({"flow": content})
+        responses.read_flow_as_stored({"flow": content})
 
 
 @pytest.mark.parametrize(
@@ -695,7 +695,7 @@ def test_the_content_of_a_flow_is_an_object(content: Any) -> None:
 )
 def test_stored_flows_are_restored(metadata: dict[str, Any], restored: dict[str, Any]) -> None:
     answer = {"flow": {"steps": [], **metadata}, "flowId": "f"}
-    assert responses.read_stored_flow_content(answer) == answer["flow"]
+    assert responses.read_flow_as_stored(answer) == answer["flow"]
     for stored in (responses.read_flow(answer), responses.read_flow(answer, "f")):
         assert (stored.flow_id, stored.flow) == ("f", {"steps": [], **restored})
     with pytest.raises(ValueError, match=r"^it is for a different flow, f$"):

@@ -25,10 +25,10 @@ from stepflow_client._data.values import (
     check_json,
     decode,
     decode_keeping_floats,
-    encode,
     encode_if_plain,
     is_plain,
     restore_key_order,
+    to_json,
     unify_overrides,
 )
 from stepflow_client.errors import InvalidArgumentError
@@ -204,8 +204,8 @@ def test_integers_that_may_lose_precision_can_be_rejected(value: int) -> None:
 
 
 def test_encode_writes_compact_utf_8() -> None:
-    assert encode({"ä": [1, None, True, "\U0001f600"]}) == '{"ä":[1,null,true,"\U0001f600"]}'.encode()
-    assert encode({"b": 1, "a": 2}) == b'{"b":1,"a":2}'
+    assert to_json({"ä": [1, None, True, "\U0001f600"]}) == '{"ä":[1,null,true,"\U0001f600"]}'.encode()
+    assert to_json({"b": 1, "a": 2}) == b'{"b":1,"a":2}'
 
 
 # Decoding
@@ -247,7 +247,7 @@ def test_invalid_json_is_rejected(content: bytes) -> None:
 def test_values_round_trip(value: Any) -> None:
     checked = check_json(value, "input")
     assert checked == value
-    assert decode(encode(checked)) == value
+    assert decode(to_json(checked)) == value
 
 
 # Overrides
@@ -333,7 +333,7 @@ def decode_by_parts(value: Any, decoder: OutputDecoder) -> Any:
     if not isinstance(value, (dict, list)):
         return decoder.restore_value(value)
     entries = [
-        (key, decode_by_parts(each, child)) for key, each, child in decoder.iter_decoded_entries(value, 0, len(value))
+        (key, decode_by_parts(each, child)) for key, each, child in decoder.iter_decoded_children(value, 0, len(value))
     ]
     return dict(entries) if isinstance(value, dict) else [each for _, each in entries]
 
@@ -349,15 +349,15 @@ def test_decoding_by_parts_equals_decoding_the_whole_output(output: Any, like: A
     assert to_text(parts) == to_text(decoder._replace(as_sent=False).decode_flow_output(deepcopy(output)))
     if isinstance(output, dict):
         for key in output:
-            assert to_text(decoder.get_decoder_at([key]).restore_value(copied[key])) == to_text(parts[key])
+            assert to_text(decoder.get_part_decoder([key]).restore_value(copied[key])) == to_text(parts[key])
 
 
 def test_iter_entries_decodes_a_range() -> None:
     decoder = OutputDecoder({"c": 1, "a": [1, 2]}, keeps_order=False)
     output = {"a": [1.0, {"z": 1, "b": 2}], "b": 2.0, "c": 3.0}
-    assert [key for key, _, _ in decoder.iter_decoded_entries(output, 0, 2)] == ["c", "a"]
-    assert [(key, each) for key, each, _ in decoder.iter_decoded_entries(output, 2, 9)] == [("b", 2)]
-    assert [(key, each) for key, each, _ in decoder.iter_decoded_entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
+    assert [key for key, _, _ in decoder.iter_decoded_children(output, 0, 2)] == ["c", "a"]
+    assert [(key, each) for key, each, _ in decoder.iter_decoded_children(output, 2, 9)] == [("b", 2)]
+    assert [(key, each) for key, each, _ in decoder.iter_decoded_children(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
 
 
 def test_key_order_and_integers_are_restored_at_every_level() -> None:
@@ -382,12 +382,12 @@ def test_numbers_too_large_for_a_float_are_rejected(output: str) -> None:
 @QUICK
 @given(VALUES | st.lists(VALUES, max_size=2))
 def test_encode_if_plain_equals_encode(value: Any) -> None:
-    assert encode_if_plain(value) in (None, encode(value))
+    assert encode_if_plain(value) in (None, to_json(value))
 
 
 def test_encode_if_plain_accepts_only_plain_json() -> None:
     deep: Any = {"ä": ["é", {"n": 1.5, "large": 2**53, "none": None, "is": True}]}
-    assert encode_if_plain(deep) == encode(deep)
+    assert encode_if_plain(deep) == to_json(deep)
     for other in (float("nan"), 2**53 + 1, {1: 2}, (1, 2), {"a": {1}}, ExecutionStatus.COMPLETED):
         assert encode_if_plain([other]) is None
     for lone_surrogate in ("\ud800", {"a": ["\udc00"]}, {"\ud800": 1}):

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
-from stepflow_client._concurrency import AsyncTaskPool, async_gather, sync_call_with_timeout, sync_gather
+from stepflow_client._concurrency import AsyncTaskSet, async_gather, sync_call_with_timeout, sync_gather
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, call_with_handler
 
@@ -109,7 +109,7 @@ def test_errors_of_large_runs_name_the_step_for_the_first_items_only(twin: str, 
 
 async def measure_early_wakeups() -> list[float]:
     """Return by how many seconds each wait ended before its deadline."""
-    workers: AsyncTaskPool[None] = AsyncTaskPool()
+    workers: AsyncTaskSet[None] = AsyncTaskSet()
     await workers.start(lambda: asyncio.sleep(60))
     early = []
     for number in range(40):

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 from stepflow_client._rules.run_progress import StepTimes
-from stepflow_client._runs.explanation import add_explained_states
+from stepflow_client._runs.explanation import add_snapshot_states
 from stepflow_client.drawing import (
     DrawingUnavailableError,
     RunReport,
@@ -203,7 +203,7 @@ def report(count: int = 1) -> RunReport:
         kept=[HOSTILE],
     )
     return RunReport(
-        add_explained_states(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=arguments)), times
+        add_snapshot_states(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=arguments)), times
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepflow_client.drawing import draw
 from stepflow_client.drawing.drawn_graph import build_graph, fold_graph, get_worst_state
-from stepflow_client.drawing.svg import Look, draw_svg
+from stepflow_client.drawing.svg import DrawOptions, draw_svg
 
 
 def step(name: str, *reads: str, component: str = "/builtin/noop") -> dict[str, Any]:
@@ -31,7 +31,7 @@ def test_equal_branches_are_folded_into_one_box_per_step() -> None:
     assert folded.find_box("b7") == "b0"
     states = {"begin": "completed", "a3": "failed", "b3": "not_run", "b4": "completed"}
     assert folded.find_worst_box_states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
-    assert "20 equal steps" in draw_svg(folded.graph, Look(urls_by_node_id={"a0": "/runs/x/steps/a3"}))
+    assert "20 equal steps" in draw_svg(folded.graph, DrawOptions(urls_by_node_id={"a0": "/runs/x/steps/a3"}))
 
 
 def test_steps_that_differ_keep_their_boxes() -> None:
@@ -51,7 +51,7 @@ def test_a_large_sub_flow_is_folded_into_its_step() -> None:
     folded = fold_graph(build_graph(flow))
     assert [(node.label, node.inside) for node in folded.graph.nodes] == [("each", 41), ("output", 0)]
     assert not folded.graph.sub_flows
-    assert "runs a flow of 41 steps" in draw_svg(folded.graph, Look())
+    assert "runs a flow of 41 steps" in draw_svg(folded.graph, DrawOptions())
     assert "leaf" in labels(flow, is_whole=True)
 
 
@@ -63,7 +63,9 @@ def test_get_worst_state() -> None:
 
 def test_boxes_are_links_and_count_failed_children() -> None:
     flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
-    picture = draw_svg(build_graph(flow), Look(urls_by_node_id={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
+    picture = draw_svg(
+        build_graph(flow), DrawOptions(urls_by_node_id={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3})
+    )
     assert '<a class="sf-node sf-step" href="/x?a=1&amp;b=2" data-step="a&quot;&lt;b"' in picture
     assert "3 failed in sub-runs" in picture
     assert "3✗" in picture

@@ -25,7 +25,7 @@ from stepflow_client.evaluation import (
     regex,
     schema_valid,
 )
-from stepflow_client.evaluation.scorers import build_scorers, sync_apply_scorer
+from stepflow_client.evaluation.scorer_calls import build_scorers, sync_apply_scorer
 
 
 def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from stepflow_client.flows.interpreter import (
     NOT_KNOWN,
-    Evaluation,
     Failure,
+    Interpreter,
     NotKnownError,
-    RecordedEvaluation,
+    RecordedInterpreter,
     StepRun,
     apply_overrides,
     apply_overrides_if_valid,
@@ -32,7 +32,7 @@ def evaluate(flow: dict[str, Any], *outcomes: Any, flow_input: Any = None, **var
         return outcome
 
     try:
-        return Evaluation(flow, flow_input, variables, call).run(), called
+        return Interpreter(flow, flow_input, variables, call).run(), called
     except Failure as failure:
         return (failure.code, str(failure)), called
 
@@ -155,7 +155,7 @@ def evaluate_recorded(
         for name, outcome in outputs.items()
     }
     try:
-        return RecordedEvaluation(flow, flow_input, variables, steps, is_over=is_over).evaluate(expression)
+        return RecordedInterpreter(flow, flow_input, variables, steps, is_over=is_over).evaluate(expression)
     except NotKnownError as error:
         return f"{error} is unknown, and {'may' if error.may_fail else 'does not'} fail"
     except Failure as failure:

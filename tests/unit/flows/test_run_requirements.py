@@ -17,7 +17,7 @@ from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (
     RunRequirements,
     check_variables,
-    find_certain_reads,
+    find_required_reads,
     find_requirements,
     find_unread_fields,
 )
@@ -35,13 +35,13 @@ def make_requirements(
 
 
 def test_clients_keep_decoders_only_for_runs_that_need_one() -> None:
-    assert make_requirements(None).make_run_decoder({}) is PLAIN
-    assert make_requirements(None).make_run_decoder({"key": "open sesame"}) is PLAIN
-    assert make_requirements({"b": 1, "a": 2}).make_run_decoder({"key": "open sesame"}) == PLAIN._replace(
+    assert make_requirements(None).make_hiding_decoder({}) is PLAIN
+    assert make_requirements(None).make_hiding_decoder({"key": "open sesame"}) is PLAIN
+    assert make_requirements({"b": 1, "a": 2}).make_hiding_decoder({"key": "open sesame"}) == PLAIN._replace(
         like={"b": 1, "a": 2}
     )
     secret = make_requirements(None, key={"type": "string", "is_secret": True})
-    assert secret.make_run_decoder({"key": "open sesame"}).secrets.hide_in("open sesame") == "***"
+    assert secret.make_hiding_decoder({"key": "open sesame"}).secrets.hide_in("open sesame") == "***"
 
 
 KEY = {"$variable": "key"}
@@ -283,7 +283,7 @@ def test_unread_fields_are_reported_with_the_fields_that_are_read() -> None:
     ],
 )
 def test_input_fields_that_every_run_reads(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
-    reads = find_certain_reads(FlowSteps({"steps": steps, "output": output}))
+    reads = find_required_reads(FlowSteps({"steps": steps, "output": output}))
     assert [each.path for each in reads if each.kind == "input"] == fields
 
 

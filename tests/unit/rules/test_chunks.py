@@ -88,15 +88,15 @@ def test_large_inputs_are_read_a_few_at_a_time() -> None:
     ahead = ReadAhead(1_600_000)
     counts = [ahead.count]
     for _ in range(8):
-        ahead.record_input_size(ahead.count, 10 * ahead.count)
+        ahead.record_read_size(ahead.count, 10 * ahead.count)
         counts.append(ahead.count)
     assert counts == [1, 2, 4, 8, 16, 32, 64, 128, 128]
-    ahead.record_input_size(128, 128 * 50_000)
+    ahead.record_read_size(128, 128 * 50_000)
     assert ahead.count == 2
-    ahead.record_input_size(2, 2_000_000)
+    ahead.record_read_size(2, 2_000_000)
     assert ahead.count == 1
     small = ReadAhead(32)
-    small.record_input_size(1, 1)
+    small.record_read_size(1, 1)
     assert small.count == 2
 
 
@@ -108,10 +108,10 @@ def test_runs_of_one_input_have_more_lanes() -> None:
 
 def test_a_new_attempt_has_only_unsettled_inputs() -> None:
     chunk = Chunk(2, 10, "tag-2", count=4, indexes=[10, 11, 13], values=[{"n": 1}, "é", None], keys=["a", None, None])
-    assert chunk.run_tag == "tag-2"
+    assert chunk.attempt_tag == "tag-2"
     chunk.run_id = "r"
     settled = [Outcome(11, None, "r", ExecutionStatus.COMPLETED)]
     chunk.begin_attempt(2, settled)
-    assert (chunk.attempt, chunk.run_id, chunk.settled, chunk.run_tag) == (2, None, settled, "tag-2-2")
+    assert (chunk.attempt, chunk.run_id, chunk.settled, chunk.attempt_tag) == (2, None, settled, "tag-2-2")
     assert (chunk.indexes, chunk.values, chunk.keys) == ([10, 13], [{"n": 1}, None], ["a", None])
     assert b",".join(chunk.texts) == b'{"n":1},null'

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, Outcome
-from stepflow_client._rules.run_progress import BatchCount, FlowOutline, ItemStates, RunProgress, StepProgress
+from stepflow_client._rules.run_progress import BatchCount, FlowOutline, ItemsByState, RunProgress, StepProgress
 from stepflow_client.events import (
     RunCompletedEvent,
     RunCreatedEvent,
@@ -86,38 +86,38 @@ def test_steps_come_in_the_order_of_the_flow() -> None:
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        ([], ItemStates(set(), set(), set())),
-        ([started("a")], ItemStates(set(), set(), {0})),
-        ([ended("a")], ItemStates(set(), set(), {0})),
-        ([ended("a"), ended("b")], ItemStates({0}, set(), set())),
-        ([ended("a"), ended("b", status="skipped")], ItemStates({0}, set(), set())),
-        ([ended("a"), ended("b", status="failed")], ItemStates(set(), {0}, set())),
-        ([ended("a", status="failed")], ItemStates(set(), {0}, set())),
-        ([ended("a"), ended("b"), ended("a", 1), started("b", 1)], ItemStates({0}, set(), {1})),
-        ([ended("a"), ended("b"), started("a")], ItemStates(set(), set(), {0})),
-        ([StepsNeededEvent(step_ids=["b"], **event_fields()), ended("b")], ItemStates({0}, set(), set())),
-        ([StepsNeededEvent(step_ids=["a", "b"], **event_fields()), ended("b")], ItemStates(set(), set(), {0})),
+        ([], ItemsByState(set(), set(), set())),
+        ([started("a")], ItemsByState(set(), set(), {0})),
+        ([ended("a")], ItemsByState(set(), set(), {0})),
+        ([ended("a"), ended("b")], ItemsByState({0}, set(), set())),
+        ([ended("a"), ended("b", status="skipped")], ItemsByState({0}, set(), set())),
+        ([ended("a"), ended("b", status="failed")], ItemsByState(set(), {0}, set())),
+        ([ended("a", status="failed")], ItemsByState(set(), {0}, set())),
+        ([ended("a"), ended("b"), ended("a", 1), started("b", 1)], ItemsByState({0}, set(), {1})),
+        ([ended("a"), ended("b"), started("a")], ItemsByState(set(), set(), {0})),
+        ([StepsNeededEvent(step_ids=["b"], **event_fields()), ended("b")], ItemsByState({0}, set(), set())),
+        ([StepsNeededEvent(step_ids=["a", "b"], **event_fields()), ended("b")], ItemsByState(set(), set(), {0})),
     ],
 )
-def test_an_item_has_succeeded_once_its_steps_have(events: list[RunEvent], expected: ItemStates) -> None:
+def test_an_item_has_succeeded_once_its_steps_have(events: list[RunEvent], expected: ItemsByState) -> None:
     assert follow(*events, total=2).infer_item_states() == expected
 
 
 def test_item_counts_of_a_finished_run_come_from_the_server() -> None:
     run = follow(ended("a"), ended("b"), started("a", 1), ended("a", 2, status="failed"), total=5)
-    assert run.count_ended_items() == (1, 1)
+    assert run.count_completed_and_failed() == (1, 1)
     assert run.get_item_counts() == {"total": 5, "completed": 1, "failed": 1, "running": 3}
     run.reported = ItemCounts(total=5, completed=2, failed=1, cancelled=2)
-    assert run.count_ended_items() == (1, 1), "the server's counts are outdated until the run ends"
+    assert run.count_completed_and_failed() == (1, 1), "the server's counts are outdated until the run ends"
     run.record_run_end("failed", None)
-    assert run.count_ended_items() == (2, 3)
+    assert run.count_completed_and_failed() == (2, 3)
     assert run.get_item_counts() == {"total": 5, "completed": 2, "failed": 3, "running": 0}
 
 
 def test_without_events_the_server_counts_are_used() -> None:
     run = follow(total=3)
     run.reported = ItemCounts(total=3, completed=1, failed=1)
-    assert run.count_ended_items() == (1, 1)
+    assert run.count_completed_and_failed() == (1, 1)
 
 
 def test_unfinished_items_of_a_cancelled_run_are_cancelled() -> None:

@@ -217,7 +217,7 @@ def test_the_number_of_remembered_flows_is_bounded() -> None:
 
 def test_a_private_flow_is_run_only_by_this_client_and_not_shared() -> None:
     registry = RunRegistry()
-    registry.record_private_flow("f")
+    registry.record_single_call_flow("f")
     assert registry.is_flow_only_run_by_this_client("f")
     assert registry.find_shared_flow_id(b"d") is None
 

@@ -13,7 +13,7 @@ from stepflow_client._rules.older_servers import (
     DecodedResponse,
     complete_health_body,
     rename_component_fields,
-    translate_request,
+    translate_exchange,
 )
 from stepflow_client._rules.operations_and_releases import make_pinned_server
 
@@ -34,7 +34,7 @@ def drive(
     release: str, request: DecodedRequest, *replies: DecodedResponse
 ) -> tuple[list[DecodedRequest], DecodedResponse]:
     """Translate a request; return the requests to the old server and the translated response."""
-    translation = translate_request(make_pinned_server("http://server", release), request)
+    translation = translate_exchange(make_pinned_server("http://server", release), request)
     waiting = iter(replies)
     sent: list[DecodedRequest] = []
     try:

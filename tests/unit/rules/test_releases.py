@@ -9,7 +9,7 @@ from stepflow_client._rules.operations_and_releases import (
     TARGETS,
     identify_server,
     make_pinned_server,
-    parse_target_release,
+    parse_checkable_release,
     require_capability,
 )
 from stepflow_client.errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
@@ -95,7 +95,7 @@ def test_features_by_release(version: str, expected: set[str]) -> None:
     ],
 )
 def test_supported_target_releases(text: Any, number: tuple[int, int] | None) -> None:
-    assert parse_target_release(text) == number
+    assert parse_checkable_release(text) == number
     assert TARGETS == "0.10 to 0.13"
 
 

@@ -10,7 +10,7 @@ import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs import explanation
 from stepflow_client._runs.explanation import (
-    add_explained_states as with_states,
+    add_snapshot_states as with_states,
     explain_item,
     explain_items,
     find_component_needing_schema,

@@ -10,7 +10,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, RunAccount, StepDetails
 from stepflow_client._runs.explanation import explain_item
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client.flows.interpreter import NOT_KNOWN, Evaluation, Failure
+from stepflow_client.flows.interpreter import NOT_KNOWN, Failure, Interpreter
 from stepflow_client.types.statuses import NO_REASON
 
 RUN = "00000000-0000-4000-8000-000000000001"
@@ -60,7 +60,7 @@ class Executed:
         self.flow = random_flow(random.Random(seed))
         self.calls = 0
         self.unique = unique
-        self.evaluation = Evaluation(self.flow, INPUT, {}, self.call)
+        self.evaluation = Interpreter(self.flow, INPUT, {}, self.call)
         self.failure: Failure | None = None
         try:
             self.evaluation.run()

@@ -78,12 +78,12 @@ def test_a_finished_batch_accepts_more_inputs(path: Path) -> None:
 
 def test_the_first_start_and_the_first_run_are_kept(path: Path) -> None:
     journal = Journal(path)
-    assert journal.get_or_set_first_run() is None
+    assert journal.record_or_get_first_run() is None
     assert journal.get_or_set_start_time(5.5) == 5.5
-    assert journal.get_or_set_first_run(RUNS[0]) == RUNS[0]
+    assert journal.record_or_get_first_run(RUNS[0]) == RUNS[0]
     journal = reopen(journal)
     assert journal.get_or_set_start_time(9.0) == 5.5
-    assert journal.get_or_set_first_run() == RUNS[0]
+    assert journal.record_or_get_first_run() == RUNS[0]
     journal.close()
 
 
@@ -92,13 +92,13 @@ def test_chunks_round_trip(path: Path) -> None:
     chunks = [Chunk(0, first=0, tag="t", count=2, digest="d"), Chunk(1, first=2, tag="u", count=3, digest="e")]
     for chunk in chunks:
         journal.record_chunk_begin(chunk)
-    assert journal.has_lost_run()
+    assert journal.has_unrecorded_run()
     journal.record_run(0, RUNS[0])
     journal.record_run(1, RUNS[1])
     journal.record_outcomes(1, outcomes_of(chunks[1]))
     journal = reopen(journal)
     assert journal.has_begun_any_chunk()
-    assert not journal.has_lost_run()
+    assert not journal.has_unrecorded_run()
     assert journal.find_chunk(0, 0) == replace(chunks[0], run_id=RUNS[0])
     ended = journal.find_chunk(1, 2)
     assert ended == replace(chunks[1], run_id=RUNS[1], outcomes=outcomes_of(chunks[1]))
@@ -116,7 +116,7 @@ def test_a_repeated_chunk_has_no_run_yet(path: Path) -> None:
     journal.record_chunk_begin(chunk)
     journal.record_chunk_repeat(chunk)
     journal = reopen(journal)
-    assert journal.has_lost_run()
+    assert journal.has_unrecorded_run()
     assert journal.find_chunk(0, 0) == chunk
     journal.record_run(0, RUNS[1])
     assert journal.find_chunk(0, 0) == replace(chunk, run_id=RUNS[1])

@@ -58,7 +58,7 @@ class Session:
             return
         import logging
 
-        from .output.log_format import OneLineFormatter
+        from .output.logging_formatter import OneLineFormatter
 
         try:
             handler = logging.FileHandler(self.log_file, encoding="utf-8") if self.log_file else logging.StreamHandler()

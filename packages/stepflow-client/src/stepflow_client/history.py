@@ -244,7 +244,7 @@ class History:
             size = sum(len(column) for column in row if isinstance(column, str))
             if run_id is None:
                 self._pending[entry_id] = row
-            change = partial(self._write_run, row, flow_id if has_own_flow and run_id is not None else None)
+            change = partial(self._insert_and_prune, row, flow_id if has_own_flow and run_id is not None else None)
             self._store.change("record a run", change, run_id=entry_id, size=size, is_durable=run_id is None)
         return entry_id
 
@@ -330,7 +330,7 @@ class History:
         if server is not None:
             query, values = f"{query} AND server = ?", [*values, server]
         rows = self._read_rows(query, values)
-        return _decode_outputs(rows[0][0]) if rows else None
+        return _decode_step_outputs(rows[0][0]) if rows else None
 
     def get(self, run_id: RunId) -> HistoryEntry | None:
         """Return a run's record, or None if the run isn't recorded. A damaged record is reported once.
@@ -455,7 +455,7 @@ class History:
                 self._store.report_failure_once("read a run", "its record is damaged")
         return entries
 
-    def _write_run(self, row: tuple[Any, ...], own_flow_id: str | None, connection: sqlite3.Connection) -> None:
+    def _insert_and_prune(self, row: tuple[Any, ...], own_flow_id: str | None, connection: sqlite3.Connection) -> None:
         if own_flow_id is not None:
             connection.execute(_DELETE_PENDING, [own_flow_id])
         connection.execute(_RECORD, row)
@@ -622,7 +622,7 @@ def _decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
     return fields
 
 
-def _decode_outputs(content: str) -> list[dict[str, Any]] | None:
+def _decode_step_outputs(content: str) -> list[dict[str, Any]] | None:
     """Decode each item's step outputs, or return None if the text is damaged."""
     try:
         # Raises if the value isn't a string, or contains bytes that aren't UTF-8.

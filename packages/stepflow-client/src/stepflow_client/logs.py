@@ -169,7 +169,7 @@ class LogEntry(Record):
         return f"{self.level.upper()} {self.target}: {text}" if self.target else text
 
 
-class RunLine(Protocol):
+class HasRunIds(Protocol):
     """The parts of a log line that `find_run_lines` needs."""
 
     @property
@@ -188,7 +188,7 @@ class RunLine(Protocol):
         ...
 
 
-Line = TypeVar("Line", bound=RunLine)
+Line = TypeVar("Line", bound=HasRunIds)
 
 
 def find_run_lines(

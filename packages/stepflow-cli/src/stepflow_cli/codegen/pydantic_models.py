@@ -30,7 +30,7 @@ _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 _MAX_SIZE = 2**31
 
 
-def get_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+def pick_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
     """Return the keywords of a schema that constrain values of the given types."""
     values = _list_allowed_values(schema)
     result: dict[str, Any] = {"enum": values} if values and _fits_literal(values) else {}

@@ -74,7 +74,7 @@ class PythonTypeGenerator:
 
     def _iter_annotations(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._iter_annotations_of_named_type(schema["$ref"].removeprefix(PREFIX))
+            yield from self._iter_named_schema_annotations(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             if values:
@@ -93,7 +93,7 @@ class PythonTypeGenerator:
             if not kinds:
                 yield "Any"
 
-    def _iter_annotations_of_named_type(self, name: str) -> Iterator[str]:
+    def _iter_named_schema_annotations(self, name: str) -> Iterator[str]:
         if not self._is_object(name) and name not in self._within:
             self._within.append(name)
             inner = list(self._iter_annotations(self._named[name]))

@@ -17,7 +17,7 @@ from stepflow_client._data.flow_declarations import get_declared_schema
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..errors import Problem, usage
-from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, infer_types_of_non_literal_enum
+from .pydantic_models import NAMED_CONSTRAINTS, infer_types_of_non_literal_enum, pick_type_constraints
 from .python_names import UniqueNames, to_camel_case
 
 BESIDE = ("description", "default")
@@ -291,12 +291,12 @@ class _SchemaNormalizer:
         if kinds == ["null"]:
             # Leave fields that can only be null untyped.
             return read
-        if len(set(kinds) - {"null"}) > 1 and get_type_constraints(schema, kinds).keys() - {"enum"}:
+        if len(set(kinds) - {"null"}) > 1 and pick_type_constraints(schema, kinds).keys() - {"enum"}:
             # Split the types, because each constraint applies to only one of them.
             return read | {"anyOf": self._normalize_union([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
-        read |= get_type_constraints(schema, kinds)
+        read |= pick_type_constraints(schema, kinds)
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:

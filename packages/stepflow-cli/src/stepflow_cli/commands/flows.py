@@ -31,7 +31,7 @@ from ..params.options import (
     running_server_options,
     watch_option,
 )
-from ..params.runs import flow_or_blob_id_type
+from ..params.runs import stored_id_type
 from ..runs.multiple_runs import get_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -53,7 +53,7 @@ _FLOW = View(
 @running_server_options
 @watch_option
 @output_options
-def _list_run_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
+def _recent_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, most recent first.
 
     Servers can't list their flows, so this command lists the flows of the server's newest 1,000 runs. RUNS counts only
@@ -99,7 +99,7 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
 
     If the server rejects a flow, the other flows are still stored, and the exit code is 3.
     """
-    from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, note_diagnostics
+    from ..records.diagnostics import FlowProblem, diagnostic_records, flow_label, note_diagnostics
 
     contents = [(flow, load_flow_argument(flow)) for flow in flows]
     records: list[dict[str, Any]] = []
@@ -123,7 +123,7 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
         output.print_records(records, _STORED, default="name")
     if refused:
         names = ", ".join(map(flow_label, refused))
-        raise InvalidFlow(f"the server refused {names}", [record for group in refused.values() for record in group])
+        raise FlowProblem(f"the server refused {names}", [record for group in refused.values() for record in group])
 
 
 _VARIABLES = View(
@@ -195,7 +195,7 @@ _DELETED = View(columns("flow_id:id", "status:status"), name="flow_id", folds=Tr
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=flow_or_blob_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
+    type=stored_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
 )
 @confirm_option
 @running_server_options

@@ -66,7 +66,7 @@ def infer_command(
     from stepflow_client.flows.reading import decode_text
     from stepflow_client.flows.syntax_tree import FlowText
 
-    from ..records.diagnostics import InvalidFlow, finding_records, flow_label, format_counts, format_like_compiler
+    from ..records.diagnostics import FlowProblem, finding_records, flow_label, format_counts, format_like_compiler
     from ..records.flows import build_types_object, get_inferred_types_view, list_inferred_type_records
     from ..validation.flow_checks import CheckOptions, fetch_components_for_checks
 
@@ -104,7 +104,7 @@ def infer_command(
     if is_read:
         click.echo(format_like_compiler(findings), err=True, nl=False)
     if any(finding["level"] != "warning" for finding in findings):
-        raise InvalidFlow(f"{flow_label(flow)} is invalid: {format_counts(findings)}", [] if is_read else findings)
+        raise FlowProblem(f"{flow_label(flow)} is invalid: {format_counts(findings)}", [] if is_read else findings)
     if is_read and not current_session().quiet:
         typed = sum(step.source != "unknown" for step in inferred.steps)
         counts = f"; {format_counts(findings)}" if findings else ""

@@ -217,7 +217,7 @@ def _print_verdicts_and_raise(
     output: Output,
 ) -> None:
     """Print a verdict on each flow, then raise a problem if a flow is invalid or the server couldn't be queried."""
-    from ..records.diagnostics import InvalidFlow, flow_label, format_counts
+    from ..records.diagnostics import FlowProblem, flow_label, format_counts
 
     is_shown = output.format in (None, "table") and not current_session().quiet
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
@@ -249,7 +249,7 @@ def _print_verdicts_and_raise(
         hint = "to allow warnings, use --fail-on error" if only_warned else None
         if len(findings) > 1:
             be = "is" if len(invalid) == 1 else "are"
-            raise InvalidFlow(f"{len(invalid)} of {len(findings)} flows {be} invalid", hint=hint)
-        raise InvalidFlow(f"{flow_label(invalid[0])} is invalid: {format_counts(findings[invalid[0]])}", hint=hint)
+            raise FlowProblem(f"{len(invalid)} of {len(findings)} flows {be} invalid", hint=hint)
+        raise FlowProblem(f"{flow_label(invalid[0])} is invalid: {format_counts(findings[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure

@@ -45,7 +45,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
         Problem: If a score is unknown, a file can't be imported, or two scores have the same name.
         FlowFileError: If a flow or schema file can't be read.
     """
-    from stepflow_client.evaluation.scorers import build_scorers
+    from stepflow_client.evaluation.scorer_calls import build_scorers
 
     scores: dict[str, Any] = {}
     for word in words:
@@ -149,7 +149,7 @@ def _get_listed_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
 def _find_module_scores(module: ModuleType) -> dict[str, Any]:
     """Return a module's scores by name, ignoring functions that it imports."""
     from stepflow_client.evaluation import FlowScore
-    from stepflow_client.evaluation.scorers import is_evaluator
+    from stepflow_client.evaluation.scorer_calls import is_evaluator
     from stepflow_client.evaluation.scores import Score
 
     def is_score(value: Any) -> bool:

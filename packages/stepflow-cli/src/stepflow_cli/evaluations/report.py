@@ -236,6 +236,6 @@ def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], opti
         value, flow = json.dumps(case.item.input, ensure_ascii=False), flows.get(case.item.variant, options.flow)
         if case.item.run_id is not None and len(value) <= _MAX_INPUT_LENGTH and flow != "-":
             item = "" if case.item.item_index is None else f" --item {case.item.item_index}"
-            words = f"{target.build_return_command('runs save', case.item.run_id)}{item} {shlex.quote(flow)}"
+            words = f"{target.build_command_for_run('runs save', case.item.run_id)}{item} {shlex.quote(flow)}"
             commands[case.case] = f"{words} --as {shlex.quote(case.case)} --input-json {shlex.quote(value)}"
     return commands

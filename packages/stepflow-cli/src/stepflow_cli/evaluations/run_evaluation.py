@@ -85,7 +85,7 @@ class EvaluationPlan:
         if options.check:
             # Check the flows before anything runs, because the evaluation's folder can't be reused once a flow has been
             # fixed.
-            from ..validation.before_run import check_before_run, read_mapping_flow_source
+            from ..validation.before_run import check_before_run, read_mapping_flow_text
 
             changed = set(unify_overrides(self._overrides) or {})
             for variant in (self.variants or {}).values():
@@ -93,7 +93,7 @@ class EvaluationPlan:
             variant_files = get_variant_flows(options.variants, options.flow).values()
             for file in dict.fromkeys([options.flow, *variant_files]):
                 if file != "-":
-                    check_before_run(read_mapping_flow_source(file), file, load_flow_argument(file), changed=changed)
+                    check_before_run(read_mapping_flow_text(file), file, load_flow_argument(file), changed=changed)
 
     def run(self, target: Target) -> EvaluationReport:
         """Run the evaluation and return its report.

@@ -167,7 +167,7 @@ def check_flow_exists(path: str) -> None:
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
 
 
-def read_flow_source(name: str) -> FlowText:
+def read_flow_text(name: str) -> FlowText:
     """Return a flow's text.
 
     Its `error` says why it can't be parsed. For Python flows, line numbers refer to the Python source.

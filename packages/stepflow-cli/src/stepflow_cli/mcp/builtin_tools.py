@@ -16,8 +16,8 @@ from stepflow_client._codec.flow_tools import (
     WAIT_RUN,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
+    make_tool_from_fields,
     make_tool_result,
-    make_tool_without_flow,
     make_unfinished_result,
 )
 from stepflow_client.tools import ToolResult
@@ -69,7 +69,7 @@ class BuiltinTool:
     @cached_property
     def spec(self) -> FlowToolSpec:
         """The tool's spec, which contains the schema of its arguments and validates them."""
-        return make_tool_without_flow(self.name, self.description, self.properties, self.required)
+        return make_tool_from_fields(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: ToolCall) -> ToolResult:
@@ -84,7 +84,7 @@ async def _get_run(call: ToolCall) -> ToolResult:
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
         return await call.wait_for_outcome(run_id, 0)
-    text = await read_output_text(call.runs, call.catalog, run_id, item)
+    text = await read_masked_output(call.runs, call.catalog, run_id, item)
     end = offset + PAGE_LENGTH
     part = f"characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
     more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
@@ -96,7 +96,7 @@ PAGE_LENGTH = 20_000
 """Number of characters of an output in each page."""
 
 
-async def read_output_text(runs: AgentRuns, catalog: FlowCatalog, run_id: str, item: int) -> str:
+async def read_masked_output(runs: AgentRuns, catalog: FlowCatalog, run_id: str, item: int) -> str:
     """Return an item's output (or its error) as JSON, with secrets hidden.
 
     Raises:

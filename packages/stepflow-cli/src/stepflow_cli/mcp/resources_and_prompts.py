@@ -34,7 +34,7 @@ from stepflow_client._command import check_run_id, collect_examples
 from stepflow_client._data.secrets import hide_flow_secrets
 
 from .agent_runs import AGENT_LABEL, AgentRuns
-from .builtin_tools import PAGE_LENGTH, read_output_text
+from .builtin_tools import PAGE_LENGTH, read_masked_output
 from .flow_catalog import FlowCatalog
 from .tool_calls import build_output_uri
 
@@ -160,7 +160,7 @@ class ResourceHandlers:
         if part is None:
             details = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             return format_json_line(self._catalog.hide_secrets(details)), _JSON, None
-        text = await read_output_text(self._runs, self._catalog, run_id, item)
+        text = await read_masked_output(self._runs, self._catalog, run_id, item)
         offset = next((int(text) for text in parse_qs(query).get("offset", []) if text.isdecimal()), 0)
         end = offset + PAGE_LENGTH
         return text[offset:end], _JSON, build_output_uri(run_id, item, end) if end < len(text) else None

@@ -88,7 +88,7 @@ def format_terminal_table(
         columns = [(column, [_format_one_line_cell(record, column) for record in records]) for column in view.columns]
         width = max(width, _compute_table_width(columns, whole=True))
     else:
-        columns = _fit_columns_to_width(records, view, width)
+        columns = _get_fitting_columns(records, view, width)
     for column, texts in columns:
         # People copy IDs, so don't truncate them as long as there's room for the other columns.
         shrinks = column.kind == "text" or (column.kind == "id" and _compute_column_width(column, texts) > width - 24)
@@ -113,7 +113,7 @@ _TEXT_WIDTH = 12
 _Cells = list[tuple[str, str]]
 
 
-def _fit_columns_to_width(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
+def _get_fitting_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
     """Return the columns that fit the terminal, along with the text and style of each cell.
 
     If the terminal is too narrow, first show times only as an age, then shorten run IDs, and finally drop optional

@@ -205,7 +205,7 @@ _OVERRIDES = (
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _collect_value_options(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
+def _build_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
         ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
@@ -221,9 +221,9 @@ def _build_run_values(**given: Any) -> RunValues:
     texts = {name: iter(given.get(name, ())) for name in forms}
     order = list_parameters_in_command_line_order(click.get_current_context(), list(forms))
     return RunValues(
-        input=_collect_value_options("input", given),
+        input=_build_value_arguments("input", given),
         example=given.get("example"),
-        variables=_collect_value_options("variables", given),
+        variables=_build_value_arguments("variables", given),
         single_variables=given.get("var", ()),
         variables_from_env=given.get("variables_from_env", False),
         overrides=[ValueArgument(*forms[name], next(texts[name])) for name in order],
@@ -290,7 +290,7 @@ batch_conflicts = (
 """Conflicts between the options of `batch`."""
 
 
-def _build_history_data(**given: Any) -> dict[str, Any]:
+def _build_labels_and_note(**given: Any) -> dict[str, Any]:
     about = {name: value for name, value in given.items() if value}
     if about and (setting := get_history_setting()).value == "off":
         hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
@@ -300,7 +300,7 @@ def _build_history_data(**given: Any) -> dict[str, Any]:
 
 history_options = as_one_argument(
     "about",
-    _build_history_data,
+    _build_labels_and_note,
     labels_option("Record this label with the run in the history; repeatable.", HISTORY),
     HISTORY.option("--note TEXT", "Record a note with the run, so that you can find it later."),
 )

@@ -28,17 +28,17 @@ class _RunIdType(ParsedText):
         return lazy_complete("run_ids")(ctx, param, incomplete)
 
 
-def _parse_one_run_id(text: str, listing: str) -> str:
+def _parse_id_or_dash(text: str, listing: str) -> str:
     # If the command expects a single run, `-` means the last run (as in `cd -`), not standard input.
     return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
-RUN_ID = _RunIdType(lambda text, _: _parse_one_run_id(text, "runs list"))
+RUN_ID = _RunIdType(lambda text, _: _parse_id_or_dash(text, "runs list"))
 # This type also accepts history entries of runs that the server hasn't confirmed.
-_RECORDED = ParsedText(lambda text, _: text if text.startswith("pending:") else _parse_one_run_id(text, "history list"))
+_RECORDED = ParsedText(lambda text, _: text if text.startswith("pending:") else _parse_id_or_dash(text, "history list"))
 
 
-def flow_or_blob_id_type(what: str, hint: str) -> ParsedText:
+def stored_id_type(what: str, hint: str) -> ParsedText:
     """Return the parameter type for the ID of a stored flow or blob. The ID is a digest of its content."""
 
     def parse_stored_id(text: str, name: str) -> str:

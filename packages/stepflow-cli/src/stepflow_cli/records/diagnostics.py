@@ -26,7 +26,7 @@ DIAGNOSTICS = View(
 """The diagnostics of one or more flows."""
 
 
-class InvalidFlow(Problem):
+class FlowProblem(Problem):
     """One or more flows are invalid, or the server rejected them (exit code 3).
 
     Args:

@@ -43,7 +43,7 @@ from ..records.print_results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
 from ..server.connect import Target
 from .job import Job
-from .single_run import add_run_id_to_problem, complete_job_from_server
+from .single_run import add_run_id_to_problem, fetch_job_flow_and_earlier_run
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream, Outcome
@@ -192,7 +192,7 @@ class BatchRun:
         if self._options.retry_failed:
             self._retry_failed_inputs(target)
             return
-        complete_job_from_server(target, self._job)
+        fetch_job_flow_and_earlier_run(target, self._job)
         options = self._options
         chosen = slice_inputs(self._iter_inputs(), options.skip, options.limit)
         if options.sample is not None:
@@ -237,7 +237,7 @@ class BatchRun:
         # Include a hash of the inputs in the journal's name, so that a retry of other inputs doesn't reuse it.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
-        complete_job_from_server(target, self._job)
+        fetch_job_flow_and_earlier_run(target, self._job)
         self.progress.expected = len(failed)
         chosen = self._iter_failed_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
@@ -347,7 +347,7 @@ class BatchRun:
             message = f"interrupted after {self.progress.done} inputs"
             if self._options.wait.on_interrupt == "detach" and not target.ends_with_command and self.progress.begun:
                 message += "; runs that have begun continue on the server"
-                hint = hint or target.build_return_command("runs watch", "@last")
+                hint = hint or target.build_command_for_run("runs watch", "@last")
             raise interrupted_problem(message, hint) from None
         except (RunTimeoutError, TransportError) as error:
             if isinstance(error, RunTimeoutError) and target.ends_with_command:

@@ -10,12 +10,12 @@ from stepflow_client._data.flow_declarations import get_declared_defs, get_decla
 from ..errors import current_session
 from ..output.columns import View, columns
 from ..output.messages import note, show_spinner
-from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, format_counts, note_diagnostics
+from ..records.diagnostics import FlowProblem, diagnostic_records, flow_label, format_counts, note_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
 from .job import Job
 from .reuse import plan_reuse, print_rerun_plan
-from .single_run import complete_job_from_server
+from .single_run import fetch_job_flow_and_earlier_run
 
 _MASK = "***"
 
@@ -35,11 +35,11 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
     """
     name, output = job.options.flow, job.options.output
     with show_spinner("validating"):
-        complete_job_from_server(target, job)
+        fetch_job_flow_and_earlier_run(target, job)
         diagnostics = diagnostic_records(name, target.client.validate(job.flow).diagnostics)
         plan = plan_reuse(target, job) if any(job.reuse) else None
     if any(record["level"] in ("fatal", "error") for record in diagnostics):
-        raise InvalidFlow(f"{flow_label(name)} is invalid: {format_counts(diagnostics)}", diagnostics)
+        raise FlowProblem(f"{flow_label(name)} is invalid: {format_counts(diagnostics)}", diagnostics)
     session = current_session()
     if diagnostics and not (session.json_errors or session.quiet):
         note_diagnostics(diagnostics)

@@ -65,7 +65,7 @@ class StoppedServerError(Problem):
             BROKEN,
             Failure,
             NotKnownError,
-            RecordedEvaluation,
+            RecordedInterpreter,
             StepRun,
             apply_overrides_if_valid,
         )
@@ -80,7 +80,7 @@ class StoppedServerError(Problem):
             steps = {str(step["id"]): (place, step) for place, step in enumerate(listed)}
             for kept, given in zip(outputs, inputs if isinstance(inputs, list) else [inputs], strict=True):
                 ran = {name: StepRun(steps[name][1], steps[name][0], 1, output) for name, output in kept.items()}
-                output = RecordedEvaluation(flow, given, entry.variables or {}, ran).evaluate(flow.get("output"))
+                output = RecordedInterpreter(flow, given, entry.variables or {}, ran).evaluate(flow.get("output"))
                 results.append(FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=output))
         except (Failure, NotKnownError, ValueError, *BROKEN):
             status = f"status {entry.status}" if entry.status else "no status"

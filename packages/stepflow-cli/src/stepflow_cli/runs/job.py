@@ -15,7 +15,7 @@ from stepflow_client.flows.run_requirements import check_inputs, check_variables
 from ..errors import usage
 from ..inputs.command_line_values import note_unread_input_fields, read_batch_inputs
 from ..inputs.flow_loading import load_flow_argument
-from ..validation.before_run import check_before_run, read_mapping_flow_source
+from ..validation.before_run import check_before_run, read_mapping_flow_text
 from .run_options import ReuseOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Job:
 def read_job_from_options(options: RunOptions) -> Job:
     """Read the flow and its arguments before anything is sent or started.
 
-    The arguments of a stored flow are read later, by `read_job_arguments`, once the flow has been fetched.
+    The arguments of a stored flow are read later, by `fill_job_arguments`, once the flow has been fetched.
 
     Raises:
         Problem, FlowFileError: If the flow or one of its arguments is invalid.
@@ -95,14 +95,14 @@ def read_job_from_options(options: RunOptions) -> Job:
             raise usage("--idempotency-key needs the flow's file, not its ID, because the flow carries the key")
         return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
     about = options.about if name == "-" else {**options.about, "flow_file": name}
-    text = read_mapping_flow_source(name) if options.check else None
+    text = read_mapping_flow_text(name) if options.check else None
     flow = load_flow_argument(name) if text is None else dict(text.copy_without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
-    read_job_arguments(job, text)
+    fill_job_arguments(job, text)
     return job
 
 
-def read_job_arguments(job: Job, text: FlowText | None = None) -> None:
+def fill_job_arguments(job: Job, text: FlowText | None = None) -> None:
     """Read and check the input, overrides and variables of a job whose flow is known.
 
     Args:

@@ -111,8 +111,8 @@ def note_undeleted_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
 def add_view_commands_hint(problem: Problem, target: Target, run_id: str) -> None:
     """Add a hint with the commands that show a failed run, but only if standard error is a terminal."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
-        page = target.build_return_command("ui --open", run_id)
-        report = target.build_return_command("runs report", run_id)
+        page = target.build_command_for_run("ui --open", run_id)
+        report = target.build_command_for_run("runs report", run_id)
         views = f"to see the run, use '{page}'; to save a report, use '{report} -O report.html'"
         problem.hint = f"{problem.hint}; {views}" if problem.hint else views
 
@@ -130,7 +130,7 @@ def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | 
     Raises:
         Problem: If the block is interrupted or times out, or if the connection to the server is lost.
     """
-    hint = None if target.ends_with_command else again or target.build_return_command("runs watch", run_id)
+    hint = None if target.ends_with_command else again or target.build_command_for_run("runs watch", run_id)
     try:
         yield
     except KeyboardInterrupt:
@@ -173,7 +173,7 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 
     def build_watch_command(run_ids: list[str]) -> str:
-        return target.build_return_command("runs watch -q", " ".join(run_ids))
+        return target.build_command_for_run("runs watch -q", " ".join(run_ids))
 
     def wait_for_run(run_id: str) -> RunDetails | None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -22,7 +22,7 @@ from ..output.terminal import escape, is_terminal
 from ..records.print_results import print_run_result
 from ..server.connect import Target
 from .explain_failures import find_failure_hint
-from .job import Job, read_job_arguments
+from .job import Job, fill_job_arguments
 from .multiple_runs import add_view_commands_hint, hinting_return
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ class _ProgressDisplay:
         refresh()
 
     def _format_progress(self, watch: RunWatch) -> str:
-        completed, failed = watch.progress.count_ended_items()
+        completed, failed = watch.progress.count_completed_and_failed()
         return format_progress(watch.details.items.total, completed, failed, time.monotonic() - self._began)
 
 
-def complete_job_from_server(target: Target, job: Job) -> None:
+def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
     """Add what a job needs from the server: a stored flow (and then its arguments), and the earlier run to reuse.
 
     Raises:
@@ -155,7 +155,7 @@ def complete_job_from_server(target: Target, job: Job) -> None:
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise convert_to_problem(error, hint=hint if target.runtime else None) from None
-        read_job_arguments(job)
+        fill_job_arguments(job)
     if any(job.reuse):
         from .reuse import resolve_earlier_run
 
@@ -170,7 +170,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """
     if cache is not None:
         with show_spinner("reading the flow"):
-            complete_job_from_server(target, job)
+            fetch_job_flow_and_earlier_run(target, job)
         if cache.print_cached_result(job):
             return
     run, wait = start_job(target, job), job.options.wait
@@ -209,7 +209,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
     options = job.options
     try:
         with show_spinner("submitting"):
-            complete_job_from_server(target, job)
+            fetch_job_flow_and_earlier_run(target, job)
             with target.history.recording_runs(flow=job.flow, **job.about):
                 if any(job.reuse):
                     from .reuse import start_reusing_outputs
@@ -234,7 +234,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
     except KeyboardInterrupt:
         if target.ends_with_command:
             raise
-        hint = f"to see the newest, run '{target.build_return_command('runs list --limit', '5')}'"
+        hint = f"to see the newest, run '{target.build_command_for_run('runs list --limit', '5')}'"
         raise interrupted_problem("interrupted; a run may have been created, and would then continue", hint) from None
     if run.older_flow_id is not None:
         note(f"run {run.run_id} has this idempotency key, but ran another version of the flow: {run.older_flow_id}")
@@ -291,4 +291,4 @@ def add_run_id_to_problem(problem: Problem, target: Target, run_id: str) -> None
     if problem.run_id is None:
         problem.run_id = run_id
         if problem.hint is None and not target.ends_with_command:
-            problem.hint = f"run {run_id} was created: {target.build_return_command('runs result', run_id)}"
+            problem.hint = f"run {run_id} was created: {target.build_command_for_run('runs result', run_id)}"

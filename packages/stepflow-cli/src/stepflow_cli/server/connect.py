@@ -138,7 +138,7 @@ class Target(NamedTuple):
         """The server's release, or None if it hasn't been fetched yet."""
         return self.client._connection.dialect.server
 
-    def build_return_command(self, words: str, run_id: str) -> str:
+    def build_command_for_run(self, words: str, run_id: str) -> str:
         """Return a shell command that continues with a run on this server.
 
         Args:

@@ -160,13 +160,13 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
     if options.local or options.config is not None:
         url = Setting("url", None, "flag --local" if options.local else "flag --config")
     elif options.url:
-        url = Setting("url", _replace_local_by_url(options.url), "flag --url")
+        url = Setting("url", _expand_local_alias(options.url), "flag --url")
     elif options.run_server is not None:
         url, profiles = options.run_server, profiles or load_profiles()
         urls = {name: list_equivalent_urls(str(table.get("url"))) for name, table in profiles.tables.items()}
         profile = next((profiles.get_profile(name) for name, aliases in urls.items() if url.value in aliases), None)
     elif os.environ.get("STEPFLOW_URL"):
-        url = Setting("url", _replace_local_by_url(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
+        url = Setting("url", _expand_local_alias(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
@@ -222,7 +222,7 @@ def format_setting_origin(origin: str) -> str:
     return origin if origin == "default" else f"from {origin}"
 
 
-def _replace_local_by_url(url: str) -> str:
+def _expand_local_alias(url: str) -> str:
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 
@@ -289,8 +289,8 @@ def check_valid_release(value: Any, where: str) -> None:
     Raises:
         Problem: If the release is invalid.
     """
-    from stepflow_client._rules.operations_and_releases import TARGETS, parse_target_release
+    from stepflow_client._rules.operations_and_releases import TARGETS, parse_checkable_release
 
-    if parse_target_release(value) is None:
+    if parse_checkable_release(value) is None:
         hint = "to check for all of them, leave it out" if isinstance(value, str) else 'write it as text: "0.13"'
         raise usage(f"{where}: target must be a release from {TARGETS}, not {value!r}", hint)

@@ -20,12 +20,12 @@ from .schema_forms import (
     fill_field,
     fill_fields_from_object,
     format_editable_json,
-    get_field_texts,
+    get_form_values,
     parse_json_or_yaml,
     parse_submitted_object,
     reject_masked_value,
     restore_submitted_texts,
-    should_use_text_instead_of_fields,
+    should_parse_text_instead_of_fields,
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
@@ -70,14 +70,14 @@ class ItemsToChange:
         return None if self.masked_arguments.inputs is None else self.masked_arguments.inputs[self.index]
 
     @cached_property
-    def steps_with_overrides(self) -> dict[str, Any]:
+    def steps_after_overrides(self) -> dict[str, Any]:
         """The flow's steps by ID, with the run's overrides applied."""
         return dict(get_steps_by_id(apply_overrides_if_valid(self.stored.flow, self.arguments.overrides)))
 
     @property
-    def step_input(self) -> Any:
+    def written_step_input(self) -> Any:
         """The step's input as written in the flow, including expressions."""
-        return self.steps_with_overrides[self.step].get("input") if self.step in self.steps_with_overrides else None
+        return self.steps_after_overrides[self.step].get("input") if self.step in self.steps_after_overrides else None
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def prefill_form(subject: ItemsToChange) -> ChangeForm:
         inputs=fill_fields_from_object(inputs, subject.masked_input) if has_inputs else list(map(clear_field, inputs)),
         variables=[fill_field(each, known[each.key]) if each.key in known else clear_field(each) for each in variables],
         raw=format_editable_json(subject.masked_input),
-        step_text=format_editable_json(subject.step_input),
+        step_text=format_editable_json(subject.written_step_input),
         start=start,
     )
 
@@ -176,8 +176,8 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
                 raise ValueError("use a mapping from step IDs to their changes")
             overrides.append(further)
         name = "step"
-        if subject.step in subject.steps_with_overrides:
-            before, after = subject.step_input, parse_json_or_yaml(form.get("step_input", ""))
+        if subject.step in subject.steps_after_overrides:
+            before, after = subject.written_step_input, parse_json_or_yaml(form.get("step_input", ""))
             if before != after:
                 reject_masked_value(after, subject.stored.flow)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
@@ -190,9 +190,9 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     """Return the inputs for all items, or None if they're unknown or masked and the user didn't enter one."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
-    if should_use_text_instead_of_fields(fields, form):
+    if should_parse_text_instead_of_fields(fields, form):
         entered = parse_json_or_yaml(form.get("raw", ""))
-    elif any(form.get(name) for name in get_field_texts(fields)):
+    elif any(form.get(name) for name in get_form_values(fields)):
         entered = parse_submitted_object(fields, form)
     edited: list[Any] | None
     if known is None:

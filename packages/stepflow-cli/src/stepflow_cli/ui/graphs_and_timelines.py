@@ -16,7 +16,7 @@ from stepflow_client.drawing.charts import draw_timeline
 from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_graph
 from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_page import build_timeline_bars, find_worst_step_states
-from stepflow_client.drawing.svg import Look, draw_svg
+from stepflow_client.drawing.svg import DrawOptions, draw_svg
 
 from .links import ItemUrls
 
@@ -100,13 +100,13 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
         elif node.kind in ("input", "output") and not node.group:
-            links[node.id] = urls.item_panel
+            links[node.id] = urls.page_without_step
     account = next(iter(report.accounts.values()), None)
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
     box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
-    look = Look(boxes, style=False, urls_by_node_id=links, failed_children=children, current_node_id=box)
-    return GraphPicture(_draw_graph_svg(folded, layout, look), folded.hidden_count, box)
+    options = DrawOptions(boxes, style=False, urls_by_node_id=links, failed_children=children, current_node_id=box)
+    return GraphPicture(_draw_graph_svg(folded, layout, options), folded.hidden_count, box)
 
 
 def draw_run_graph(report: RunReport) -> str:
@@ -119,7 +119,7 @@ def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None 
     if not flow.get("steps"):
         return ""
     folded, layout = _get_cached_layout(flow, is_whole=False)
-    return _draw_graph_svg(folded, layout, Look(folded.find_worst_box_states(statuses or {}), style=False))
+    return _draw_graph_svg(folded, layout, DrawOptions(folded.find_worst_box_states(statuses or {}), style=False))
 
 
 _layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = BoundedDict(32)
@@ -143,6 +143,6 @@ def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[Fold
     return drawing
 
 
-def _draw_graph_svg(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
+def _draw_graph_svg(folded: FoldedGraph, layout: Layout | None, options: DrawOptions) -> str:
     # `svg` escapes its values.
-    return Markup(draw_svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
+    return Markup(draw_svg(folded.graph, options, layout)) if layout is not None else ""  # noqa: S704

@@ -48,7 +48,7 @@ class ItemReport:
     def get_value_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
         """Return the decoder for the `input` or `output` of a step, or of the whole flow if `step_id` is None."""
         if step_id is not None:
-            return self.decoder.step_decoder
+            return self.decoder.for_steps
         # The flow's input isn't encoded the way outputs are, so there's nothing to decode.
         return self.decoder if part == "output" else PLAIN
 

@@ -32,7 +32,7 @@ class ItemUrls:
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
-    def item_panel(self) -> str:
+    def page_without_step(self) -> str:
         """The URL of the item's page with the item itself in the panel, even if one of its steps failed."""
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 

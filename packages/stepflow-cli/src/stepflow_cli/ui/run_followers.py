@@ -170,7 +170,7 @@ class RunFollower:
         await self.wait_for_past_events()
         return self._steps.times
 
-    def get_item_times(self) -> list[ItemTime]:
+    def list_item_times(self) -> list[ItemTime]:
         """Return the item times known so far."""
         return self._items.times
 

@@ -282,7 +282,7 @@ class _FieldBuilder:
         if kind in ("object", "list") and not secret:
             if depth < _MAX_DEPTH:
                 is_object = kind == "object"
-                parts = self.object_fields(target, name, depth + 1) if is_object else self._build_elements(target, name)
+                parts = self.object_fields(target, name, depth + 1) if is_object else self._element_fields(target, name)
             kind = kind if parts else "json"
         types, limits = target.get("type"), {} if secret else _ATTRIBUTES.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
@@ -303,7 +303,7 @@ class _FieldBuilder:
         )
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
-    def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+    def _element_fields(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
         """Return the fields of a list element.
 
         The list is edited as JSON unless its elements are simple values or flat objects.
@@ -438,7 +438,7 @@ def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
     """Return digests of the input fields and of the raw JSON, which are used to detect later edits."""
-    return f"{_hash_text(json.dumps(get_field_texts(fields)))} {_hash_text(raw)}"
+    return f"{_hash_text(json.dumps(get_form_values(fields)))} {_hash_text(raw)}"
 
 
 def is_raw_edited(before: str | None, raw: str) -> bool:
@@ -446,7 +446,7 @@ def is_raw_edited(before: str | None, raw: str) -> bool:
     return before is not None and not before.endswith(f" {_hash_text(raw)}")
 
 
-def should_use_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
+def should_parse_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     """Return whether to read the input from the form's JSON or YAML text (which was edited) and not from its fields.
 
     Raises:
@@ -455,7 +455,7 @@ def should_use_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
-    names = get_field_texts(map(clear_field, fields))
+    names = get_form_values(map(clear_field, fields))
     before = form.get("before") or hash_form_contents(list(map(clear_field, fields)), "")
     if not is_raw_edited(before, _get_submitted_text(form, "raw")):
         return False
@@ -493,15 +493,15 @@ def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]
     value_shown: dict[str, Any] = {}
-    texts = get_field_texts(shown)
+    texts = get_form_values(shown)
     fields = [_parse_submitted_field(value_shown, field, texts) for field in shown]
     return shown if value_shown == value and not any(field.has_error for field in fields) else []
 
 
-def get_field_texts(fields: Iterable[Field]) -> dict[str, str]:
+def get_form_values(fields: Iterable[Field]) -> dict[str, str]:
     """Return the form values that a browser would submit for these fields."""
     texts: dict[str, str] = {}
     for field in fields:
-        texts |= get_field_texts(field.parts) if field.kind == "object" else {field.name: field.value}
+        texts |= get_form_values(field.parts) if field.kind == "object" else {field.name: field.value}
         texts |= {_get_null_checkbox_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
     return texts

@@ -18,7 +18,7 @@ from stepflow_client.flows.reading import require_flow
 
 from .._version import VERSION
 from ..errors import current_session
-from ..inputs.flow_loading import is_python_flow, list_step_ids, load_project_settings, read_flow_source
+from ..inputs.flow_loading import is_python_flow, list_step_ids, load_project_settings, read_flow_text
 from ..output.messages import note
 from ..settings.server_choice import get_target_release_setting
 
@@ -34,13 +34,13 @@ _NOTED = ("unknown-keyword", "template")
 _MAX_REMEMBERED = 1000
 
 
-def read_mapping_flow_source(name: str) -> FlowText:
+def read_mapping_flow_text(name: str) -> FlowText:
     """Return the text of a flow.
 
     Raises:
         Problem, FlowFileError: If the flow can't be read or isn't a mapping.
     """
-    text = read_flow_source(name)
+    text = read_flow_text(name)
     value = text.copy_without_positions.root.value
     # The checks report all other errors, along with their positions.
     if not isinstance(value, dict):
@@ -64,7 +64,7 @@ def check_before_run(
         is_part: Whether only part of the flow is run, which gives it a different output.
 
     Raises:
-        InvalidFlow: If the flow has errors.
+        FlowProblem: If the flow has errors.
         Problem: If the target release is invalid.
         FlowFileError: If the project file is invalid.
     """
@@ -98,7 +98,7 @@ def check_before_run(
             (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED :], digest]), "utf-8")
     if not any(_filter_relevant_findings(every, flow, kept, is_part=is_part)):
         return
-    from ..records.diagnostics import InvalidFlow, finding_records, flow_label, format_counts, format_like_compiler
+    from ..records.diagnostics import FlowProblem, finding_records, flow_label, format_counts, format_like_compiler
 
     chosen, ignored = project.rules.select, project.rules.ignore
     reported = [
@@ -116,7 +116,7 @@ def check_before_run(
     if not as_json:
         click.echo(format_like_compiler(records), err=True, nl=False)
     message = f"{flow_label(name)} is invalid: {format_counts(records)}"
-    raise InvalidFlow(message, records if as_json else [], hint="use --no-check to send it anyway")
+    raise FlowProblem(message, records if as_json else [], hint="use --no-check to send it anyway")
 
 
 def _filter_relevant_findings(

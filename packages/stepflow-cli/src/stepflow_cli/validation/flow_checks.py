@@ -15,7 +15,7 @@ from stepflow_client.flows.project import find_flow_files as files_in, require_e
 from stepflow_client.flows.reading import is_flow_id, load_file
 
 from ..errors import usage
-from ..inputs.flow_loading import load_project_settings, read_flow_source
+from ..inputs.flow_loading import load_project_settings, read_flow_text
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
 from ..server.connect import describe_missing_workers, fetch_components
@@ -177,7 +177,7 @@ def check_offline(name: str, rules: CheckRules) -> CheckedFlow:
     """
     if is_flow_id(name):
         return CheckedFlow(name, rules)
-    flow = read_flow_source(name)
+    flow = read_flow_text(name)
     return CheckedFlow(name, rules, flow, find_offline_findings(flow, rules))
 
 

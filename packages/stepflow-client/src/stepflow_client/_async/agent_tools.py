@@ -198,7 +198,7 @@ class FlowTools(Sequence[FlowTool]):
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
-            self._wait_tool = flow_tools.make_tool_without_flow(WAIT_RUN, description, fields, ["run_id"])
+            self._wait_tool = flow_tools.make_tool_from_fields(WAIT_RUN, description, fields, ["run_id"])
         self._tools: dict[str, FlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)

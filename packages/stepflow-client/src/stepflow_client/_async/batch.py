@@ -17,9 +17,9 @@ from .. import errors, types
 from .._codec import call_arguments, output_types, responses
 from .._codec.call_arguments import RunArguments, RunCall
 from .._codec.idempotency_markers import check_key
-from .._concurrency import AsyncInputReader, AsyncTaskPool, async_compute
+from .._concurrency import AsyncInputReader, AsyncTaskSet, async_compute
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
-from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
+from .._data.values import INPUT_DEPTH, check_json, encode_if_plain, to_json
 from .._rules import chunks, operations_and_releases as api
 from .._rules.chunks import Chunk, InputRetryRule
 from .._rules.lost_creation import get_creation_time
@@ -132,7 +132,7 @@ class Batch:
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
         """Maps flow IDs to the IDs of runs that already existed when the batch was resumed."""
-        self._workers: AsyncTaskPool[Chunk] = AsyncTaskPool()
+        self._workers: AsyncTaskSet[Chunk] = AsyncTaskSet()
         self._in_flight: dict[int, str] = {}
         """Maps chunk numbers to the IDs of runs that haven't ended."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
@@ -225,7 +225,7 @@ class Batch:
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
         self._needs = self._flows.compute_requirements(self._checked)
         self._arguments = await self._creator.check_arguments(call, self._needs)
-        with self._recorder.label_runs(options["labels"]):
+        with self._recorder.label_new_runs(options["labels"]):
             self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options["check_input"]:
             self._input_check = self._needs.input_check
@@ -236,15 +236,15 @@ class Batch:
         self._journal = journal = Journal(path)
         settings: dict[str, Any] = {"flow": self._content, "variables": self._arguments.variables}
         settings |= {"overrides": self._arguments.overrides, "check_input": self._options["check_input"]}
-        digests = {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
+        digests = {name: hashlib.sha256(to_json(value)).hexdigest() for name, value in settings.items()}
         self._tag = journal.begin_or_resume_batch(digests)
-        if (first := journal.get_or_set_first_run()) is not None:
+        if (first := journal.record_or_get_first_run()) is not None:
             self._record.record_resumed(first)
         # Remember when the newest existing run was created. By the server's clock, all runs of this batch will be
         # newer.
         newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), get_summaries_by_run)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
-        if not journal.has_lost_run():
+        if not journal.has_unrecorded_run():
             return
         # Each chunk has its own copy of the flow, so use the copies' IDs to find runs that were created but not
         # recorded in the journal.
@@ -332,7 +332,7 @@ class Batch:
             text = text if await async_compute(fits_all, is_long=len(values) > _MANY) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
-            self._read_ahead.record_input_size(count, len(text))
+            self._read_ahead.record_read_size(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
             chunk.keys.extend(map(chunks.get_input_id_or_key, values))
@@ -343,7 +343,7 @@ class Batch:
             self._index += count
             return count
         count, size = len(chunk.values), chunk.size
-        for place, (value, text, error) in enumerate(await async_compute(lambda: [*map(self._encode_input, values)])):
+        for place, (value, text, error) in enumerate(await async_compute(lambda: [*map(self._prepare_input, values)])):
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
@@ -359,17 +359,17 @@ class Batch:
             chunk.keys.append(key)
             chunk.values.append(value)
             chunk.texts.append(text)
-        self._read_ahead.record_input_size(max(1, len(chunk.values) - count), chunk.size - size)
+        self._read_ahead.record_read_size(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
-    def _encode_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
+    def _prepare_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
         """Return an input, its JSON (if it can be encoded), and an error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
         text = b""
         try:
             value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=INPUT_DEPTH)
-            text = encode(value)
+            text = to_json(value)
             if self._input_check is not None:
                 self._input_check.require_valid_input(value)
         except InvalidArgumentError as error:
@@ -394,7 +394,7 @@ class Batch:
                 break
             backoff = backoff or Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
             settled = [outcome for outcome in outcomes if outcome.index not in again]
-            self._drop_settled_inputs(chunk, chunk.attempt + 1, settled)
+            self._set_aside_settled(chunk, chunk.attempt + 1, settled)
             self._in_flight.pop(chunk.number, None)
             await asyncio.sleep(backoff.next_delay())
             if self._is_closed:
@@ -431,14 +431,14 @@ class Batch:
                     message = f"the server rejected the input: {rejection.message}"
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
-                self._drop_settled_inputs(chunk, chunk.attempt, settled)
+                self._set_aside_settled(chunk, chunk.attempt, settled)
                 return await self._run_chunk_once(chunk) if chunk.values else []
             if self._journal is not None:
                 self._journal.record_run(chunk.number, run.run_id)
         run_id = self._in_flight[chunk.number] = run.run_id
         is_part = chunk.idempotency_key is None
         if is_part and self._record.record_created(run_id, chunk.values) and self._journal is not None:
-            self._journal.get_or_set_first_run(run_id)
+            self._journal.record_or_get_first_run(run_id)
         status, listed = run.status, None
         try:
             if not (run.has_ended and len(run.answers) == len(chunk.values)):
@@ -472,7 +472,7 @@ class Batch:
         seconds = time.monotonic() - began
         outcomes: list[Outcome] = []
         for index, key, value, result in zip(chunk.indexes, chunk.keys, chunk.values, results, strict=True):
-            explained, item = self._add_hint_to_error(result.error, value), len(outcomes)
+            explained, item = self._explain_input_error(result.error, value), len(outcomes)
             outcome = Outcome(index, key, run_id, result.status, result.output, explained, seconds, chunk.attempt, item)
             outcomes.append(outcome)
         return outcomes
@@ -489,7 +489,7 @@ class Batch:
             call = RunCall(self._content, chunk.values, overrides, arguments.variables, max_concurrency=concurrency)
             scope = self._options["idempotency_scope"]
             call = call._replace(idempotency_key=chunk.idempotency_key, idempotency_scope=scope, source=self._flow)
-            with self._recorder.label_runs(self._options["labels"]):
+            with self._recorder.label_new_runs(self._options["labels"]):
                 return await self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
@@ -497,13 +497,13 @@ class Batch:
             # Without one, consecutive chunks in a lane share a copy until a response is lost.
             flow_id = self._lane_flows.get(chunk.lane)
             if flow_id is None:
-                copy = add_tag_to_flow(self._content, chunk.run_tag)
+                copy = add_tag_to_flow(self._content, chunk.attempt_tag)
                 flow_id = await self._flows.validate_and_store_copy(self._checked, copy)
                 if self._journal is None:
                     self._lane_flows[chunk.lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
                 return responses.StartedRun(existing, ExecutionStatus.RUNNING, [])
-            self._flows.registries.of_current_process.record_private_flow(flow_id)
+            self._flows.registries.of_current_process.record_single_call_flow(flow_id)
             try:
                 stored = StoredCopy(flow_id, self._needs)
                 on_lost = partial(self._lane_flows.pop, chunk.lane, None)
@@ -515,7 +515,7 @@ class Batch:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _drop_settled_inputs(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+    def _set_aside_settled(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
         chunk.begin_attempt(attempt, [*chunk.settled, *settled])
         if self._journal is not None:
             self._journal.record_chunk_repeat(chunk)
@@ -524,7 +524,7 @@ class Batch:
         kind = self._output_type
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
-    def _add_hint_to_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
+    def _explain_input_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Add a hint to the error of an input: what to change and, if known, where the step is defined in Python."""
         if error is None:
             return None

@@ -59,7 +59,7 @@ class BlobStore:
             data=data if blob_type == "binary" else responses.parse_json_value(data, f"GET /blobs/{blob_id}"),
         )
 
-    async def find_blob_name_and_date(self, blob_id: str) -> tuple[str | None, str]:
+    async def find_blob_name_and_server_date(self, blob_id: str) -> tuple[str | None, str]:
         """Return a blob's name (or None if the server doesn't have the blob), along with the date of the response.
 
         If the blob doesn't exist, that isn't treated as an error, not even in traces and metrics.

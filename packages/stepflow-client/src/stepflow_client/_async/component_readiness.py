@@ -43,8 +43,8 @@ async def wait_for_flow_components(
         checked = flows.check_flow_or_id(flow)
         if isinstance(checked, str):
             # This requests the flow if the client doesn't have it yet.
-            await flows.get_declared_variables(checked)
-            needs = flows.get_known_stored_flow(checked).needs
+            await flows.get_cached_variables(checked)
+            needs = flows.get_stored_copy(checked).needs
         else:
             needs = flows.compute_requirements(checked)
         if needs is not None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import logging
 
 
-class _ClientLogger:
+class _LazyLogger:
     """The logger `stepflow.client`. Doesn't import `logging`. A program that reads the log has already done so."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class _ClientLogger:
             get_logger("client").warning(message, *args, stacklevel=2)
 
 
-logger = _ClientLogger()
+logger = _LazyLogger()
 """The logger for clients."""
 
 

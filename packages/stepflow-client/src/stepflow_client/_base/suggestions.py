@@ -83,7 +83,7 @@ class _AsyncWithRequiredError(AttributeError, TypeError):
     """The error for an unsupported `with` statement. It's an AttributeError because `hasattr` and `mock` expect one."""
 
 
-class _NeedsAsyncWith:
+class _EnterDescriptor:
     """The `__enter__` attribute of a class that only supports `async with`."""
 
     def __get__(self, instance: object, owner: type) -> Any:
@@ -96,7 +96,7 @@ class SuggestsNames:
     """Base class that suggests the closest name if an attribute doesn't exist."""
 
     if not TYPE_CHECKING:
-        __enter__ = _NeedsAsyncWith()
+        __enter__ = _EnterDescriptor()
 
         def __getattr__(self, name: str) -> Any:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"

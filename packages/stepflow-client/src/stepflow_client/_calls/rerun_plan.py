@@ -175,7 +175,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
         after["variables"] = {**_get_variable_defaults(flow), **recorded.hidden, **new_run.variables}
     changed = set[str]()
     for name, step in get_steps_by_id(flow).items():
-        reads = {"input": _find_step_reads(step, "input"), "variables": _find_step_reads(step, "variable")}
+        reads = {"input": _find_fields_read(step, "input"), "variables": _find_fields_read(step, "variable")}
         if not any(reads[what] for what in after):
             continue
         executed = _find_executing_run(new_run.earlier, index, name)
@@ -228,7 +228,7 @@ def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[His
     return None
 
 
-def _find_step_reads(step: Mapping[str, Any], kind: str) -> set[str | None]:
+def _find_fields_read(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the input fields or variables that a step reads. None stands for all of them."""
     paths = (parse_unambiguous_path(read.path) for read in find_references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}

@@ -11,7 +11,7 @@ from .._data.arguments import check_instance, check_instances, check_text, check
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference
 from ..flows.graph import FlowSteps, find_inner_flow, iter_steps
-from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
+from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedInterpreter
 from .flow_cases import FlowCase, FlowTests, get_case_variables
 
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
@@ -120,7 +120,7 @@ def iter_steps_reachable_by_case(tests: FlowTests, case: FlowCase) -> Iterator[M
     variables, also skips steps that only the other branch needs. If a condition reads a step, follows both branches.
     """
     steps = FlowSteps(tests.flow)
-    evaluation = RecordedEvaluation(tests.flow, case.input, get_case_variables(tests, case), {}, is_over=False)
+    evaluation = RecordedInterpreter(tests.flow, case.input, get_case_variables(tests, case), {}, is_over=False)
 
     def may_be_read(reference: Reference) -> bool:
         for branch in reference.branches:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._data.arguments import argument_error, check_flag
-from .._rules.operations_and_releases import TARGETS, parse_target_release
+from .._rules.operations_and_releases import TARGETS, parse_checkable_release
 from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
@@ -115,20 +115,20 @@ def parse_supported_target(target: str | None) -> Release | None:
     Raises:
         InvalidArgumentError: If the release isn't supported.
     """
-    release = parse_target_release(target)
+    release = parse_checkable_release(target)
     if target is not None and release is None:
         raise argument_error("target", f"a release from {TARGETS}, such as '0.13'", target)
     return release
 
 
 def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
-    with findings.treat_as_unchecked_by_server(depth > 0):
+    with findings.treat_as_read_at_run_time(depth > 0):
         shape_rules.check_flow_shape(root, findings)
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
     for node in root.elements_at("steps"):
-        with findings.treat_as_unchecked_by_server(depth > 0):
+        with findings.treat_as_read_at_run_time(depth > 0):
             shape_rules.check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:
             expression_rules.check_expression(step_input, findings, model.by_id)
@@ -151,7 +151,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
     for step in model.steps if depth < _MAX_DEPTH else ():
         inner = component_rules.check_and_find_subflow(step, findings)
         if inner is not None:
-            with findings.treat_as_unchecked_by_server(not inner[1]):
+            with findings.treat_as_read_at_run_time(not inner[1]):
                 _check_flow(inner[0], catalog, findings, depth + 1)
 
 

@@ -77,10 +77,10 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     if "output" not in flow.items:
         findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
-    with findings.treat_as_unchecked_by_server(True):
+    with findings.treat_as_read_at_run_time(True):
         for example in flow.elements_at("examples"):
             _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
-        test = _get_non_null(flow, "test")
+        test = _get_non_null_child(flow, "test")
         if test is not None and _check_mapping(test, "test", _TEST, (), findings):
             _check_test_section(test, findings)
     schemas = flow.get("schemas")
@@ -92,10 +92,10 @@ def check_step_shape(step: Node, findings: Findings) -> None:
     """Report invalid keys and types in a step."""
     if not _check_mapping(step, "a step", _STEP, ("id", "component"), findings):
         return
-    handler = _get_non_null(step, "onError")
+    handler = _get_non_null_child(step, "onError")
     if handler is None or not _check_mapping(handler, "onError", _ON_ERROR, ("action",), findings):
         return
-    action, retries = handler.get("action"), _get_non_null(handler, "maxRetries")
+    action, retries = handler.get("action"), _get_non_null_child(handler, "maxRetries")
     if action is None:
         return
     if action.value not in _ACTIONS:
@@ -115,7 +115,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
                              "never evaluated", "write the value itself", key=key)  # fmt: skip
 
 
-def _get_non_null(node: Node, key: str) -> Node | None:
+def _get_non_null_child(node: Node, key: str) -> Node | None:
     """Return a key's value, or None if the key is missing or its value is null."""
     value = node.get(key)
     return value if value is not None and value.value is not None else None
@@ -226,7 +226,7 @@ def _check_schemas_section(schemas: Node, findings: Findings) -> None:
                          "...}}", key=key)  # fmt: skip
         elif key not in _SCHEMAS:
             _report_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
-    shared, properties = _get_non_null(schemas, "$defs"), _get_non_null(schemas, "properties")
+    shared, properties = _get_non_null_child(schemas, "$defs"), _get_non_null_child(schemas, "properties")
     if shared is not None and not isinstance(shared.value, dict):
         findings.add("wrong-type", "fatal", shared, f"$defs must be an object, not {_get_json_type(shared.value)}",
                      "write $defs: {NAME: ...}")  # fmt: skip

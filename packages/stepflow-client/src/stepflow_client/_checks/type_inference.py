@@ -317,7 +317,7 @@ def _infer_builtin_output(
             if flow is not None:
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
             content = type_system.widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
-            fields = {"blob_id": Type((Scalar("string", blob=type_system.Blob(content, flow)),))}
+            fields = {"blob_id": Type((Scalar("string", blob=type_system.KnownBlob(content, flow)),))}
         case "/builtin/get_blob" if blob := _get_blob_from_id_type(type_at("blob_id")):
             fields = {"data": blob.content}
         case "/builtin/noop":
@@ -375,7 +375,7 @@ def _get_result_and_next_types(output: Type) -> tuple[Type, Type]:
     return make_union(results), make_union(following)
 
 
-def _get_blob_from_id_type(type: Type) -> type_system.Blob | None:
+def _get_blob_from_id_type(type: Type) -> type_system.KnownBlob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Scalar) else None
 

@@ -143,7 +143,7 @@ def _format_argument_fault(fault: Mismatch) -> str:
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
-def make_tool_without_flow(
+def make_tool_from_fields(
     name: str, description: str, fields: Mapping[str, Any], required: Sequence[str]
 ) -> FlowToolSpec:
     """Make a tool that takes the given fields as arguments but doesn't run a flow."""

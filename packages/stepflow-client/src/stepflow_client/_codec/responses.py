@@ -362,7 +362,7 @@ def read_reported_arguments(answer: dict[str, Any]) -> dict[str, Any]:
     return {"inputs": inputs, "overrides": arguments.get("overrides")}
 
 
-def read_stored_flow_content(answer: dict[str, Any]) -> dict[str, Any]:
+def read_flow_as_stored(answer: dict[str, Any]) -> dict[str, Any]:
     """Read a stored flow's content, including anything added by a client."""
     content = answer["flow"]
     if not isinstance(content, dict):

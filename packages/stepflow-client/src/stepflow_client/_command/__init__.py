@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .._data.arguments import check_text
     from .._data.json_encoding import is_data_object
     from .._data.toml_reader import parse_toml
-    from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, encode, make_merge_patch, unify_overrides
+    from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, make_merge_patch, to_json, unify_overrides
     from .._data.yaml_format import write_yaml
     from .._editing.finding_fixes import add_hints_and_fixes
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
@@ -78,7 +78,7 @@ __all__ = [
     "SnapshotReader", "StepTypes", "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch",
     "async_compute", "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id",
     "check_source", "check_text", "collect_examples", "compute_deadline", "deadline_scope",
-    "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_nearest",
+    "describe_certificate_problem", "expectation_of", "explain_missing_file", "find_nearest",
     "find_recovery_warnings", "find_run_error_hint", "find_value_changes", "format_junit_xml", "format_type",
     "get_logger", "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_flow_text", "infer_input_from_uses", "infer_variable_type", "install_command",
@@ -87,7 +87,8 @@ __all__ = [
     "make_suppression_check", "make_validation_result", "parse_flow_variables", "parse_run_arguments",
     "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url", "pause_garbage_collector",
     "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
-    "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "unify_overrides", "write_yaml",
+    "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "to_json", "unify_overrides",
+    "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -124,7 +125,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.json_encoding": ["is_data_object"],
         "._data.toml_reader": ["parse_toml"],
         "._data.values": [
-            "make_merge_patch", "apply_patch", "check_json", "encode", "unify_overrides", "PLAIN", "OutputDecoder",
+            "make_merge_patch", "apply_patch", "check_json", "to_json", "unify_overrides", "PLAIN", "OutputDecoder",
         ],
         "._data.yaml_format": ["write_yaml"],
         "._editing.finding_fixes": ["add_hints_and_fixes"],

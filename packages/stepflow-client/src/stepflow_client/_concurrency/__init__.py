@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 _LOOP_TURNS = 3
 
 
-class AsyncTaskPool(Generic[Result]):
+class AsyncTaskSet(Generic[Result]):
     """Runs calls in the background as tasks."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class AsyncTaskPool(Generic[Result]):
         """Cancel the calls that are still running, and wait for them to finish.
 
         Args:
-            grace: Ignored. Only here to match `SyncTaskPool.close`, which gives threads this many seconds to finish.
+            grace: Ignored. Only here to match `SyncTaskSet.close`, which gives threads this many seconds to finish.
         """
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
@@ -82,7 +82,7 @@ class AsyncTaskPool(Generic[Result]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class SyncTaskPool(Generic[Result]):
+class SyncTaskSet(Generic[Result]):
     """Runs calls in the background on threads. The threads are daemons, so they don't keep the process from exiting."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_ab
     """
     if not may_abandon:
         return call()
-    threads: SyncTaskPool[Result] = SyncTaskPool()
+    threads: SyncTaskSet[Result] = SyncTaskSet()
     threads.start(call)
     return threads.wait_for_result(time.monotonic() + seconds)
 
@@ -306,7 +306,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
         computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
         return await asyncio.wait_for(computing, left)
     except TimeoutError:
-        raise _make_check_timeout_error() from None
+        raise _make_compute_timeout_error() from None
     finally:
         stopped.set()
 
@@ -325,7 +325,7 @@ def sync_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Res
 
     def stop() -> None:
         if has_passed(deadline):
-            raise _make_check_timeout_error()
+            raise _make_compute_timeout_error()
 
     return compute() if deadline is None else run_interruptibly(compute, stop)
 
@@ -334,7 +334,7 @@ def _raise_computation_too_long() -> NoReturn:
     raise _ComputationTooLong
 
 
-def _make_check_timeout_error() -> RequestTimeoutError:
+def _make_compute_timeout_error() -> RequestTimeoutError:
     return RequestTimeoutError(
         "timed out while checking the flow or its input", hint="to skip checking inputs, use check_input=False"
     )

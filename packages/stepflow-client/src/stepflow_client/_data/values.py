@@ -64,8 +64,8 @@ _SLICE_THRESHOLD = 100
 def encode_if_plain(value: Any) -> bytes | None:
     """Return a value as compact JSON if it can be sent as it is, or None if it has to go through `check_json` first."""
     try:
-        # The text isn't checked first: only lone surrogates are invalid, and encode() raises an error for them.
-        return encode(value) if is_plain(value, any_text=True) else None
+        # The text isn't checked first: only lone surrogates are invalid, and to_json() raises an error for them.
+        return to_json(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
 
@@ -163,7 +163,7 @@ def reject_json_constant(name: str) -> Any:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
-def encode(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
     """Encode a checked value as compact JSON."""
     return _ENCODER.encode(value).encode()
 
@@ -380,7 +380,7 @@ class OutputDecoder(NamedTuple):
     keeps_order: bool = True
     """Whether the server preserves the flow's key order, as older servers do."""
     as_sent: bool = False
-    """Whether to return outputs undecoded, for callers that only decode what they show (see `iter_decoded_entries`)."""
+    """Whether to leave outputs undecoded for callers that only decode what they show (see `iter_decoded_children`)."""
 
     def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
@@ -391,10 +391,10 @@ class OutputDecoder(NamedTuple):
 
     def decode_step_output(self, value: Any) -> Any:
         """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
-        return value if self.as_sent else self.step_decoder.restore_value(value)
+        return value if self.as_sent else self.for_steps.restore_value(value)
 
     @property
-    def step_decoder(self) -> OutputDecoder:
+    def for_steps(self) -> OutputDecoder:
         """The decoder for step outputs, whose key order the flow doesn't define."""
         return self._replace(like=None)
 
@@ -402,7 +402,7 @@ class OutputDecoder(NamedTuple):
         """Restore the numbers and key order of a value from the server."""
         return restore_integers(value) if self.keeps_order else restore_key_order(value, self.like)
 
-    def iter_decoded_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
+    def iter_decoded_children(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
         """Yield the keys and values of an object or list from the server, each with a decoder for what's inside.
 
         Scalars are decoded. Nested objects and lists are left as they are.
@@ -414,10 +414,10 @@ class OutputDecoder(NamedTuple):
         is_other_list = isinstance(self.like, list) and len(self.like) != len(value)
         decoder = self._replace(like=None) if is_other_list else self
         for key in islice(keys, start, end):
-            part, inner = value[key], decoder if decoder.like is None else decoder.get_decoder_at([key])
+            part, inner = value[key], decoder if decoder.like is None else decoder.get_part_decoder([key])
             yield key, part if isinstance(part, (dict, list)) else restore_integers(part), inner
 
-    def get_decoder_at(self, path: Iterable[str | int]) -> OutputDecoder:
+    def get_part_decoder(self, path: Iterable[str | int]) -> OutputDecoder:
         """Return the decoder for the part of a value at a path."""
         like = self.like
         for key in path:

@@ -197,7 +197,7 @@ class YamlReader:
             self.raise_fault(node, "an alias is inside the value it refers to")
         self.open.add(id(node))
 
-    def read_constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
+    def read_null_or_boolean(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
         if node.value not in known:
             self.raise_fault(node, f"{cut(node.value, 41)!r} is not what its tag {node.tag} says")
         return known[node.value]
@@ -229,8 +229,8 @@ class YamlReader:
 # Keep this outside the class. A reader that refers to its own methods would stay in memory, along with all its nodes,
 # until the next garbage collection.
 _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
-    "tag:yaml.org,2002:null": lambda reader, node: reader.read_constant(node, _NULLS),
-    "tag:yaml.org,2002:bool": lambda reader, node: reader.read_constant(node, _BOOLEANS),
+    "tag:yaml.org,2002:null": lambda reader, node: reader.read_null_or_boolean(node, _NULLS),
+    "tag:yaml.org,2002:bool": lambda reader, node: reader.read_null_or_boolean(node, _BOOLEANS),
     "tag:yaml.org,2002:int": YamlReader.read_integer,
     "tag:yaml.org,2002:float": YamlReader.read_number,
     "tag:yaml.org,2002:str": lambda reader, node: node.value,

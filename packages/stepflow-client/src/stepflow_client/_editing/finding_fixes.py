@@ -104,7 +104,7 @@ class _FindingRewriter:
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
                     finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
                 case "undefined-step":
-                    finding = self.fix_step_containing_path(finding, at)
+                    finding = self.split_path_from_step(finding, at)
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
@@ -288,7 +288,7 @@ class _FindingRewriter:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
 
-    def fix_step_containing_path(self, finding: Finding, at: Node) -> Finding:
+    def split_path_from_step(self, finding: Finding, at: Node) -> Finding:
         holder, steps = at.parent, _list_innermost_flow_step_ids(at)
         names = [step for step in steps if re.match(rf"{re.escape(step)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:

@@ -132,7 +132,7 @@ def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
             try:
                 if _try_lock_file(lock):
                     # The file contains the name and the ID of the process that last held the lock.
-                    reserved = (_read_lock_holder(lock) or [name])[0]
+                    reserved = (_read_lock_file(lock) or [name])[0]
                     os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
                     return OrchestratorName(reserved, lock, is_first=number == 0)
             except BaseException:
@@ -156,7 +156,7 @@ def _try_lock_file(lock: int) -> bool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            content = _read_lock_holder(lock)
+            content = _read_lock_file(lock)
             # A process that has just locked the file may not have written its ID yet.
             is_written = len(content) == 2 and content[1].isdigit()
             if time.monotonic() > end or not is_written or psutil.pid_exists(int(content[1])):
@@ -166,7 +166,7 @@ def _try_lock_file(lock: int) -> bool:
             return True
 
 
-def _read_lock_holder(lock: int) -> list[str]:
+def _read_lock_file(lock: int) -> list[str]:
     return os.pread(lock, 200, 0).decode("ascii", "replace").split()
 
 

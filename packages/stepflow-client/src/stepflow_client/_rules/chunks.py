@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .._base.suggestions import suggest_nearest
 from .._data.arguments import check_function, check_integer, check_texts
-from .._data.values import encode
+from .._data.values import to_json
 from ..errors import InvalidArgumentError
 from ..types.results import ErrorCode, Outcome
 
@@ -64,7 +64,7 @@ class Chunk:
     """For a chunk of one input, the caller's key for that input, if any."""
 
     @property
-    def run_tag(self) -> str:
+    def attempt_tag(self) -> str:
         """The tag that identifies the current attempt's flow."""
         return self.tag if self.attempt == 1 else f"{self.tag}-{self.attempt}"
 
@@ -81,7 +81,7 @@ class Chunk:
         self.indexes = [self.indexes[place] for place in places]
         self.keys = [self.keys[place] for place in places]
         self.values = [self.values[place] for place in places]
-        self.texts = [encode(value) for value in self.values]
+        self.texts = [to_json(value) for value in self.values]
 
 
 class ChunkSizer:
@@ -115,7 +115,7 @@ class ReadAhead:
         self.max_bytes = max_bytes
         self.count = 1
 
-    def record_input_size(self, count: int, size: int) -> None:
+    def record_read_size(self, count: int, size: int) -> None:
         """Record the total size of inputs that were read together."""
         fitting = self.max_bytes // _SHARE * count // max(size, 1)
         self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))

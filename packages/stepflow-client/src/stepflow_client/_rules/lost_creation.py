@@ -182,7 +182,7 @@ class RunRegistry:
             self._shared.put_newest(digest, flow_id)
             self._ours.put_newest(flow_id, None)
 
-    def record_private_flow(self, flow_id: str) -> None:
+    def record_single_call_flow(self, flow_id: str) -> None:
         """Record the ID of a flow stored for just one call."""
         with self._lock:
             self._ours.put_newest(flow_id, None)

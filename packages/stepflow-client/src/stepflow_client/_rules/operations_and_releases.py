@@ -102,7 +102,7 @@ def parse_release(release: object) -> tuple[int, int] | None:
         return None
 
 
-def parse_target_release(release: object) -> tuple[int, int] | None:
+def parse_checkable_release(release: object) -> tuple[int, int] | None:
     """Like `parse_release`, but return None unless flows can be checked against the release."""
     number = parse_release(release)
     return number if number is not None and _OLDEST <= number <= NEWEST else None

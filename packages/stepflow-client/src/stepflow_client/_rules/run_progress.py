@@ -242,7 +242,7 @@ FlowOutline = tuple[str | None, Mapping[int, str]]
 """A flow's name (if known) and its known step IDs by position."""
 
 
-class ItemStates(NamedTuple):
+class ItemsByState(NamedTuple):
     """The indexes of all items that have started, grouped by state."""
 
     completed: set[int]
@@ -387,7 +387,7 @@ class RunProgress:
         places = {step_id: place for place, step_id in self._step_ids.items()}
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
-    def count_ended_items(self) -> tuple[int, int]:
+    def count_completed_and_failed(self) -> tuple[int, int]:
         """Return how many items have succeeded and how many have failed (based on their steps, if there are events)."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
@@ -396,12 +396,12 @@ class RunProgress:
 
     def get_item_counts(self) -> dict[str, int]:
         """Return the number of items in each state, keyed like `ItemCounts`."""
-        completed, failed = self.count_ended_items()
+        completed, failed = self.count_completed_and_failed()
         others = "cancelled" if self.status == "cancelled" else "running"
         counts = {"total": self.total, "completed": completed, "failed": failed}
         return counts | {others: self.total - completed - failed}
 
-    def infer_item_states(self) -> ItemStates:
+    def infer_item_states(self) -> ItemsByState:
         """Return the items that have started, with each item's state inferred from its steps.
 
         Needed because servers don't update a run's item counts until it ends. An item has succeeded once all its steps
@@ -413,7 +413,7 @@ class RunProgress:
         if steps and len(steps) >= (len(self._needed) or len(self._step_ids)):
             completed = set.intersection(*(set(step.ended) for step in steps)) - failed
         started = {item for step in steps for items in (step.running, step.ended) for item in items}
-        return ItemStates(completed, failed, started - completed - failed)
+        return ItemsByState(completed, failed, started - completed - failed)
 
     def make_progress(self, seconds: float) -> Progress:
         """Return the progress so far.
@@ -421,7 +421,7 @@ class RunProgress:
         Args:
             seconds: How long the client has been following the run.
         """
-        completed, failed = self.count_ended_items()
+        completed, failed = self.count_completed_and_failed()
         steps = list(self._steps.values())
         return Progress(
             run_id=self.run_id,

@@ -65,7 +65,7 @@ def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
 
-def add_explained_states(snapshot: RunSnapshot) -> RunSnapshot:
+def add_snapshot_states(snapshot: RunSnapshot) -> RunSnapshot:
     """Return a snapshot with its steps' states and the number of failed sub-run items filled in."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     items, counts = snapshot.items, details.items

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
+from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedInterpreter, StepRun
 from ..types import ErrorCode, FlowError, StepDetails
 from ..types.run_explanation import FailureKind
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus
@@ -72,7 +72,7 @@ class ItemRecord:
             elif step.status in FAILED_STATUSES:
                 ended[name] = StepRun({}, 0, failure=Failure(0, step.error.message if step.error else NO_REASON))
         is_complete = self.is_over and self.has_steps
-        self.evaluation = RecordedEvaluation(self.flow, self.input, self.variables, ended, is_over=is_complete)
+        self.evaluation = RecordedInterpreter(self.flow, self.input, self.variables, ended, is_over=is_complete)
         self._sources: dict[str, str | None] = {}
 
     @property

@@ -11,7 +11,7 @@ from .._base.text import cut
 from ..flows.components import BUILTINS
 from ..flows.expressions import find_references, get_keyword, parse_unambiguous_path
 from ..flows.graph import get_steps_by_id
-from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
+from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedInterpreter
 from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
 from ..types.model_base import Record
 from ..types.results import FlowError
@@ -76,12 +76,12 @@ def find_run_error_hint(error: FlowError, flow: Mapping[str, Any], input: Any, v
         input: The run's input.
         variables: The run's variables, or `NOT_KNOWN`.
     """
-    evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
+    evaluation = RecordedInterpreter(flow, input, variables, {}, is_over=False)
     return find_step_failure_hint(evaluation, get_steps_by_id(flow).get(error.step_id or ""), error.message)
 
 
 def find_step_failure_hint(
-    evaluation: RecordedEvaluation,
+    evaluation: RecordedInterpreter,
     step: Mapping[str, Any] | None,
     message: str,
     schemas: Mapping[str, Any] | None = None,
@@ -119,7 +119,7 @@ def find_step_failure_hint(
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
         # If the input is invalid even when only the flow is known, the value must be in the flow itself.
-        with_flow_only = RecordedEvaluation(evaluation.flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
+        with_flow_only = RecordedInterpreter(evaluation.flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
         literal = with_flow_only.evaluate(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):

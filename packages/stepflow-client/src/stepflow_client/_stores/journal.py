@@ -167,7 +167,7 @@ class Journal:
             return time
         return float(stored)
 
-    def get_or_set_first_run(self, run_id: str | None = None) -> str | None:
+    def record_or_get_first_run(self, run_id: str | None = None) -> str | None:
         """Return the batch's first run, which identifies the batch in the history.
 
         If `run_id` is passed, store it first.
@@ -215,7 +215,7 @@ class Journal:
             raise self._make_unusable_error(f"the outcomes of chunk {number} do not match its inputs")
         return chunk
 
-    def has_lost_run(self) -> bool:
+    def has_unrecorded_run(self) -> bool:
         """Return whether there is a chunk that began but has no recorded run."""
         with self._locked_file() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"

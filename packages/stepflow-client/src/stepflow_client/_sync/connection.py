@@ -20,7 +20,7 @@ from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import responses
 from .._data.arguments import check_choice, check_integer
-from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, encode
+from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, to_json
 from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
 from .._http.message_codec import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
@@ -341,7 +341,7 @@ class Connection:
             parts["url"],
             query,
             self.headers if not headers else self._merge_headers(tuple(headers.items())),
-            encode(parts["json"]) if "json" in parts else parts.get("content") or b"",
+            to_json(parts["json"]) if "json" in parts else parts.get("content") or b"",
             timeouts,
             operation.is_idempotent,
             deadline,

@@ -127,7 +127,7 @@ class FlowStore:
             self._needs.put_newest(flow.digest, requirements)
         return requirements
 
-    def get_known_stored_flow(self, flow_id: str) -> StoredCopy:
+    def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return what this client knows about a stored flow."""
         return self._known.get(flow_id) or StoredCopy(flow_id)
 
@@ -137,7 +137,7 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        needs = self.get_known_stored_flow(flow).needs if isinstance(flow, str) else self.compute_requirements(flow)
+        needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.compute_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
         return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
@@ -218,7 +218,7 @@ class FlowStore:
     def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow for a single call only, and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
-        self.registries.of_current_process.record_private_flow(flow_id)
+        self.registries.of_current_process.record_single_call_flow(flow_id)
         return self._remember_requirements(flow_id, self.compute_requirements(flow))._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
@@ -287,14 +287,14 @@ class FlowStore:
     def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
         flow_id = call_arguments.check_flow_id(flow_id)
-        declared = dict(self.get_declared_variables(flow_id))
+        declared = dict(self.get_cached_variables(flow_id))
         return responses.build_from_response(
             lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"
         )
 
-    def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
+    def get_cached_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
-        needs = self.get_known_stored_flow(flow_id).needs
+        needs = self.get_stored_copy(flow_id).needs
         if needs is None:
             flow = (self.get_flow(flow_id)).flow
             request = f"GET /flows/{flow_id}"

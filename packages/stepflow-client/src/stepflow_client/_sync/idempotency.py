@@ -216,7 +216,7 @@ class KeyedRuns:
     def _find_or_create_run(self, keyed: _KeyedCall, *, should_look_up: bool) -> responses.StartedRun:
         ready = keyed.call.ready
         should_look_up = should_look_up or ready is not None
-        key_run = self._find_run_by_marker(keyed) if should_look_up else None
+        key_run = self._read_recorded_run(keyed) if should_look_up else None
         self._was_last_key_new = key_run is None
         if key_run is None:
             if ready is not None:
@@ -250,10 +250,10 @@ class KeyedRuns:
     def _remember_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
         """Decode responses about an earlier call's run as if this call had created the run."""
         decoders = self._connection.decoders
-        needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_known_stored_flow(run.flow_id).needs
+        needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_stored_copy(run.flow_id).needs
         if needs is None or run.run_id in decoders:
             return
-        decoder = needs.make_run_decoder(keyed.add_env_variables(needs.declared).variables)
+        decoder = needs.make_hiding_decoder(keyed.add_env_variables(needs.declared).variables)
         if decoder is not PLAIN:
             decoders.put_newest(run.run_id, decoder)
 
@@ -264,7 +264,7 @@ class KeyedRuns:
     def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments that a call with this version of the flow would compute."""
         own = flow_id == keyed.flow_id
-        declared = parse_flow_variables(keyed.flow) if own else self._flows.get_declared_variables(flow_id)
+        declared = parse_flow_variables(keyed.flow) if own else self._flows.get_cached_variables(flow_id)
         return keyed.hash_arguments(declared)
 
     def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
@@ -298,7 +298,7 @@ class KeyedRuns:
             case key_lock.StoreMark():
                 return self._store_mark(keyed, step.mark, step.name)
             case key_lock.FindRecord():
-                return self._find_run_by_marker(keyed)
+                return self._read_recorded_run(keyed)
             case key_lock.SearchRuns():
                 return self._search_runs(keyed, step.calls)
             case key_lock.RecordRun():
@@ -313,13 +313,13 @@ class KeyedRuns:
     def _read_mark_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         marker = markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark)
-        name, self._last_date = self._blobs.find_blob_name_and_date(markers.compute_blob_id(marker))
+        name, self._last_date = self._blobs.find_blob_name_and_server_date(markers.compute_blob_id(marker))
         return name
 
     def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
         self._blobs.store_blob(markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
-    def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
+    def _read_recorded_run(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there is no such run or the server has lost it."""
         note = markers.RunMarkerName.parse(self._read_mark_name(keyed, ("run",)))
         if note is None:
@@ -369,7 +369,7 @@ class KeyedRuns:
         needs = keyed.needs
         assert needs is not None
         declared = needs.declared
-        self._flows.registries.of_current_process.record_private_flow(keyed.flow_id)
+        self._flows.registries.of_current_process.record_single_call_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, needs)
         arguments = keyed.add_env_variables(declared)
         call = PublishedCall(keyed.flow_id, keyed.hash_arguments(declared))

@@ -108,7 +108,7 @@ class CachedRuns:
                 content, declared = prepared.flow, parse_flow_variables(prepared.flow)
             else:
                 with suppress(StepflowClientError):
-                    declared = self._flows.get_declared_variables(prepared.flow)
+                    declared = self._flows.get_cached_variables(prepared.flow)
             # Don't cache an output that quotes a secret variable. Without the flow's variables, we can't tell.
             if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
                 cache._store_result(prepared.key, result.run_id, result.output)
@@ -139,7 +139,7 @@ class CachedRuns:
         if isinstance(checked, str):
             flow = checked
             if call.variables_from_env:
-                declared = self._flows.get_declared_variables(flow)
+                declared = self._flows.get_cached_variables(flow)
                 values = call_arguments.add_env_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:

@@ -18,7 +18,7 @@ from .._codec.call_arguments import RunArguments, RunCall
 from .._concurrency import sync_compute
 from .._data.arguments import check_flag
 from .._data.secrets import find_variable_secrets
-from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
+from .._data.values import PLAIN, OutputDecoder, make_output_decoder, to_json
 from .._rules import lost_creation
 from .._rules import operations_and_releases as api
 from .._rules.lost_creation import CreationCall, RunRegistry
@@ -284,8 +284,8 @@ class RunCreator:
     def _create_run_by_flow_id(self, flow_id: str, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
         arguments = self.check_arguments(call)
         if call.variables_from_env:
-            self._flows.get_declared_variables(flow_id)
-        copy = self._flows.get_known_stored_flow(flow_id)
+            self._flows.get_cached_variables(flow_id)
+        copy = self._flows.get_stored_copy(flow_id)
         if copy.needs is not None:
             arguments = sync_compute(partial(call.check_and_complete_arguments, arguments, copy.needs))
         recorded = CreatedRun(flow_id, arguments)
@@ -370,9 +370,9 @@ class RunCreator:
         }
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
-        request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
+        request.parts["content"] = to_json(request.parts.pop("json"))[:-1] + b',"input":['
         if copy.needs is not None:
-            decoder = copy.needs.make_run_decoder(arguments.variables)
+            decoder = copy.needs.make_hiding_decoder(arguments.variables)
         else:
             decoder = make_output_decoder(None, find_variable_secrets(arguments.variables, None))
         return _RunTemplate(copy, request, hold_seconds, decoder)
@@ -397,7 +397,7 @@ class RunCreator:
             AmbiguousRunError: If the run can't be identified, or if we can't tell whether there is one.
         """
         parts, decoder = template.request.parts, template.decoder
-        text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
+        text = to_json(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = template.wait or 0, not template.is_single
         request = api.OperationRequest(template.request.operation, parts, held=held, is_retried=is_retried)

@@ -211,7 +211,7 @@ class RunReader:
         if all(step.component != pinned_steps.PIN_COMPONENT for step in steps):
             return steps
         try:
-            stored = self.get_stored_flow(call_arguments.check_run_id(run_id))
+            stored = self.get_stored_run_flow(call_arguments.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # A run that was created by a step may not have a stored flow.
             return steps
@@ -236,9 +236,9 @@ class RunReader:
         run_id = call_arguments.check_run_id(run_id)
         return self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
-    def get_stored_flow(self, run_id: str) -> dict[str, Any]:
+    def get_stored_run_flow(self, run_id: str) -> dict[str, Any]:
         """Return a run's flow, including anything that the client running it has added."""
-        return self._connection.call(api.get_run_flow(run_id), responses.read_stored_flow_content)
+        return self._connection.call(api.get_run_flow(run_id), responses.read_flow_as_stored)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""

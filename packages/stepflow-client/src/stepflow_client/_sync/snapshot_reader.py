@@ -20,7 +20,7 @@ from .._rules import operations_and_releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope
-from .._runs.explanation import add_explained_states, explain_items, find_component_needing_schema
+from .._runs.explanation import add_snapshot_states, explain_items, find_component_needing_schema
 from .._runs.pinned_steps import PIN_COMPONENT
 from .._runs.stored_flow_form import mark_kept_steps, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -109,7 +109,7 @@ class _LazyRun:
             # A run that was created by a step may not have a stored flow.
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
-                    flow = self._runs.get_stored_flow(self.state.run_id)
+                    flow = self._runs.get_stored_run_flow(self.state.run_id)
                 self._flows.put_newest(flow_id, flow)
             self._stored = flow if isinstance(flow, dict) else {}
         return self._stored
@@ -226,7 +226,7 @@ class SnapshotReader:
         details = run.state
         if "counts" in parts:
             details = replace(details, items=self._count_items(run))
-        snapshot = add_explained_states(RunSnapshot(
+        snapshot = add_snapshot_states(RunSnapshot(
             details=details,
             items=items,
             steps=None if steps is None else mark_kept_steps(steps, stored or {}),
@@ -284,7 +284,7 @@ class SnapshotReader:
         """Return the decoder for responses about a run."""
         return self._runs.get_output_decoder(run_id)
 
-    def explain_only_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
+    def read_failed_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return the only item of a failed run, along with the error of the step that failed.
 
         If nothing else can be read, return the item unchanged. Whatever was read is cached, so explaining the failure

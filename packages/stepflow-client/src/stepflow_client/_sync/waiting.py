@@ -263,7 +263,7 @@ class Waiter:
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
             if [item.status for item in listed.items] == [ExecutionStatus.FAILED]:
-                listed = self._snapshots().explain_only_item(run_id, listed)
+                listed = self._snapshots().read_failed_item(run_id, listed)
             else:
                 listed = self._runs.add_failure_details(listed, status)
             result = responses.get_only_result(listed, status, decoder)

@@ -90,7 +90,7 @@ class Recorder:
         """Whether anything is recorded."""
 
     @contextmanager
-    def label_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+    def label_new_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
         """Record the runs that are created in the block under these labels.
 
         Raises:
@@ -227,7 +227,7 @@ class BatchRecorder:
     def record_resumed(self, run_id: str) -> None:
         """Record a resumed batch again, identified by the first run from its journal."""
         self._first = run_id
-        self._record_entry(run_id)
+        self._record_batch(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
         """Record a run that the batch created, or resumed after a crash. Return whether it is the batch's first run."""
@@ -236,10 +236,10 @@ class BatchRecorder:
             if is_first or not (self._has_more or run_id == self._first):
                 self._first, self._has_more = self._first or run_id, not is_first
                 self._inputs = inputs if is_first else None
-                self._record_entry(self._first)
+                self._record_batch(self._first)
             return is_first
 
-    def _record_entry(self, run_id: str) -> None:
+    def _record_batch(self, run_id: str) -> None:
         """Record the batch, preserving the labels and note of any earlier record."""
         if self._history is None:
             return

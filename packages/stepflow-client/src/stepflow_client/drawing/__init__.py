@@ -25,7 +25,7 @@ from .html_page import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
-from .svg import STYLE, Look, draw_svg, render_png
+from .svg import STYLE, DrawOptions, draw_svg, render_png
 
 __all__ = [
     "Drawing", "DrawingUnavailableError", "ResolvedInput", "RunReport", "StepTime", "draw", "gather", "report_page",
@@ -55,7 +55,7 @@ class Drawing:
     def _draw_svg(self, *, style: bool) -> str:
         folded = fold_graph(self._graph, is_whole=self.include_all_steps)
         states = folded.find_worst_box_states(self.statuses)
-        return draw_svg(folded.graph, Look(states, self.include_servers, self.include_details, style))
+        return draw_svg(folded.graph, DrawOptions(states, self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
         """Return the drawing as an SVG string.

@@ -93,7 +93,7 @@ def _has_entries(entry: _TreeEntry) -> bool:
 def _iter_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
     """Yield a value's entries up to `end`, each along with its key or index and its decoder."""
     if entry.decoder is not None:
-        yield from entry.decoder.iter_decoded_entries(entry.value, entry.start, end)
+        yield from entry.decoder.iter_decoded_children(entry.value, entry.start, end)
         return
     pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
     for key, value in islice(pairs, entry.start, end):

@@ -22,7 +22,7 @@ from .html_page import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, build_pa
 from .json_tree import TREE_STYLE, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
-from .svg import STYLE, Look, draw_svg
+from .svg import STYLE, DrawOptions, draw_svg
 
 __all__ = ["report_page"]
 
@@ -160,8 +160,8 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
         graph = build_graph(report.flow)
         drawn = fold_graph(graph)
         try:
-            look = Look(drawn.find_worst_box_states(find_worst_step_states(report)), style=False, name=f"run{number}")
-            picture = draw_svg(drawn.graph, look)
+            states = drawn.find_worst_box_states(find_worst_step_states(report))
+            picture = draw_svg(drawn.graph, DrawOptions(states, style=False, name=f"run{number}"))
         except DrawingUnavailableError:
             hint = "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid."
             picture = f"<p>{hint}</p><pre>{escape(write_mermaid(graph))}</pre>"

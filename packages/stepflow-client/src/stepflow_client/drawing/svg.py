@@ -58,7 +58,7 @@ STYLE = (
 _MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
 
 
-class Look(NamedTuple):
+class DrawOptions(NamedTuple):
     """How to draw a graph."""
 
     statuses: Mapping[str, str] = {}
@@ -77,23 +77,23 @@ class Look(NamedTuple):
     current_node_id: str = ""
 
 
-def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
+def draw_svg(graph: FlowGraph, options: DrawOptions, layout: Layout | None = None) -> str:
     """Return a graph as SVG. If its layout is already known, pass it as `layout`.
 
     Raises:
         DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
     """
-    layout = layout or lay_out(graph, details=look.details)
-    plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
+    layout = layout or lay_out(graph, details=options.details)
+    plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if options.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(measure_text_width(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     name = escape_html(graph.name or "flow")
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.urls_by_node_id else "img"}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if options.urls_by_node_id else "img"}" '
         f'aria-label="{name}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{name}</title>',
-        f"<style>{STYLE}</style>" if look.style else "",
-        f'<defs><marker id="{look.name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+        f"<style>{STYLE}</style>" if options.style else "",
+        f'<defs><marker id="{options.name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
         'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>',
     ]
     for sub in graph.sub_flows:
@@ -102,11 +102,11 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
             place = f'x="{format_px(box.x + 10)}" y="{format_px(box.y + 14)}"'
             label = f"<text {place}>{escape_html(cut_label(sub.label))}</text>"
             parts.append(f'<g class="sf-group">{_title_svg(sub.label)}{_rect_svg(box)}{label}</g>')
-    parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
+    parts.append(f'<g marker-end="url(#{options.name}-arrow)">')
     parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
     shapes: dict[str, int] = {}
-    nodes = [_node_svg(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
-    definitions = "".join(f'<g id="{look.name}-{number}">{shape}</g>' for shape, number in shapes.items())
+    nodes = [_node_svg(node, layout.nodes[node.id], plugins.get(node.plugin), options, shapes) for node in graph.nodes]
+    definitions = "".join(f'<g id="{options.name}-{number}">{shape}</g>' for shape, number in shapes.items())
     parts += ["</g>", f"<defs>{definitions}</defs>", *nodes]
     for index, (plugin, color) in enumerate(plugins.items()):
         y = layout.height + index * LINE
@@ -158,25 +158,25 @@ def _shape_svg(box: Box, plugin: int | None, status: str) -> str:
     return shape
 
 
-def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: dict[str, int]) -> str:
+def _node_svg(node: GraphNode, box: Box, plugin: int | None, options: DrawOptions, shapes: dict[str, int]) -> str:
     """Draw a node. Its shape is added to `shapes` and numbered, unless another node has the same shape."""
-    status, href = look.statuses.get(node.id, ""), look.urls_by_node_id.get(node.id, "")
-    children = look.failed_children.get(node.id, 0)
+    status, href = options.statuses.get(node.id, ""), options.urls_by_node_id.get(node.id, "")
+    children = options.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
     classes += ["sf-unneeded"] if not node.is_needed else []
     classes += ["sf-must"] if node.must_execute else []
-    lines = node.get_lines(look.details)
+    lines = node.get_lines(options.details)
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
     link = f' href="{escape(href)}" data-step="{escape_html(node.id)}"' if href else ""
-    link += ' aria-current="true"' if href and node.id == look.current_node_id else ""
+    link += ' aria-current="true"' if href and node.id == options.current_node_id else ""
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
     number = shapes.setdefault(_shape_svg(box, plugin, status), len(shapes))
     # A shape gets its colors from the element that uses it.
-    parts += [_title_svg(*node.get_tooltip_lines(lines), *words), f'<use href="#{look.name}-{number}"/>']
+    parts += [_title_svg(*node.get_tooltip_lines(lines), *words), f'<use href="#{options.name}-{number}"/>']
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
         parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{escape_html(line)}</text>')

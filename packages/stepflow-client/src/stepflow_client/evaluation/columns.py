@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from .records import ItemResults
+from .records import ResultColumns
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """The kind of values in a score column: numbers, booleans (whose mean is a share), or whether an item has a label."""
@@ -117,7 +117,7 @@ class Columns:
         variants: The variants' names in order. Any other variants are added at the end.
     """
 
-    def __init__(self, items: Iterable[ItemResults], variants: Iterable[str] = ()) -> None:
+    def __init__(self, items: Iterable[ResultColumns], variants: Iterable[str] = ()) -> None:
         """Fill the columns from the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
@@ -141,7 +141,7 @@ class Columns:
                         column.add_case_value(case, 0.0, labeled.count_values(case) - column.count_values(case))
         self._count_failures_as_false()
 
-    def _add_results(self, results: ItemResults) -> None:
+    def _add_results(self, results: ResultColumns) -> None:
         variant = self.variants.setdefault(results.variant, VariantColumns())
         cases = [self.cases.setdefault(name, len(self.cases)) for name in results.cases]
         self.repeats = max(self.repeats, results.repeats)

@@ -73,7 +73,7 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
             yield Gate(variant, condition, "failed", f"all items of {variant} failed")
         else:
             yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
-        scores = {change.score: change for change in comparison._get_all_changes()}
+        scores = {change.score: change for change in comparison._get_all_score_changes()}
         for limit in [limit for limit in gate_rules.below if limit.variant in (None, variant)]:
             score = scores.get(limit.score or "")
             is_lower = score is not None and bool(score.lower_is_better)
@@ -97,7 +97,7 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
         text = f"no case has ended in both {before} and {variant}"
         yield Gate(variant, f"{variant} can be compared with {before}", "failed", text)
         return
-    scores = [change for change in comparison._get_all_changes() if change.verdict is not None]
+    scores = [change for change in comparison._get_all_score_changes() if change.verdict is not None]
     tolerances = {score.score: gate_rules.get_tolerance(score.score, variant) for score in scores}
     tests = {}
     for score in scores:

@@ -12,7 +12,7 @@ from .._cases.flow_cases import parse_tests
 from .._codec.call_arguments import Variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, unify_overrides
+from .._data.values import LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
 from .._records.inputs import read_inputs
 from .._rules.chunks import get_input_id_or_key
 from .._runs.stored_flow_form import remove_cases
@@ -79,7 +79,7 @@ def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
         check_text(name, f"the name of case {name!r}")
         for place, value in enumerate(values):
             values[place] = check_json(value, f"{fields[place]} of case {name}", max_depth=LOCAL_DEPTH)
-    return encode(names), encode(content)
+    return to_json(names), to_json(content)
 
 
 def decode_case(name: str, content: Sequence[Any]) -> EvaluationCase:
@@ -308,7 +308,7 @@ class LazyItems:
         return self._read()
 
 
-class ItemResults(NamedTuple):
+class ResultColumns(NamedTuple):
     """The parts of some items that a report keeps in memory, i.e. everything except inputs and outputs."""
 
     variant: str
@@ -324,7 +324,7 @@ class ItemResults(NamedTuple):
     score_errors: ErrorColumns
 
     @classmethod
-    def from_item(cls, item: EvaluationItem) -> ItemResults:
+    def from_item(cls, item: EvaluationItem) -> ResultColumns:
         """Build the results of a single item."""
         scores = {name: [value] for name, value in item.scores.items()}
         failed = {name: [message] for name, message in item.score_errors.items()}
@@ -357,7 +357,7 @@ class PlannedVariant:
     def settings_digest(self) -> str:
         """A digest of the flow and arguments. Secrets can't be recovered from it."""
         settings = [self.flow, self.variables, self.overrides]
-        return hashlib.sha256(encode(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
+        return hashlib.sha256(to_json(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
 
 
 def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:

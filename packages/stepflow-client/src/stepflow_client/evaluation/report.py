@@ -19,7 +19,7 @@ from .._base.suggestions import suggest_or_list
 from .._base.text import short_json
 from .._data import arguments
 from .._data.secrets import NO_SECRETS, Secrets
-from .._data.values import encode
+from .._data.values import to_json
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number
@@ -27,7 +27,7 @@ from ..types.model_base import Record, get_data_frame_maker
 from . import variant_comparison
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, get_tolerated_change, is_conclusive
-from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
+from .records import EvaluationItem, LazyItems, ResultColumns, WorstCase
 from .report_text import format_change, format_interval, format_number
 from .scores import read_usage
 from .store import EvaluationStore, StoredItems, collect_secrets
@@ -86,7 +86,7 @@ class EvaluationReport(ShownAsTable):
             results = collection.iter_results()
         else:
             checked = (arguments.check_instance(item, "each of items", EvaluationItem) for item in collection)
-            results = map(ItemResults.from_item, checked)
+            results = map(ResultColumns.from_item, checked)
         self._columns = Columns(results, arguments.check_texts(variants, "variants"))
         self._comparisons: dict[tuple[str, str], variant_comparison.ComparisonWithChanges] = {}
 
@@ -561,7 +561,7 @@ class EvaluationReport(ShownAsTable):
 
 
 def _digest_input(item: EvaluationItem) -> bytes:
-    return hashlib.sha256(encode(item.input)).digest()
+    return hashlib.sha256(to_json(item.input)).digest()
 
 
 def _flatten_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def format_comparison(comparison: Comparison) -> str:
 def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """Yield the headings, then a row for each score and, if durations are known, a row for the time."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
-    for change in comparison._get_all_changes():
+    for change in comparison._get_all_score_changes():
         yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))
     if comparison.duration is not None:
         yield ("time", "", "", *format_duration_change_cells(comparison.duration))

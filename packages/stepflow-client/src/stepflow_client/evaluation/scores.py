@@ -18,7 +18,7 @@ from .._base.text import cut, short_json
 from .._codec.call_arguments import Variables, parse_run_variables
 from .._concurrency import async_compute
 from .._data.arguments import argument_error, check_flag, check_text
-from .._data.values import check_json, encode
+from .._data.values import check_json, to_json
 from .._runs.stored_flow_form import remove_cases
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
@@ -166,22 +166,22 @@ class _JsonDistance(Score):
         expected = self.get_expected_part(expected)
         if expected is None:
             return None
-        distances = list(_measure_distances(expected, find_part(output, self.path)))
+        distances = list(_iter_leaf_distances(expected, find_part(output, self.path)))
         return math.fsum(distances) / len(distances)
 
 
-def _measure_distances(expected: Any, actual: Any) -> Iterator[float]:
+def _iter_leaf_distances(expected: Any, actual: Any) -> Iterator[float]:
     """Yield the distance between each pair of leaf values."""
     if is_number(expected) and is_number(actual):
         largest = max(abs(expected), abs(actual))
         yield min(1.0, abs(expected - actual) / largest) if largest else 0.0
     elif isinstance(expected, Mapping) and isinstance(actual, Mapping) and (expected or actual):
         for key in dict.fromkeys([*expected, *actual]):
-            yield from _measure_distances(expected.get(key, MISSING), actual.get(key, MISSING))
+            yield from _iter_leaf_distances(expected.get(key, MISSING), actual.get(key, MISSING))
     elif isinstance(expected, list) and isinstance(actual, list) and (expected or actual):
         for index in range(max(len(expected), len(actual))):
             pair = (side[index] if index < len(side) else MISSING for side in (expected, actual))
-            yield from _measure_distances(*pair)
+            yield from _iter_leaf_distances(*pair)
     elif expected is MISSING or actual is MISSING:
         yield from (1.0 for _ in _iter_leaves(actual if expected is MISSING else expected))
     elif isinstance(expected, str) and isinstance(actual, str):
@@ -411,7 +411,7 @@ class FlowScore:
         self.flow: dict[str, Any] = check_json(remove_cases(load_flow(flow)), "flow")
         self.variables = None if variables is None else parse_run_variables(variables)
         self.name = str(self.flow.get("name") or "judge") if name is None else check_text(name, "name")
-        self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]
+        self.version = hashlib.sha256(to_json([self.flow, self.variables])).hexdigest()[:16]
         """A digest of the flow and variables."""
 
     def __repr__(self) -> str:

@@ -37,12 +37,12 @@ from typing import Any, Self, TypeAlias
 
 from .._data.arguments import file_path
 from .._data.secrets import NO_SECRETS, Secrets, find_variable_secrets
-from .._data.values import encode
+from .._data.values import to_json
 from .._rules.chunks import ReadAhead
 from .._stores.shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 from ..drawing.report_data import read_variables_and_env_values
 from ..errors import InvalidArgumentError, JournalError
-from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, build_item, decode_case, encode_cases
+from .records import EvaluationCase, EvaluationItem, ItemBlock, ResultColumns, build_item, decode_case, encode_cases
 
 _VERSION = 1
 _TABLES = """
@@ -202,7 +202,7 @@ class EvaluationStore:
                 names, content = encode_cases(some)
                 file.execute("INSERT INTO cases VALUES (?, ?, ?)", [count, names.decode(), content.decode()])
                 count += len(some)
-                size.record_input_size(len(some), len(content))
+                size.record_read_size(len(some), len(content))
         return count
 
     @property
@@ -254,7 +254,7 @@ class EvaluationStore:
             columns, outputs = _collapse_constant_columns(details), [item.output for item in block.items]
             hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
             parts = columns, outputs, None if hidden == outputs else hidden
-            texts = [None if part is None else encode(part).decode() for part in parts]
+            texts = [None if part is None else to_json(part).decode() for part in parts]
             rows.append((block.variant, block.first, len(block.items), *texts))
         with self._lock_connection() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -325,7 +325,7 @@ class EvaluationStore:
             for first in self.read_block_lengths(variant):
                 yield from self._read_block(name, variant, first, keys, hidden=hidden).items
 
-    def iter_results(self) -> Iterator[ItemResults]:
+    def iter_results(self) -> Iterator[ResultColumns]:
         """Yield the data that reports keep in memory, for the items of all variants used by the last call."""
         keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
         pages = self._fetch_rows("SELECT names FROM cases ORDER BY number")
@@ -338,7 +338,7 @@ class EvaluationStore:
                 statuses, errors, run_ids, _, durations = (columns[detail] for detail in _DETAILS)
                 scores = self._read_scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
-                yield ItemResults(name, names, repeats, statuses, errors, run_ids, durations, *scores)
+                yield ResultColumns(name, names, repeats, statuses, errors, run_ids, durations, *scores)
 
     def _read_scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
         """Return the scores of a block's items and the error messages of failed scores."""
@@ -408,7 +408,7 @@ class StoredItems:
         with EvaluationStore(self.folder) as store:
             yield from store.iter_items(hidden=self._is_hidden)
 
-    def iter_results(self) -> Iterator[ItemResults]:
+    def iter_results(self) -> Iterator[ResultColumns]:
         """Yield the data that reports keep for each item, without reading inputs and outputs."""
         with EvaluationStore(self.folder) as store:
             yield from store.iter_results()

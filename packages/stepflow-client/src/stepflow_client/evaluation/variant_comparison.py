@@ -194,12 +194,12 @@ class Comparison(ShownAsTable, Record):
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change in a score."""
-        for change in self._get_all_changes():
+        for change in self._get_all_score_changes():
             if change.score == score:
                 return change
         raise KeyError(score)
 
-    def _get_all_changes(self) -> Sequence[ScoreChange]:
+    def _get_all_score_changes(self) -> Sequence[ScoreChange]:
         return self.scores if self.failed is None else [*self.scores, self.failed]
 
     def __str__(self) -> str:

@@ -91,7 +91,7 @@ class Findings:
         """Whether types are currently being checked."""
 
     @contextmanager
-    def treat_as_unchecked_by_server(self, is_unchecked: bool) -> Iterator[None]:
+    def treat_as_read_at_run_time(self, is_unchecked: bool) -> Iterator[None]:
         """If `is_unchecked`, treat everything in this block as a flow that servers read only at run time."""
         before = self.is_unchecked_by_server
         self.is_unchecked_by_server |= is_unchecked

@@ -1,7 +1,7 @@
 """Evaluate a flow the way a server would, including expressions, lazy steps and error handling. There is no I/O, and
 components are plain functions.
 
-`Evaluation` executes a flow. `RecordedEvaluation` re-evaluates the expressions of a flow that has already run on a
+`Interpreter` executes a flow. `RecordedInterpreter` re-evaluates the expressions of a flow that has already run on a
 server, using the recorded step outcomes.
 """
 
@@ -63,7 +63,7 @@ class StepRun:
 
 
 @dataclass(eq=False, repr=False)
-class Evaluation:
+class Interpreter:
     """Evaluates a single item of a run."""
 
     flow: Mapping[str, Any]
@@ -172,7 +172,7 @@ class Evaluation:
                     raise
 
 
-class RecordedEvaluation(Evaluation):
+class RecordedInterpreter(Interpreter):
     """Evaluates a flow's expressions using recorded step outcomes, without calling any components.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .._base.suggestions import suggest_nearest
 from .._base.text import cut
 from .._data.toml_reader import parse_toml
-from .._rules.operations_and_releases import TARGETS, parse_target_release
+from .._rules.operations_and_releases import TARGETS, parse_checkable_release
 from ..errors import FlowFileError
 
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
@@ -204,7 +204,7 @@ class _ProjectReader:
         facts = self._check_table("", facts)
         test, validate = (self._check_table(name, facts.get(name, {})) for name in ("test", "validate"))
         target, fail_on = facts.get("target"), validate.get("fail-on")
-        if target is not None and parse_target_release(target) is None:
+        if target is not None and parse_checkable_release(target) is None:
             hint = None if isinstance(target, str) else 'write it as text: "0.13"'
             raise self._make_value_error("target", f"a release from {TARGETS}", target, hint)
         if fail_on is not None and fail_on not in _LEVELS:

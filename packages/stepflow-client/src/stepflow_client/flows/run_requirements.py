@@ -47,7 +47,7 @@ class RunRequirements(NamedTuple):
     decoder: OutputDecoder
     """Decodes responses about runs without variables."""
 
-    def make_run_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
+    def make_hiding_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
         """Return a decoder for the responses about a run with these variables."""
         if not variables:
             return self.decoder
@@ -88,7 +88,7 @@ class RunRequirements(NamedTuple):
         """
         absent = [name for name in self.required if name not in given]
         if absent:
-            reads = find_certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
+            reads = find_required_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
             # Only report variables that some expression reads without a default.
             names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
@@ -233,7 +233,7 @@ def _find_read_variables(steps: FlowSteps) -> set[str]:
     return names.union(*(_find_read_variables(within) for inner, within in steps.inner_flows if inner.is_escaped))
 
 
-def find_certain_reads(
+def find_required_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
     """Return the references that must succeed for the output to succeed, including those in the steps it needs.
@@ -258,7 +258,7 @@ def find_certain_reads(
 
 def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
     """Return the input paths that must exist for the output to succeed."""
-    paths = (parse_unambiguous_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
+    paths = (parse_unambiguous_path(read.path) for read in find_required_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
 

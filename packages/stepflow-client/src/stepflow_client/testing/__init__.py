@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
     from .fake import FakeServer, fake_server
     from .flow_coverage import FlowCoverage, StepCoverage
-    from .mocks import Recording, StepflowMock, run_mocked
+    from .mocked_runs import Recording, StepflowMock, run_mocked
     from .servers import Servers, TestConfig, config_of
 
 __all__ = [
@@ -45,7 +45,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "case_runs": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
         "fake": ["FakeServer", "fake_server"],
         "flow_coverage": ["FlowCoverage", "StepCoverage"],
-        "mocks": ["StepflowMock", "run_mocked", "Recording"],
+        "mocked_runs": ["StepflowMock", "run_mocked", "Recording"],
         "servers": ["Servers", "TestConfig", "config_of"],
     },
 )

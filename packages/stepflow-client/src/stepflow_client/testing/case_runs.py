@@ -25,7 +25,7 @@ from ..flows.graph import find_inner_flow, get_steps_by_id
 from ..types import FlowResult, StepDetails
 from ..types.model_base import Record
 from .flow_coverage import FlowCoverage, find_sub_executions
-from .mocks import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
+from .mocked_runs import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
 
 
 class StepRecord(NamedTuple):

@@ -31,7 +31,7 @@ from ..errors import InvalidArgumentError
 from ..flows.expected_results import ERROR_CODES, get_error_number
 from ..flows.expressions import find_references
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun, apply_overrides
+from ..flows.interpreter import BROKEN, Failure, Interpreter, StepRun, apply_overrides
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
@@ -129,7 +129,7 @@ class FakeRun:
 _COUNTS = {"completed": _COMPLETED, "running": _RUNNING, "failed": _FAILED, "cancelled": _CANCELLED}
 
 
-class _FakeItem(Evaluation):
+class _FakeItem(Interpreter):
     """The execution of a single item."""
 
     def __init__(self, of: FakeRun, index: int, given: Any) -> None:

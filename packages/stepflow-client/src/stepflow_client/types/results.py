@@ -74,7 +74,7 @@ else:
             return cls
 
 
-class Typed(_Generic[OutputT]):
+class TypedResult(_Generic[OutputT]):
     """Base class of item results, which are generic in their output type."""
 
     __slots__ = ()
@@ -100,7 +100,7 @@ _NO_OUTPUT: Any = None
 
 
 @frozen_model
-class FlowResult(Typed[OutputT], Model, Shown):
+class FlowResult(TypedResult[OutputT], Model, Shown):
     """The result of a single-item run, or of one item of a batch.
 
     `run(..., output_type=Output)` returns a `FlowResult[Output]`, whose output is an `Output` instance. The output of
@@ -209,7 +209,7 @@ class OutputTypeError(StepflowClientError):
 
 
 @frozen_model(kw_only=False)
-class Outcome(Typed[OutputT], Model, Shown):
+class Outcome(TypedResult[OutputT], Model, Shown):
     """The outcome of one batch input. An `Outcome[Output]` has an `Output` instance as its output."""
 
     index: int

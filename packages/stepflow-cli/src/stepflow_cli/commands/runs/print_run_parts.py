@@ -27,7 +27,7 @@ from ...params.options import (
 from ...params.runs import run_argument, status_option
 from ...records.print_results import convert_results_to_outcomes, print_batch_results, print_run_result
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
-from ...runs.explain_failures import add_step_states_after_failure, read_explained_run
+from ...runs.explain_failures import add_step_states_if_failed, read_explained_run
 from ...runs.find_runs import StoppedServerError, connect_to_run
 from ...runs.multiple_runs import hinting_return
 from ...settings.server_choice import ServerOptions
@@ -129,7 +129,7 @@ def steps_command(
                 ids = {listed.step_id for listed in target.client.get_run_steps(run_id, item_index=item or 0).steps}
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise convert_to_problem(error, hint=hint if ids else None) from None
-            explained = add_step_states_after_failure(target.client, run_id, [step_details], item or 0)[0]
+            explained = add_step_states_if_failed(target.client, run_id, [step_details], item or 0)[0]
             output.print_record(explained.to_dict(), STEP)
             return
         # Only fetch more about the run if there are errors to explain.
@@ -138,7 +138,7 @@ def steps_command(
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
         if not steps and item:
             _get_item_or_raise(list(target.client.get_run_items(run_id).items), item, run_id)
-        steps = add_step_states_after_failure(target.client, run_id, steps, item)
+        steps = add_step_states_if_failed(target.client, run_id, steps, item)
     output.print_records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 
@@ -159,7 +159,7 @@ def result_command(
         with connect_to_run(server, run_id) as (target, run_id):
             # First make sure that the server is reachable. Otherwise, there would be nothing to return to later.
             target.client.server_info()
-            again = target.build_return_command("runs result", run_id)
+            again = target.build_command_for_run("runs result", run_id)
             with hinting_return(target, run_id, wait, again), show_spinner(f"waiting for run {run_id}"):
                 # There's no way to tell a batch with one item from a single run, so print it in the same way.
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)

@@ -162,7 +162,7 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
             print_rerun_plan(plan, output)
             return
         note_rerun_plan(plan, get_next_attempt_number(target, run_id))
-        again = target.build_return_command("runs list --limit", "5")
+        again = target.build_command_for_run("runs list --limit", "5")
         with (
             target.history.recording_runs(**options.about),
             hinting_return(target, run_id, wait, again),

@@ -170,7 +170,7 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
     def build_continuation_command() -> str | None:
         if target.ends_with_command:
             return None
-        words = [target.build_return_command("runs events", run_id)]
+        words = [target.build_command_for_run("runs events", run_id)]
         words += ["--include-results"] * options.include_results + ["--include-sub-runs"] * options.include_sub_runs
         words += [] if options.heartbeat is None else [f"--heartbeat {options.heartbeat:g}"]
         words += [f"--type {shlex.quote(kind)}" for kind in options.types]

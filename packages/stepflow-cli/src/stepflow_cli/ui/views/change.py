@@ -78,7 +78,7 @@ async def _read_items_to_change(site: Site, run_id: str, place: Mapping[str, str
     step = place.get("step", "")
     masked, fields = mask_arguments(stored.flow, given), build_flow_fields(stored)
     subject = ItemsToChange(run, stored, given, masked, fields, len(items), index, group, step)
-    if step and step not in subject.steps_with_overrides:
+    if step and step not in subject.steps_after_overrides:
         raise NotFoundError(f"the flow has no step {step}", status_code=404)
     return subject
 

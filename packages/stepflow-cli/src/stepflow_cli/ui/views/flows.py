@@ -30,7 +30,7 @@ from ..schema_forms import (
     parse_submitted_object,
     reject_masked_value,
     restore_submitted_texts,
-    should_use_text_instead_of_fields,
+    should_parse_text_instead_of_fields,
 )
 from ..security import get_accepted_form
 from ..site_state import Site, get_site
@@ -132,7 +132,7 @@ async def start_flow(request: Request) -> Response:
 
     filled_in = {"inputs": restore_submitted_texts(inputs, form), "variables": restore_submitted_texts(variables, form)}
     try:
-        is_text = should_use_text_instead_of_fields(inputs, form)
+        is_text = should_parse_text_instead_of_fields(inputs, form)
         given = (
             parse_json_or_yaml(form.get("raw", ""))
             if is_text

@@ -19,7 +19,7 @@ from stepflow_client import StepflowClientError
 
 from ...params.runs import parse_user_query
 from ..site_state import Site, get_site
-from .runs import parse_number_parameter, parse_run_list_query, read_batch_progress
+from .runs import follow_running_batches, parse_number_parameter, parse_run_list_query
 
 # Minimum time in seconds between events to the page, because thousands of run events can arrive at once.
 _MIN_INTERVAL = 0.5
@@ -64,7 +64,7 @@ async def stream_run_list_changes(request: Request) -> Response:
 
     async def read_shown_state() -> Any:
         runs = await site.run_lists.read_newest_runs(parse_user_query(str(query)).fields)
-        return [(run.run_id, run.status.value, run.items) for run in runs], await read_batch_progress(site, runs)
+        return [(run.run_id, run.status.value, run.items) for run in runs], await follow_running_batches(site, runs)
 
     return _build_event_stream_response(request, _make_change_detector(read_shown_state))
 

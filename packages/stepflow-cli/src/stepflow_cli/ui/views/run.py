@@ -44,7 +44,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     # Servers don't report items until the whole run has ended, so don't request the items of a large batch before then.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
-    progress, followed, times = follower.get_progress(), follower.get_item_state_codes(), follower.get_item_times()
+    progress, followed, times = follower.get_progress(), follower.get_item_state_codes(), follower.list_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
         # Until the run ends, the follower fetches errors separately.
@@ -248,7 +248,7 @@ async def _build_panel_values(
         state = STATES[merge_statuses_with_event_codes([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
-        time = next((item_time for item_time in follower.get_item_times() if item_time.index == item.index), None)
+        time = next((item_time for item_time in follower.list_item_times() if item_time.index == item.index), None)
         began, ended = (time.start, time.end if has_ended else None) if time is not None else (None, None)
     return {
         "run": run,

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import InvalidArgumentError, NotFoundError
-from stepflow_client._command import OutputDecoder, encode
+from stepflow_client._command import OutputDecoder, to_json
 from stepflow_client.flows.expressions import Path, PathError, format_path, parse_path
 from stepflow_client.flows.interpreter import get_value_at_path
 
@@ -44,7 +44,7 @@ async def value_page(request: Request) -> Response:
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
     if text:
-        matches = search_value(shown.value, text, shown.path, shown.decoder)
+        matches = iter_matching_entries(shown.value, text, shown.path, shown.decoder)
         places = await run_in_threadpool(
             lambda: [(place, decoder.restore_value(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
         )
@@ -105,11 +105,11 @@ async def _read_requested_value(request: Request) -> RequestedValue:
     except LookupError:
         raise NotFoundError(f"there is nothing at {format_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, item_report.total != 1)
-    decoder = item_report.get_value_decoder(step_id, of).get_decoder_at(path)
+    decoder = item_report.get_value_decoder(step_id, of).get_part_decoder(path)
     return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
 
 
-def search_value(
+def iter_matching_entries(
     value: Any, text: str, path: Path, decoder: OutputDecoder
 ) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield every entry whose key or value contains `text` (ignoring case), level by level."""
@@ -122,7 +122,7 @@ def search_value(
         below: list[tuple[Path, Any, OutputDecoder]] = []
         for place, outer, outer_decoder in waiting:
             count += len(outer)
-            for key, entry, inner in outer_decoder.iter_decoded_entries(outer, 0, len(outer)):
+            for key, entry, inner in outer_decoder.iter_decoded_children(outer, 0, len(outer)):
                 has_entries = isinstance(entry, (dict, list))
                 is_match = isinstance(key, str) and text in key.casefold()
                 if is_match or (not has_entries and text in _format_scalar_for_search(entry)):
@@ -148,7 +148,7 @@ def _encode_json_in_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes
 
     def encode_scalar(value: Any) -> bytes:
         try:
-            return encode(value)
+            return to_json(value)
         except UnicodeEncodeError:
             # UTF-8 can't encode a lone surrogate, so write it as a JSON escape.
             return json.dumps(value).encode()
@@ -169,7 +169,7 @@ def _iter_json_parts(value: Any, decoder: OutputDecoder, depth: int, text: Calla
     is_object = isinstance(value, dict)
     yield b"{" if is_object else b"["
     before = b"\n"
-    for key, entry, inner in decoder.iter_decoded_entries(value, 0, len(value)):
+    for key, entry, inner in decoder.iter_decoded_children(value, 0, len(value)):
         start = before + text(key) + b": " if is_object else before
         if depth > 1:
             yield start

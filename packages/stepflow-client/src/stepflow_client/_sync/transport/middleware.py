@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
-from ..._data.values import decode, encode
+from ..._data.values import decode, to_json
 from ..._http.message_codec import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import older_servers
@@ -251,7 +251,7 @@ class DialectTranslator(Middleware):
         if response.status == 200 and isinstance(body, dict):
             # Rename fields to the names that the current release uses.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
-                return response._replace(content=encode(older_servers.rename_component_fields(body)))
+                return response._replace(content=to_json(older_servers.rename_component_fields(body)))
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -298,7 +298,7 @@ class DialectTranslator(Middleware):
         body = _parse_json(request.content) if is_json else None
         path, params = unquote(request.path), dict(parse_qsl(request.query))
         current = older_servers.DecodedRequest(request.method, path, params, body)
-        translation = older_servers.translate_request(server, current)
+        translation = older_servers.translate_exchange(server, current)
         response: HttpResponse | None = None
         reply: older_servers.DecodedResponse | None = None
         try:
@@ -341,7 +341,7 @@ def _build_translated_request(
     if translated.body is current.body and translated.method == current.method:
         content, headers = request.content, request.headers
     else:
-        content = encode(translated.body) if translated.body is not None else b""
+        content = to_json(translated.body) if translated.body is not None else b""
         headers = {k: v for k, v in request.headers.items() if content or k != "content-type"}
     return request._replace(
         method=translated.method,
@@ -361,7 +361,7 @@ def _make_not_sent_error(reason: str, attempts: Sequence[str]) -> ConnectFailed:
 
 def _encode_response(request: HttpRequest, body: Any) -> bytes:
     try:
-        return encode(body)
+        return to_json(body)
     except (ValueError, RecursionError) as error:
         raise InvalidResponseError(f"{request} returned data that JSON cannot represent: {error}") from None
 

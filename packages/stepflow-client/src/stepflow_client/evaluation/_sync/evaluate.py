@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from ..._base.logging import logger
 from ..._codec.call_arguments import Variables, check_concurrency, parse_run_variables
-from ..._concurrency import SyncInputReader, SyncTaskPool, sync_gather
+from ..._concurrency import SyncInputReader, SyncTaskSet, sync_gather
 from ..._data import arguments
 from ..._display.progress_display import check_progress_option, show_progress
 from ..._rules.chunks import InputRetryRule, RetryOn
@@ -34,7 +34,7 @@ from ...types.results import Outcome
 from .. import records
 from ..records import EvaluationCase, ItemBlock, PlannedVariant, RunLabeler, Variant
 from ..report import EvaluationReport
-from ..scorers import Scorer, build_scorers, sync_apply_scorer
+from ..scorer_calls import Scorer, build_scorers, sync_apply_scorer
 from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, collect_secrets
 
@@ -74,7 +74,7 @@ class Evaluator:
         """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
         """Blocks with items waiting for a score, each with the positions of those items, keyed by the score's key."""
-        self._workers: SyncTaskPool[int] = SyncTaskPool()
+        self._workers: SyncTaskSet[int] = SyncTaskSet()
         self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
         self._total = self.store.read_setting("count") * self.repeat
@@ -203,7 +203,7 @@ class Evaluator:
     def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items. Return the number of scorers that have ended: always 1 here."""
         context = block, places, self.client, self.store, lambda: not self._turns.is_over
-        sync_apply_scorer(scorer, partial(scorer.score_and_store, *context), self._threads)
+        sync_apply_scorer(scorer, partial(scorer.score_and_store_items, *context), self._threads)
         return 1
 
 

@@ -94,7 +94,7 @@ class Scorer:
         self.chunk_size = 1
         """Number of calls per batch. Calls are batched because switching threads takes longer than a fast call."""
 
-    async def score_and_store(
+    async def score_and_store_items(
         self,
         block: ItemBlock,
         places: Sequence[int],
