@@ -13,6 +13,7 @@ import pytest
 from stepflow_client import (
     IdempotencyConflictError,
     InvalidArgumentError,
+    InvalidRequestError,
     StepflowClient,
     StepflowRuntime,
     SyncStepflowClient,
@@ -80,6 +81,24 @@ async def test_a_failed_run_keeps_its_key(client: Any) -> None:
     again = (await client.rerun(failed.run_id, input={})).result
     assert again.run_id != failed.run_id
     assert (await client.find_run(flow, idempotency_key="k")).run_id == failed.run_id
+
+
+async def test_a_rejected_run_frees_its_key(worker_runtime: Any) -> None:
+    # Servers keep a run whose overrides they reject, but never execute it.
+    flow, key = one_step("/builtin/create_messages", {"user_prompt": "a"}), {"idempotency_key": "rejected"}
+    flow["name"] = f"rejected-{time.time_ns()}"
+    step = flow["steps"][0]["id"]
+    async with StepflowClient(worker_runtime.url) as client, StepflowClient(worker_runtime.url) as other:
+        for caller in (client, other):
+            with pytest.raises(InvalidRequestError):
+                await caller.run(flow, {}, {step: {"component": 5}}, **key)
+            assert await caller.find_run(flow, **key) is None
+        result = await client.run(flow, {}, timeout=10, **key)
+        assert result.is_success
+        assert (await other.run(flow, {}, timeout=10, **key)).run_id == result.run_id
+        found = await other.find_run(flow, **key)
+        assert found is not None
+        assert found.run_id == result.run_id
 
 
 async def test_a_running_run_is_waited_for(client: Any) -> None:

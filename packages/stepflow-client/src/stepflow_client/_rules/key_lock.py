@@ -120,6 +120,8 @@ class PublishedCall(NamedTuple):
     """How long, in seconds, other callers wait before creating a run once the owner has lost its turn."""
     since: float = 0.0
     """A time before the run's creation, in seconds since 1970 by the server's clock, or 0 if unknown."""
+    has_given_up: bool = False
+    """Whether its owner has declared that it created no run. Not part of the name."""
 
     def __str__(self) -> str:
         """Return the name to store."""
@@ -370,7 +372,9 @@ class KeyLock:
         """
         while (yield from self._is_turn_taken(turn)):
             call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", turn)))))
-            self._published += [] if call is None else [call]
+            if call is not None:
+                self._published.append(call)
+                yield from self._has_owner_given_up(turn, call)
             turn += 1
         return (yield from self._search_published_runs())
 
@@ -399,6 +403,7 @@ class KeyLock:
         if (yield from self._send_mark_request(ReadMark(("gone", turn, call.owner)))) is None:
             return False
         self._rival, self._settled = None, max(self._settled, turn + 1)
+        self._published = [known._replace(has_given_up=True) if known == call else known for known in self._published]
         return True
 
     def _is_turn_taken(self, turn: int) -> Steps[bool]:

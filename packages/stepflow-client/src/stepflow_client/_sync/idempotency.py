@@ -351,11 +351,11 @@ class KeyedRuns:
         for name in names:
             pages = self._lister.iter_runs(page_size=_PAGE, flow_name=name, roots_only=True, since=since)
             with closing(pages) as listed:
-                for run in listed:
-                    if run.flow_id in flows:
-                        runs.append(run)
-        # Prefer runs that are actually executing, since a failed creation may have left behind one that isn't.
-        runs = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)] or runs
+                runs += [run for run in listed if run.flow_id in flows]
+        # Prefer runs that are actually executing, since a failed creation may have left behind one that isn't. Servers
+        # always do that if they reject a run's overrides.
+        executing = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)]
+        runs = executing or ([] if all(call.has_given_up for call in calls) else runs)
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
