@@ -196,7 +196,9 @@ def test_sources_of_components(stepflow: Stepflow, server: str) -> None:
     again = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check")
     assert again.stderr.endswith("stepflow: shop.py is up to date\n")
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS[:5]))
-    assert stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check").code == 1
+    outdated = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check")
+    hint = "hint: to update it, leave out --check\n"
+    assert (outdated.code, outdated.stderr) == (1, f"stepflow: shop.py is out of date\n{hint}")
     # The client's builtin stubs match a server of the newest release.
     checked = stepflow("components", "stubs", "--url", server, "--only", "/builtin/*", "-O", str(BUILTIN), "--check")
     assert checked.code == 0, checked

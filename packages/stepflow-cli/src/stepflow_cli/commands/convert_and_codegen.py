@@ -48,7 +48,8 @@ def convert_command(flow: str, form: str | None, output: str | None, check: bool
         text = escape_json_for_terminal(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
     else:
         text = str(commented()) if callable(commented) else write_yaml(content)
-    file.write_or_compare(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))
+    again = shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)])
+    file.write_or_compare(text, f"run {again}")
 
 
 @click.command("codegen", cls=Command, conflicts=[check_needs_file])
@@ -75,4 +76,4 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
 
     import_model_generator()
     again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
-    file.write_or_compare(generate_flow_module(flows, file.path), again)
+    file.write_or_compare(generate_flow_module(flows, file.path), f"run {again}")

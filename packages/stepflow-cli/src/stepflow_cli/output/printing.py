@@ -239,7 +239,7 @@ class GeneratedFile:
 
         Args:
             text: The generated text.
-            again: The command to suggest if the file is out of date.
+            again: How to update the file if it is out of date, such as `run stepflow ...`.
 
         Raises:
             Problem: If the file is out of date or can't be written.
@@ -253,4 +253,4 @@ class GeneratedFile:
             note(f"{file} is up to date")
             return
         difference = "is out of date" if file.exists() else "does not exist"
-        raise Problem(f"{file} {difference}", kind="outdated", hint=f"to update it, run {again}")
+        raise Problem(f"{file} {difference}", kind="outdated", hint=f"to update it, {again}")
