@@ -220,6 +220,10 @@ def test_idempotency_key_has_one_run(flow: Path, server_url: str) -> None:
     assert f"different call, or 'stepflow runs get {run_ids[0].strip()}' to see the existing run\n" in refused.stderr
     assert "\nserver " in refused.stderr
     assert submit("8", "--idempotency-key", "").code == 2
+    # The labels and the note of each call are recorded, also if the run existed.
+    submit("7", "--idempotency-key", key, "--detach", "--label", "again=yes", "--note", "seen")
+    recorded = json.loads(stepflow("history", "show", run_ids[0].strip(), "-o", "json").stdout)
+    assert (recorded["labels"], recorded["note"]) == ({"again": "yes"}, "seen")
 
 
 def test_idempotency_key_with_a_scope_applies_to_changed_flows(stepflow: Stepflow, server: str) -> None:

@@ -31,8 +31,11 @@ def test_rerun_from_a_step(stepflow: Stepflow, start: Start) -> None:
     assert json.loads(full.stdout)["run_id"] != run_id
     name = stepflow("runs", "rerun", run_id, "--input-json", '{"n": 2}', "-o", "name")
     assert stepflow("runs", "result", name.stdout.strip()).stdout.count('"n": 2') == 1
-    keyed = [stepflow("runs", "rerun", run_id, "--idempotency-key", "k", "-o", "name").stdout for _ in range(2)]
-    assert keyed[0] == keyed[1] != name.stdout
+    again = ("runs", "rerun", run_id, "--input-json", '{"n": 3}', "--idempotency-key", "k", "-o", "name")
+    keyed = [stepflow(*again).stdout, stepflow(*again, "--label", "again=yes", "--note", "seen").stdout]
+    assert keyed[0] == keyed[1] not in ("", name.stdout)
+    recorded = json.loads(stepflow("history", "show", keyed[0].strip(), "-o", "json").stdout)
+    assert (recorded["labels"], recorded["note"]) == ({"again": "yes"}, "seen")
 
 
 def test_dry_run_prints_the_plan(stepflow: Stepflow, start: Start) -> None:

@@ -226,6 +226,9 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
                     # The inputs were checked before anything was sent.
                     check_input=False,
                 )
+                if options.idempotency_key is not None:
+                    # A run that already existed doesn't have this command's labels and note yet.
+                    target.history.annotate(run.run_id)
     except InvalidFlowError as error:
         cycle = FlowSteps(job.flow).find_cycle()
         if not cycle:

@@ -175,6 +175,9 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
                 idempotency_key=options.idempotency_key,
                 timeout=wait.timeout,
             )
+            for rerun_id in rerun.run_ids if options.idempotency_key is not None else ():
+                # A run that already existed doesn't have this command's labels and note yet.
+                target.history.annotate(rerun_id)
         # An outcome's index is the index of its item in the earlier run.
         outcomes = convert_results_to_outcomes(rerun.results)
         outcomes = [each for each in outcomes if not options.items or each.index in options.items]
