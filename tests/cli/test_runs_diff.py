@@ -91,6 +91,15 @@ def test_failures_and_batches(stepflow: Stepflow, start: Start) -> None:
     assert not any(path.startswith(("$.items[0]", "$.flow")) for path in paths)
 
 
+def test_examples_are_not_compared(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "names.jsonl").write_text('{"name": "Bob"}\n{"name": "Ada"}\n')
+    alone = stepflow("run", "hello.yaml", "--example", "ada", "-o", "name").stdout.strip()
+    # A batch stores the flow without its examples.
+    batch = stepflow("batch", "hello.yaml", "names.jsonl", "-o", "name").stdout.strip()
+    done = stepflow("runs", "diff", alone, batch, "--item", "0:1", "-o", "json")
+    assert (done.code, json.loads(done.stdout)) == (0, []), done
+
+
 def test_invalid_arguments(stepflow: Stepflow, pair: tuple[str, str]) -> None:
     assert stepflow("runs", "diff", pair[0], UNKNOWN).code == 1
     assert stepflow("runs", "diff", pair[0]).code == 2

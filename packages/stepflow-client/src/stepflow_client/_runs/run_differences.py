@@ -18,7 +18,7 @@ from ..types.model_base import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError
 from ..types.runs import RunSnapshot
-from .stored_flow_form import parse_rerun_origin
+from .stored_flow_form import parse_rerun_origin, remove_cases
 
 
 def _index_comparable_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
@@ -116,11 +116,14 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
 
 
 def _index_flow_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Key a flow's steps by ID, so that their order isn't reported as a difference."""
+    """Key a flow's steps by ID, so that their order isn't reported as a difference.
+
+    Examples are left out, because some runs, such as batches, store the flow without them.
+    """
     steps, listed = get_steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
-        return dict(flow)
-    return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
+        return remove_cases(flow)
+    return {**remove_cases(flow), "steps": {name: {**step, "id": name} for name, step in steps.items()}}
 
 
 def _error_to_dict(error: FlowError | None) -> dict[str, Any] | None:

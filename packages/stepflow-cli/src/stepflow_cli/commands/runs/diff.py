@@ -50,7 +50,7 @@ def command(
     times. A and B are run IDs or their first digits, or @last, @2 and so on.
 
     A value passed from step to step is shown once, at its first step; use --all to show every place. Values of secret
-    variables in the flows are ***. Inputs aren't compared.
+    variables in the flows are ***. Inputs and the flow's examples aren't compared.
 
     Use --item to compare two items as if each were its own run. For example, --item 7:0 compares item 7 of a batch with
     its rerun.
