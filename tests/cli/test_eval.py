@@ -356,6 +356,16 @@ def test_runs_in_the_history_can_be_cases(stepflow: Stepflow) -> None:
     assert "status:done is not a status" in evaluate_history("status:done").stderr
 
 
+def test_history_of_an_embedded_server(stepflow: Stepflow) -> None:
+    done = evaluate(stepflow, "-n", "2", "--variables-from-env", STEPFLOW_VAR_TONE="friendly")
+    assert done.code == 0, done
+    # The server has stopped, so this prints what the history has.
+    shown = stepflow("runs", "get", "@last", "-o", "json")
+    assert shown.code == 0, shown
+    recorded = json.loads(shown.stdout)
+    assert (recorded["variables"], recorded["labels"]["variant"]) == ({"tone": "friendly"}, "flow")
+
+
 @pytest.mark.usefixtures("server")
 def test_limit_applies_to_the_cases_in_the_flow(stepflow: Stepflow) -> None:
     cases = [{"name": topic, "input": {"subject": topic}} for topic in TOPICS]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from .._cases.flow_cases import parse_tests
-from .._codec.call_arguments import Variables, parse_run_variables
+from .._codec.call_arguments import Variables, add_env_variables, parse_flow_variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
@@ -411,11 +411,13 @@ class RunLabeler:
         client: The client. If it has no history, its runs don't get labels.
         name: The evaluation's name.
         more: Additional labels.
+        variables_from_env: Whether the runs read missing variables from the environment.
     """
 
-    def __init__(self, client: Any, name: str, more: Mapping[str, str] | None) -> None:
+    def __init__(self, client: Any, name: str, more: Mapping[str, str] | None, variables_from_env: bool) -> None:
         self._history: Any = getattr(client, "history", None)
-        self._server = getattr(client, "url", None)
+        self._server: Any = self._history and {"server": client.url, "is_embedded": client._recorder.is_embedded}
+        self._environ = os.environ if variables_from_env else {}
         self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
         """Each variant's first block, held back because `map` records its run again when it creates the next run."""
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
@@ -444,13 +446,12 @@ class RunLabeler:
         for variant, block in held:
             for run_id, items in block.items_by_run.items():
                 repeats = [item.repeat for item in items]
-                labels = self.get_batch_labels(variant) or {}
-                labels["case"] = _format_range(items[0].case, items[-1].case)
+                labels = dict(self.get_batch_labels(variant) or {}, case=_format_range(items[0].case, items[-1].case))
                 labels["repeat"] = _format_range(min(repeats), max(repeats))
-                about = {"server": self._server, "omitted": ("input",), "labels": labels}
-                self._history.record(run_id, **about, **variant.arguments_for_map)
-                is_success = all(item.is_success for item in items)
-                self._history.update(run_id, status="completed" if is_success else "failed")
+                values = add_env_variables(variant.variables, parse_flow_variables(variant.flow), self._environ)
+                about = {**self._server, **variant.arguments_for_map, "variables": values or None, "labels": labels}
+                self._history.record(run_id, **about, omitted=("input",))
+                self._history.update(run_id, status="completed" if all(item.is_success for item in items) else "failed")
 
 
 def _format_range(first: object, last: object) -> str:

@@ -537,7 +537,7 @@ async def evaluate(
             "on_lost": on_lost,
             "on_cancel": on_cancel,
         }
-        labeler, durations = RunLabeler(client, name, labels), _DurationBudget(include_durations)
+        labeler, durations = RunLabeler(client, name, labels, variables_from_env), _DurationBudget(include_durations)
         evaluator = Evaluator(client, store, planned, scorers, labeler, durations, repeat, max_scores, map_options)
         await evaluator.run(progress)
     return EvaluationReport._from_folder(items, given_variables)

@@ -538,7 +538,7 @@ def evaluate(
             "on_lost": on_lost,
             "on_cancel": on_cancel,
         }
-        labeler, durations = RunLabeler(client, name, labels), _DurationBudget(include_durations)
+        labeler, durations = RunLabeler(client, name, labels, variables_from_env), _DurationBudget(include_durations)
         evaluator = Evaluator(client, store, planned, scorers, labeler, durations, repeat, max_scores, map_options)
         evaluator.run(progress)
     return EvaluationReport._from_folder(items, given_variables)
