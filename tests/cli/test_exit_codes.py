@@ -181,6 +181,7 @@ def test_codes_of_errors() -> None:
             "possibly with a longer --timeout, to get or create the run",
         ),
         ("to skip checking inputs, use check_input=False", "to skip checking inputs, use --no-check"),
+        ("to keep it anyway, set force; to execute it,", "to keep it anyway, use --force; to execute it,"),
     ],
 )
 def test_hints_name_options_of_the_command(hint: str, adapted: str) -> None:
