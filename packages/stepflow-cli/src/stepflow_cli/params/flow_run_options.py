@@ -271,6 +271,7 @@ run_conflicts = (
     needs("--refresh --max-age", "--cache"),
     excludes("--cache", "--idempotency-key", "a cached result comes from a run without the key"),
     excludes("--ui", "--detach --dry-run --cache", "--ui opens the page of a run"),
+    excludes("--ui", "--timeout", "--ui serves the page until Ctrl-C"),
     excludes("--watch", "--detach --ui"),
 )
 """Conflicts between the options of `run` and `submit`."""
