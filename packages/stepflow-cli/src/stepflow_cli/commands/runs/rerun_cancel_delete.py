@@ -145,8 +145,8 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
     While you edit a flow, use 'stepflow run FLOW --reuse @last'.
 
     If the run was started on this machine, its input, variables and overrides come from the history. An input that you
-    pass replaces the recorded one. Variables and overrides that you pass take precedence. Secret variables aren't
-    recorded, so pass them again.
+    pass replaces the recorded one; a pipe is only read with --stdin-format, or where you pass -. Variables and
+    overrides that you pass take precedence. Secret variables aren't recorded, so pass them again.
 
     Keeping step outputs requires 0.12 or newer. On older servers, --failed runs the failed items in full.
 
