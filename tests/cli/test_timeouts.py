@@ -32,6 +32,7 @@ def test_trickling_response_times_out(command: str, stepflow: Stepflow, slow_ser
     # The limit applies to each call, not only to the last one.
     limits = re.findall(r"got no response from \S+ within (\S+) s", done.stderr)
     assert 0 < max(map(float, limits)) <= 1, done
+    assert "to wait longer, set STEPFLOW_TIMEOUT" in done.stderr, done
 
 
 @pytest.mark.parametrize("origin", ["environment", "profile"])

@@ -311,7 +311,8 @@ def _adapt_client_hint(error: StepflowClientError) -> str | None:
     """Return the client's hint, but with command-line options instead of function arguments."""
     hint = re.sub(r"^add (\w+) to the variables\b", r"set it with --var \1=VALUE", error.hint or "")
     hint = re.sub(r"or read (\w+) from the environment$", r"or read \1 with --variables-from-env", hint)
-    hint = re.sub(r"\btimeout=", "--timeout", re.sub(r"\bcheck_input=False\b", "--no-check", hint))
+    hint = re.sub(r"\bcheck_input=False\b", "--no-check", hint.replace("timeout= in Python, or ", ""))
+    hint = re.sub(r"\btimeout=", "--timeout", hint)
     hint = hint.replace("to keep it anyway, set force;", "to keep it anyway, use --force;")
     see = f", or 'stepflow runs get {error.run_id}' to see the existing run" if error.run_id else ""
     hint = hint.replace(", or find_run() to get the existing run", see)
