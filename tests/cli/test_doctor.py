@@ -291,14 +291,14 @@ def test_certificate_files_that_cannot_be_loaded(
     path = write_profiles(stepflow, f'[profiles.a]\nurl = "{server.replace("http", "https")}"\n{keys}\n')
     done = stepflow("doctor", "--no-run", "--profile", "a", "-o", "json", STEPFLOW_URL="")
     check = checks_by_name(done)["certificate"]
-    assert (done.code, check["status"], check["hint"]) == (1, "error", f"correct {keys_in_hint} in the profile")
+    assert (done.code, check["status"], check["hint"]) == (2, "error", f"correct {keys_in_hint} in the profile")
     assert f"{path.parent / file} cannot be loaded: " in check["message"]
 
 
 def test_server_is_checked_even_if_profiles_are_invalid(stepflow: Stepflow, server: str) -> None:
     write_profiles(stepflow, "current = [")
     done = stepflow("doctor", "--no-run", "--url", server, "-o", "json", STEPFLOW_URL="")
-    assert done.code == 1
+    assert done.code == 2
     assert [checks_by_name(done)[name]["status"] for name in ("configuration", "stepflow", "release")] == [
         "error",
         "ok",

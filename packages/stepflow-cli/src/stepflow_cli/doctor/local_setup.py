@@ -57,7 +57,8 @@ def check_profiles() -> tuple[CheckResult, Profiles | None]:
     try:
         profiles = load_profiles()
     except Problem as problem:
-        return error("configuration", problem.message, problem.hint or "fix it in an editor"), None
+        hint = problem.hint or "fix it in an editor"
+        return error("configuration", problem.message, hint, exit_code=problem.exit_code), None
     if not profiles.tables:
         state = "has no profiles" if profiles.path.exists() else "does not exist, so there are no profiles"
         return ok("configuration", f"{profiles.path} {state}"), profiles
@@ -68,7 +69,8 @@ def check_profiles() -> tuple[CheckResult, Profiles | None]:
             return warning("configuration", problem.message, problem.hint or "fix it in an editor"), profiles
     if profiles.current is not None and profiles.current not in profiles.tables:
         message = f"{profiles.path}: the current profile {profiles.current} does not exist"
-        return error("configuration", message, "to select a different one, run 'stepflow config use NAME'"), profiles
+        hint = "to select a different one, run 'stepflow config use NAME'"
+        return error("configuration", message, hint, exit_code=2), profiles
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
 
 

@@ -50,9 +50,8 @@ def check_server_network(choice: ServerChoice, proxy: str | None) -> Iterator[Ch
     try:
         scheme, host, port = split_scheme_host_and_port(proxy or url)
     except ValueError as problem:
-        yield error(
-            "name", f"{format_url_without_credentials(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT"
-        )
+        message = f"{format_url_without_credentials(proxy or url)} is not a URL: {problem}"
+        yield error("name", message, "use http://HOST:PORT", exit_code=2)
         return
     named = _check_host_name(host, port)
     yield named
@@ -114,7 +113,8 @@ def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | CheckResult:
 
 def _unreadable_file_error(keys: str, files: Sequence[str], problem: Exception) -> CheckResult:
     reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
-    return error("certificate", f"{' and '.join(files)} cannot be loaded: {reason}", f"correct {keys} in the profile")
+    message = f"{' and '.join(files)} cannot be loaded: {reason}"
+    return error("certificate", message, f"correct {keys} in the profile", exit_code=2)
 
 
 def _check_certificate(host: str, port: int, profile: Profile | None) -> CheckResult:
