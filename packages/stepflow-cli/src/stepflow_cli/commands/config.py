@@ -136,9 +136,9 @@ def _change_setting(key: str, value: str, profile: str | None, output: Output) -
     KEY is profiles.NAME.KEY, current, history, target, or just KEY for the selected --profile or the current one. To
     create a profile, set its url.
 
-    To stop recording runs in the history, run 'stepflow config set history off'. To record them in a database that
-    several hosts share, run 'stepflow config set history postgresql://HOST/NAME'. After 'stepflow config set target
-    0.13', flow checks ignore problems that only affect other releases, as with 'stepflow validate --target'.
+    The history is on, off or the URL of a database that several hosts can share: postgresql://HOST/NAME. After
+    'stepflow config set target 0.13', flow checks ignore problems that only affect other releases, as with 'stepflow
+    validate --target'.
 
     Tokens are never written to the file. Instead, name a variable that holds the token (token_env), a file that others
     can't read (token_file), or a command that prints it (token_command). Comments in the file are kept.

@@ -82,8 +82,8 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
       the server     release, authorization, clock, missing workers,
                      whether something buffers its event stream
 
-    If --url, a profile or STEPFLOW_URL names the server, a 1.5 s run named stepflow-doctor measures the event stream
-    (on 0.13 and newer).
+    If --url, a profile or STEPFLOW_URL names the server, a short run named stepflow-doctor measures the event stream
+    (on 0.12 and newer).
 
     The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and otherwise 1, or 2 if
     a setting is invalid.

@@ -109,6 +109,6 @@ def completion_command(shell: str) -> None:
       stepflow completion fish > ~/.config/fish/completions/stepflow.fish
 
     The script completes commands, options, flow files, profiles, settings, the server's runs, and the steps, examples
-    and variables of the flow you're typing.
+    and variables of the command's flow.
     """
     click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())

@@ -51,8 +51,9 @@ _cases = (
     _CASES.option(
         "--cases FILE",
         "Read cases from CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
-        "'expected' is the expected output; 'input' or else the others are the input. Or use history:QUERY for the "
-        "completed runs of 'stepflow history list QUERY', expecting their outputs. [default: the flow's test cases]",
+        "'expected' is the expected output. If the rest are 'input' and perhaps name, tags and metadata, 'input' is "
+        "the input; otherwise, all of them are. Or use history:QUERY for the completed runs of 'stepflow history list "
+        "QUERY', expecting their outputs. [default: the flow's test cases]",
         type=FILE,
     ),
     _CASES.option(
@@ -157,13 +158,13 @@ def command(
     show an earlier evaluation again, use its folder as FLOW. For a folder with several evaluations, the table shows
     each score of the last 10 (or --limit N), oldest first.
 
-    The exit code is 1 if a score is below --fail-below or worse than --baseline, or if all items of a variant failed.
-    Times aren't compared with --baseline because they were measured at a different time. Failed runs and scores that
+    The exit code is 1 if a score misses --fail-below or is worse than --baseline, or if all items of a variant failed.
+    Times get no verdict with --baseline because they were measured at a different time. Failed runs and scores that
     raise are counted, but don't stop the evaluation.
 
     With --output FOLDER, use --resume to continue after Ctrl-C or a crash without repeating finished cases or scores.
-    Scores are recomputed if their version has changed. An embedded server stops with the command, so runs in flight are
-    repeated.
+    Scores are recomputed if their `version` has changed. An embedded server stops with the command, so runs in flight
+    are repeated.
 
     Functions in a scores file can accept the parameters input, output, expected and item. They return a number, true or
     false, a label, or a dict of these. Functions whose names start with _ are only used if you name them.

@@ -18,7 +18,7 @@ class CheckResult:
     hint: str | None = None
     """How to fix it."""
     exit_code: int = 1
-    """The exit code for an error: 4 if the server can't be reached or rejects the credentials, 2 if a setting is invalid."""
+    """The exit code for an error: 4 if there is no server or it rejects the credentials, 2 if a setting is invalid."""
 
 
 def ok(check: str, message: str) -> CheckResult:
