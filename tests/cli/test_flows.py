@@ -34,6 +34,15 @@ def test_store(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_store_quietly(stepflow: Stepflow) -> None:
+    assert "warning: " in stepflow("flows", "store", "echo.yaml").stderr
+    quiet = stepflow("flows", "store", "echo.yaml", "-q")
+    assert (quiet.code, len(quiet.stdout), quiet.stderr) == (0, 65, "")
+    # Without the diagnostics, nothing would say why a flow was refused.
+    assert "refused.yaml: " in stepflow("flows", "store", "refused.yaml", "-q").stderr.partition("\n")[0]
+
+
+@pytest.mark.usefixtures("server")
 def test_store_invalid_flows(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "store", "refused.yaml"),

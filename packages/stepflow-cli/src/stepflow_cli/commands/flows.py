@@ -112,7 +112,8 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
                 flow_id, diagnostics = stored.flow_id, diagnostic_records(flow, stored.diagnostics)
             except InvalidFlowError as error:
                 diagnostics = diagnostic_records(flow, error.diagnostics)
-            if not current_session().json_errors:
+            session = current_session()
+            if not session.json_errors and (flow_id is None or not session.quiet):
                 note_diagnostics(diagnostics)
             if flow_id is None:
                 refused[flow] = diagnostics
