@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from stepflow_client.evaluation import EvaluationCase
 from stepflow_client.evaluation.store import EvaluationStore
 
 from tests.cli.command import STEPFLOW, CommandResult, Stepflow, new_process_environment
+from tests.cli.gateway import Gateway, make_certificate
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -354,6 +356,20 @@ def test_runs_in_the_history_can_be_cases(stepflow: Stepflow) -> None:
     assert "finds no completed runs" in evaluate_history("until:yesterday").stderr
     assert "last-friday" in evaluate_history("since:last-friday").stderr
     assert "status:done is not a status" in evaluate_history("status:done").stderr
+
+
+def test_runs_in_the_history_of_a_server_with_a_profile(stepflow: Stepflow, server: str, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path / "tls")
+    del stepflow.environment["STEPFLOW_URL"]
+    with Gateway(server, certificate=certificate) as gateway:
+        for key, value in {"url": gateway.url, "ca_file": str(certificate)}.items():
+            assert stepflow("config", "set", f"profiles.tls.{key}", value).code == 0
+        done = stepflow("run", "ticket.yaml", "--profile", "tls", "--input-json", '{"subject": "billing"}')
+        assert done.code == 0, done
+        # The server of the evaluation, and another one that a profile describes.
+        for options in (("--profile", "tls"), ("--url", server)):
+            found = stepflow("eval", "ticket.yaml", "--cases", "history:flow:ticket", *options, "-o", "json")
+            assert (found.code, json.loads(found.stdout or "{}").get("cases")) == (0, 1), found
 
 
 def test_history_of_an_embedded_server(stepflow: Stepflow) -> None:

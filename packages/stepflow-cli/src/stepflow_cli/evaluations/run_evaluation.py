@@ -18,9 +18,9 @@ from ..inputs.flow_loading import list_example_names, load_flow_argument
 from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
 from ..params.runs import parse_user_query
-from ..server.connect import Target, connect
+from ..server.connect import Target, build_client_arguments, connect
 from ..settings.run_history import open_history
-from ..settings.server_choice import ServerOptions
+from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 from .options import EvalOptions, build_variants, check_gate_names, get_variant_flows, load_scores
 from .report import print_and_write_report, print_score_trend
 
@@ -122,7 +122,7 @@ class EvaluationPlan:
                 warnings,
                 printed,
                 recording,
-                self._open_cases() as cases,
+                self._open_cases(target) as cases,
             ):
 
                 def show_progress(progress: Any) -> None:
@@ -157,7 +157,7 @@ class EvaluationPlan:
             raise convert_to_problem(error, hint=continuation or error.hint) from None
 
     @contextmanager
-    def _open_cases(self) -> Iterator[Any]:
+    def _open_cases(self, target: Target) -> Iterator[Any]:
         """Yield the cases."""
         from stepflow_client.evaluation.records import read_cases
 
@@ -167,7 +167,7 @@ class EvaluationPlan:
             source = options.flow if os.path.isfile(options.flow) else self._flow
             yield islice(read_cases(None, source, self._flow, options.expected), options.limit)
         elif query is not None:
-            yield load_cases_from_history(query, self._variables, options.limit)
+            yield load_cases_from_history(query, self._variables, options.limit, target)
         else:
             try:
                 with open_input_stream(options.cases, options.cases_format, self._flow) as rows:
@@ -191,8 +191,10 @@ class EvaluationPlan:
                 note(f"{name} has no value: {why}")
 
 
-def load_cases_from_history(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
-    """Return the completed runs for `--cases history:QUERY`. They may be on a different server than the evaluation.
+def load_cases_from_history(
+    query: str, variables: Mapping[str, Any] | None, limit: int | None, target: Target
+) -> list[EvaluationCase]:
+    """Return the completed runs for `--cases history:QUERY`. They may be on a different server than `target`.
 
     Raises:
         Problem: If the query is invalid, matches nothing, or matches runs on several servers.
@@ -210,5 +212,9 @@ def load_cases_from_history(query: str, variables: Mapping[str, Any] | None, lim
         ended = "runs on an embedded server are lost when it stops; " if runs and not servers else ""
         hint = f"{ended}to see a query's runs, run 'stepflow history list'; a query may include a server's URL"
         raise usage(f"--cases history:{query} finds {searched}", hint)
-    with SyncStepflowClient(servers.pop(), history=history) as client:
+    url, arguments = servers.pop(), target.arguments
+    if url not in list_equivalent_urls(target.client.url):
+        run_server = Setting("url", url, f"--cases history:{query}")
+        arguments = build_client_arguments(choose_server(ServerOptions(default="server", run_server=run_server)))
+    with SyncStepflowClient(**arguments, history=history) as client:
         return sync_history_cases(client, search, variables=variables, limit=limit or _MAX_RUNS)
