@@ -423,6 +423,15 @@ def test_the_rows_of_runs_items_and_components(monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
+def test_polars_infers_column_types_from_all_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By default, it only looks at the first 100 records, and rejects later values of another type.
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "polars", SimpleNamespace(DataFrame=lambda rows, **options: (rows, options)))
+    rows, options = listings()[0][0].to_dataframe()
+    assert rows[3]["output"] == '{"n": 3}'
+    assert options == {"infer_schema_length": None}
+
+
 # Reprs
 
 

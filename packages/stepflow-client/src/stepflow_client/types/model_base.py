@@ -123,7 +123,8 @@ def get_data_frame_maker() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
     return lambda records: polars.DataFrame(
-        [{name: _encode_polars_cell(name, record[name]) for name in record} for record in records]
+        [{name: _encode_polars_cell(name, record[name]) for name in record} for record in records],
+        infer_schema_length=None,
     )
 
 
