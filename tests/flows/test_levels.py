@@ -214,6 +214,7 @@ def test_prefix_items_have_their_own_schemas(path: str, expected: list[tuple[str
 _OLD_NULL = f"{_HEAD}steps: null\noutput: 1\n"
 _NEW = _flow("{$step: a}", f"id: a, {_NOOP}")
 _MISPLACED = _flow("1", more="schemas: {input: {}}\n")
+_RETRY = _flow("{$step: a}", "id: a, component: /my/own, onError: {action: retry}")
 _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
 
 
@@ -242,6 +243,7 @@ _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
                 "0.11": [("misplaced-schema", "fatal")],
             },
         ),
+        (_RETRY, {None: [], "0.10": [("unused-key", "warning")], "0.11": []}),
         (_LEGACY, {None: [("from-expression", "fatal")], "0.13": [("from-expression", "fatal")]}),
     ],
 )

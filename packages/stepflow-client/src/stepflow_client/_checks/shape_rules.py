@@ -101,6 +101,8 @@ def check_step_shape(step: Node, findings: Findings) -> None:
     if action.value not in _ACTIONS:
         findings.add("unknown-action", "fatal", action, f"unknown action {action.value!r}",
                      suggest_or_list(str(action.value), _ACTIONS, "there are"))  # fmt: skip
+    elif action.value == "retry" and findings.target is not None and findings.target < (0, 11):
+        findings.add("unused-key", "warning", action, "retry has no effect on servers before 0.11")
     if retries is not None and not (type(retries.value) is int and 0 <= retries.value < 2**32):
         findings.add("wrong-type", "fatal", retries, "maxRetries must be an integer >= 0")
     for key, wanted in (("maxRetries", "retry"), ("defaultValue", "useDefault")):
