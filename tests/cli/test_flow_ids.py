@@ -59,6 +59,12 @@ def test_stored_flow_is_validated_by_its_id(stepflow: Stepflow) -> None:
     assert re.search(r"^clean.yaml +valid", done.stderr, re.MULTILINE)
 
 
+def test_stored_flow_cannot_be_checked_offline(stepflow: Stepflow) -> None:
+    done = stepflow("validate", UNKNOWN, "clean.yaml", "--offline")
+    assert (done.code, done.stdout) == (2, "")
+    assert "--offline cannot check flows on a server" in done.stderr
+
+
 def test_unknown_flow_id(stepflow: Stepflow, server: str) -> None:
     for command in ("run", "submit", "validate"):
         done = stepflow(command, UNKNOWN, "--url", server)

@@ -141,6 +141,8 @@ def _check_and_print_findings(
         if rule not in RULES and rule == rule.lower():
             raise usage(f"unknown rule {rule!r}", suggest_or_list(rule, sorted(RULES), "the rules are"))
     checked = [check_offline(name, each) for name, each in rules.items()]
+    if server is None and any(flow.flow is None for flow in checked):
+        raise usage("--offline cannot check flows on a server", "pass their files, or leave out --offline")
     if fix:
         checked = [_correct_flow_file(flow) for flow in checked]
     failure = None
