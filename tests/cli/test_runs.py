@@ -73,7 +73,8 @@ def test_items_of_a_running_batch_are_counted(stepflow: Stepflow, start: Start) 
         if got["items"] == counts:
             break
     assert got["items"] == counts
-    assert got["status"] == "running"
+    # Servers don't say which item failed until the run ends, so there's no item to explain yet.
+    assert (got["status"], got["account"]) == ("running", None)
     listed = json.loads(stepflow("runs", "list", "--flow-name", "counted", "-o", "json").stdout)
     assert [run["items"] for run in listed] == [counts]
     report = stepflow("runs", "report", run_id).stdout

@@ -50,7 +50,7 @@ def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
 
     run = client.snapshot(run_id, include="counts").details
     # Check the items as well as the status, because a sub-run completes even if some of its items fail.
-    if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
+    if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or (run.items.failed and run.is_finished)):
         return client.snapshot(run_id, include=("counts", "account")).details
     return add_failed_sub_run_item_count(client, run)
 
