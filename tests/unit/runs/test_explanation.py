@@ -182,7 +182,7 @@ def test_without_errors_of_steps_a_conditional_read_stays_unknown() -> None:
     assert account.cause is None
     assert account.kind == "unknown"
     assert states(account) == {"a": "failed", "c": "unknown"}
-    assert account.unknown == ("which step failed first", "whether c failed or did not run")
+    assert account.unknown == ("which step caused the failure", "whether c failed or did not run")
     # The input shows which branch was taken.
     assert explain(content, "boom", step("a"), step("c"), input={"p": None}).cause == "c"
     assert explain(content, "boom", step("a"), step("c"), input={"p": 1}).cause == "a"
@@ -628,7 +628,7 @@ def test_unknown_facts_are_listed() -> None:
     assert explain(content, None, status=ExecutionStatus.CANCELLED).unknown == ()
     assert explain({}, "boom", step("a"), step("b")).unknown == (
         "this run's flow, and therefore which step reads which",
-        "which step failed first",
+        "which step caused the failure",
         "whether a, b failed or did not run",
     )
     done = explain(content, None, step("a", "completed"), step("b", "completed"))

@@ -38,8 +38,8 @@ command = LazyGroup(
       token_command = ["pass", "show", "stepflow"]
 
     A profile's keys are url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
-    ca_file; cert_file; key_file; and proxy. --url overrides STEPFLOW_URL, which overrides a profile, as does
-    STEPFLOW_TIMEOUT. A profile's token and proxy override the environment.
+    ca_file; cert_file; key_file; and proxy. --url or STEPFLOW_URL replaces a profile.
+    STEPFLOW_TIMEOUT overrides its timeout; its token and proxy override the environment.
 
     Above the profiles, set history = false to stop recording runs (like STEPFLOW_HISTORY=off), or set history to a
     database's URL, postgresql://HOST/NAME, to record them there. To check flows for a specific release, use target =

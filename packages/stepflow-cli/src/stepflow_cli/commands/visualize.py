@@ -37,9 +37,9 @@ def command(
     """FLOW can be a YAML or JSON file, or - to read standard input.
 
     Conditional branches are labeled with their condition, and alternatives of $coalesce are numbered. In svg, png and
-    html, steps that never run are pale, steps with mustExecute have a bold frame, and conditional branches are dashed.
-    Five or more equal steps share one box; in flows with more than 40 boxes, so does a flow inside a step. Otherwise,
-    it has its own frame. These formats require the stepflow-client[draw] extra.
+    html, which require the stepflow-client[draw] extra, steps that never run are pale, steps with mustExecute have a
+    bold frame, conditional branches are dashed, and five or more equal steps share one box. In flows with more than 40
+    boxes, so do a step and the flow inside it.
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

@@ -20,7 +20,7 @@ def convert_to_run_items(listed: ListItemsResponse) -> RunItems:
 
 
 def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return True if only the flow can tell which step failed first (several failed, or their errors differ)."""
+    """Return True if only the flow can tell which step caused a failure (several failed, or their errors differ)."""
     items = convert_to_run_items(listed)
     for place in places:
         error, of_steps = items[place].error, steps.get(items[place].index, ())
@@ -33,7 +33,7 @@ def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int],
 def add_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
-    """Add to each failed item which step failed first and why. The item's own error often just says that a step failed.
+    """Add to each failed item which step caused its failure and why. Its own error often just says that a step failed.
 
     Args:
         listed: The items.

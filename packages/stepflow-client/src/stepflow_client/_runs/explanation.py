@@ -197,7 +197,7 @@ def _describe_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> I
     if not item.flow:
         yield "this run's flow, and therefore which step reads which"
     if item.cause.kind == "unknown":
-        yield "which step failed first"
+        yield "which step caused the failure"
     if names := [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED_STATUSES]:
         yield f"whether {', '.join(names)} failed or did not run"
     if names := [step.step_id for step in steps if step.is_default is None]:

@@ -146,7 +146,7 @@ class ItemRecord:
 
     @cached_property
     def cause(self) -> Cause:
-        """Why the item didn't succeed, and which step failed first."""
+        """Why the item didn't succeed, and which step caused that."""
         if self.status is ExecutionStatus.CANCELLED:
             return Cause("cancelled")
         if self.status not in FAILED_STATUSES or self.error is None:

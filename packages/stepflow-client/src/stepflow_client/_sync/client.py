@@ -1762,7 +1762,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> RunAccount:
-        """Explain why an item failed: which step failed first, and which steps didn't run because of it.
+        """Explain why an item failed: which step caused it, and which steps didn't run because of it.
 
         Servers also list every step that reads a failed step as failed, with the same error. The account separates
         cause from effect. It also lists steps that weren't needed by anything, and items of sub-runs that failed even

@@ -25,7 +25,7 @@ class FlowError(Model):
     code: ErrorCode | None = None
     """The kind of failure, with the same names for all servers, or None if the server doesn't report one."""
     step_id: str | None = None
-    """The ID of the step that failed first, or None if unknown or if evaluating the flow's output failed.
+    """The ID of the step that caused the failure, or None if unknown or if evaluating the flow's output failed.
 
     Steps that didn't run because of this failure are listed as failed too. Use `explain_run` to tell them apart.
     """

@@ -152,7 +152,7 @@ class RunAccount(Model, Shown):
     kind: FailureKind | None = None
     """Why the item did not succeed, or None if it did or hasn't ended."""
     cause: str | None = None
-    """The ID of the step that failed first and caused the failure, or None if unknown or if no step did."""
+    """The ID of the step that caused the failure, or None if unknown or if no step did."""
     error: FlowErrorOrNone = None
     """The item's error, including the step and message of its cause."""
     hint: str | None = None

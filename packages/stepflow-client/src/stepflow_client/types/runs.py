@@ -335,7 +335,7 @@ class RunSnapshot(Model, Shown):
     details: RunDetails
     """The run and its state."""
     items: Sequence[RunItem] | None = field(default=None, repr=False)
-    """The items, in input order. A failed item's error comes from the step that failed first."""
+    """The items, in input order. A failed item's error comes from the step that caused it."""
     steps: Sequence[StepDetails] | None = field(default=None, repr=False)
     """The steps that were started, by item, or None if not requested or not reported by the server. Limited to a single
     item if only that item, or its account, was requested."""

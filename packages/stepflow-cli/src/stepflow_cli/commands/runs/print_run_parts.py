@@ -45,11 +45,11 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     then, items are counted by the run's events, if the server has them. To print a run's output or all errors, use
     'runs result', 'items' or 'steps'.
 
-    For a failed run, the command shows the step that failed first and the steps that didn't run because of it (for a
-    batch, those of its first failed item). If a run completed although items of its sub-runs failed, their number is
-    shown.
+    For a failed run, the command shows the step that caused the failure and the steps that didn't run because of it
+    (for a batch, those of its first failed item). If a run completed although items of its sub-runs failed, their
+    number is shown.
 
-    For a rerun, the command also shows the run that it repeats and its items' numbers there. For any run, it shows the
+    For a rerun, the command also shows the run that it repeats and its items' numbers there, and for any run, up to 20
     reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is shown.
     """
     links: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def steps_command(
     """A step that needs a failed one doesn't run. Servers list it as failed, with the error of the step it reads. The
     table shows it as 'not run' with the step that failed. In JSON, 'status' is the server's, and 'state' is 'not_run'.
 
-    Step outputs and times, and the steps of an unfinished run, require server 0.12 or newer.
+    Step outputs, errors and times, and the steps of an unfinished run, require server 0.12 or newer.
     """
     with connect_to_run(server, run_id) as (target, run_id):
         if step is not None:

@@ -140,8 +140,8 @@ class _EventOptions(NamedTuple):
     option("--include-results", "Include the outputs of the steps."),
     option(
         "--include-sub-runs",
-        "Include the events of runs that steps create. Servers report wrong step IDs for these; to get the right ones, "
-        "pass that run's ID as RUN.",
+        "Include sub_run_created and the events of runs that steps create. Servers report wrong step IDs for these; "
+        "for the right ones, pass that run's ID as RUN.",
     ),
     option("--heartbeat SECONDS", "Print a heartbeat after this many seconds without an event.", type=SECONDS),
 )
