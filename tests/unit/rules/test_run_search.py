@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -56,6 +57,13 @@ def test_without_a_time_in_its_id_the_creation_time_of_the_server_is_used() -> N
     window = CreationWindow("2026-11-25T00:00:01Z", None)
     assert [second for second in range(3) if run("an id", second) in window] == [1, 2]
     assert RunDetails(run_id="an id", flow_id="f", status=ExecutionStatus.COMPLETED) not in window
+
+
+def test_a_time_in_microseconds_is_more_precise_than_the_id() -> None:
+    time = NOON + timedelta(microseconds=1500)
+    precise = dataclasses.replace(created(0.001), created_at=time)
+    assert precise in CreationWindow(time, None)
+    assert precise not in CreationWindow(None, time)
 
 
 @pytest.mark.parametrize("value", ["yesterday", 5, "2026-13-01", b"2026-11-25"])

@@ -102,10 +102,12 @@ def _parse_timestamp(value: object, what: str) -> float | None:
 
 
 def _get_creation_time(run: RunDetails) -> float:
-    time = get_creation_time(run.run_id)
+    created = run.created_at
+    # If the server stores only whole seconds, the time in the ID is more precise.
+    time = None if created is not None and created.microsecond else get_creation_time(run.run_id)
     if time is not None:
         return time
-    return run.created_at.timestamp() if run.created_at is not None else 0.0
+    return created.timestamp() if created is not None else 0.0
 
 
 def get_creation_second(run: RunDetails) -> int:
