@@ -131,6 +131,16 @@ def test_watch_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> Non
     assert not Path("/proc", servers.pop()).exists()
 
 
+def test_results_in_a_file_are_not_compared(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    flow = stepflow.folder / "said.yaml"
+    flow.write_text(_FLOW)
+    run = watching("run", "said.yaml", "--output", "said.json")
+    run.round()
+    replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
+    assert run.round().endswith("said.yaml changed\nstepflow: watching 2 files; ")
+    assert (stepflow.folder / "said.json").read_text() == '"ho"\n'
+
+
 def test_only_changed_steps_are_executed(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow = stepflow.folder / "said.yaml"
     two = _FLOW.replace("steps: [", "steps: [{id: x, component: /builtin/noop, input: 1}, ").replace("hi", "{$step: x}")

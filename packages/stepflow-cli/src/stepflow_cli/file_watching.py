@@ -211,7 +211,9 @@ def _run_and_capture(command: Callable[[], None]) -> str:
 
 def _print_result_difference(before: str, after: str) -> None:
     if before == after:
-        note("same result as before")
+        # With --output FILE, nothing is printed, so nothing is known about the result.
+        if after:
+            note("same result as before")
         return
     one, other = before.splitlines(), after.splitlines()
     if max(len(one), len(other)) > _MAX_LINES:
