@@ -40,24 +40,28 @@ class Watching:
             text=True,
         )
         self._folder = str(stepflow.folder)
-        self._text = ""
+        self.text = ""
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._text += line
+            self.text += line
 
     def round(self) -> str:
         """Wait for the end of the next round and return its output."""
-        deadline = time.monotonic() + 60
-        while _WAITS not in self._text:
-            assert time.monotonic() < deadline, self._text
-            assert self._thread.is_alive(), self._text
-            time.sleep(0.01)
-        text, _, self._text = self._text.partition(_WAITS)
+        self.wait_for(_WAITS)
+        text, _, self.text = self.text.partition(_WAITS)
         return text
+
+    def wait_for(self, text: str) -> None:
+        """Wait until the command has printed this text."""
+        deadline = time.monotonic() + 60
+        while text not in self.text:
+            assert time.monotonic() < deadline, self.text
+            assert self._thread.is_alive(), self.text
+            time.sleep(0.01)
 
     @property
     def servers(self) -> set[str]:
@@ -139,6 +143,16 @@ def test_results_in_a_file_are_not_compared(stepflow: Stepflow, watching: Callab
     replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
     assert run.round().endswith("said.yaml changed\nstepflow: watching 2 files; ")
     assert (stepflow.folder / "said.json").read_text() == '"ho"\n'
+
+
+def test_interrupt_during_a_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    (stepflow.folder / "long.yaml").write_text(
+        "steps: [{id: s, component: /builtin/sleep, input: {duration_ms: 60000}}]\noutput: {$step: s}\n"
+    )
+    run = watching("run", "long.yaml", "-v")
+    run.wait_for("Starting items execution")
+    assert run.interrupt() == 0
+    assert "stepflow: interrupted; " in run.text
 
 
 def test_only_changed_steps_are_executed(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:

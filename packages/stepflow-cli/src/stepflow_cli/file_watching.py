@@ -15,7 +15,7 @@ from typing import Any
 import click
 from stepflow_client.flows.reading import is_flow_id
 
-from .errors import convert_to_problem, current_session, usage
+from .errors import ExitCode, convert_to_problem, current_session, usage
 from .inputs.file_io import DATA_SUFFIXES, Signature, get_file_signature
 from .inputs.flow_loading import is_python_flow, list_flow_module_files, load_project_settings
 from .inputs.server_config import read_config_or_empty
@@ -206,6 +206,8 @@ def _run_and_capture(command: Callable[[], None]) -> str:
     if failure is None:
         return text
     print_problem(failure)
+    if failure.exit_code == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     return f"{text}{failure.message}\n"
 
 
