@@ -74,6 +74,13 @@ _ROUTES = "routes: {/builtin: [{plugin: builtin}]}\n"
             "recovery.checkIntervalSecs must be a whole number",
             None,
         ),
+        (
+            "plugins:\n  mock: {type: mok, components: {/a: {behaviors: {{sku: tea}: 1}}}}\n",
+            f"{_PARSE}plugins.mock: unknown variant `mok`, expected one of `builtin`, `mock` at line 2 column 9",
+            2,
+            "plugins.mock has the unknown type 'mok'",
+            "did you mean 'mock'?",
+        ),
         ("- a\n", f"{_PARSE}invalid type: sequence, expected struct StepflowConfig", 1,
          "the configuration must be a mapping", None),
     ],

@@ -323,7 +323,10 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
     try:
         root = to_node(config.document) if path is None else FlowText.from_bytes(path.read_bytes(), name).root
     except FlowFileError as unreadable:
-        return unreadable if "Failed to parse config" in reason else None
+        # Servers accept more than flow files may contain, such as a mapping as a key.
+        if not (document := config.load_or_empty()):
+            return unreadable if "Failed to parse config" in reason else None
+        root = to_node(document)
     except OSError:
         return None
     reason = reason.rpartition("YAML: ")[2]
