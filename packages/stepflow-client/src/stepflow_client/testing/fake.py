@@ -441,7 +441,8 @@ class FakeServer:
             components: The components' paths in flows. Defaults to all components.
         """
         with self._lock:
-            self._held -= {*components} or {*self._held}
+            held = {*self.components, *SUB_FLOWS} if "*" in self._held else self._held
+            self._held = held - ({*components} or held)
             self._execute_runs()
 
     def advance(self, duration: float) -> None:
