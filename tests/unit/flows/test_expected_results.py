@@ -204,7 +204,8 @@ def test_error_data_is_compared_only_if_the_server_sends_it() -> None:
 def test_failures_are_compared_by_code_and_message() -> None:
     expected = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": {"$contains": "x"}}}
     message = '$.error.message: expected {"$contains": "x"}, got "boom"'
-    for code, code_name in ((ErrorCode.COMPONENT_FAILED, "COMPONENT_FAILED"), (None, "none")):
+    names = {ErrorCode.COMPONENT_FAILED: "COMPONENT_FAILED", ErrorCode.EXPRESSION_FAILED: "EXPRESSION_FAILURE"}
+    for code, code_name in (*names.items(), (None, "none")):
         assert verdict(expected, status=FAILED, error=FlowError(message="boom", code=code)) == (
             "failed",
             [f'$.error.code: expected "TIMEOUT", got {code_name}', message],

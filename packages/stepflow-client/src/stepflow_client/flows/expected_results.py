@@ -154,7 +154,7 @@ def was_run_lost(result: FlowResult) -> bool:
 def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
     differences: list[Difference] = []
     if "code" in expected and not has_error_code(expected["code"], error):
-        code = error.code.value.upper() if error and error.code else "none"
+        code = get_error_code_name(error) if error and error.code else "none"
         differences.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
         differences += compare(expected["message"], error.message if error else "", "$.error.message")
