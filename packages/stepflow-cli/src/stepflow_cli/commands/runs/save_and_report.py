@@ -66,11 +66,11 @@ def save_command(
     server: ServerOptions,
 ) -> None:
     """FLOW is the flow's file, by default the one in the history. The case has the run's input and variables, and
-    expects its output or error. UUIDs and times likely to differ in each run become matchers. The change to the file is
-    printed, and comments and layout are kept.
+    expects its output or error. UUIDs and times likely to vary become matchers. The change is printed;
+    comments and layout are kept.
 
-    Input, variables and overrides come from the server if it reports them, or otherwise from the history. Secret
-    variables are left out, and their known values are ***.
+    Input, variables and overrides come from the server if it reports them, else from the history. Secret variables are
+    left out, and their values are *** only if known from the flow or environment.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
