@@ -125,9 +125,7 @@ def _hash_input(given: Any) -> str:
 
 
 def _is_mapping_of_depth(value: object, depth: int) -> bool:
-    if depth and isinstance(value, Mapping):
-        return all(_is_mapping_of_depth(part, depth - 1) for part in value.values())
-    return isinstance(value, Mapping)
+    return isinstance(value, Mapping) and all(_is_mapping_of_depth(part, depth - 1) for part in value.values() if depth)
 
 
 def run_mocked(
