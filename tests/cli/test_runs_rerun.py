@@ -22,6 +22,21 @@ FLOW: dict[str, Any] = {
 }
 
 
+SHORT_PATHS: dict[str, Any] = {
+    "name": "short",
+    "schemas": {"properties": {"variables": {"properties": {"tone": {"default": "plain"}}}}},
+    "steps": [
+        {
+            "id": "first",
+            "component": "/builtin/noop",
+            "input": {"n": [{"$input": "n"}], "tone": {"$variable": "tone"}},
+        },
+        {"id": "second", "component": "/builtin/noop", "input": {"n": {"$step": "first", "path": "n"}}},
+    ],
+    "output": {"$step": "second", "path": "n"},
+}
+
+
 def test_rerun_from_a_step(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}])
     done = stepflow("runs", "rerun", run_id, "--from", "second", "--set", "second.input.a=2")
@@ -47,6 +62,19 @@ def test_dry_run_prints_the_plan(stepflow: Stepflow, start: Start) -> None:
     assert table.code == 0
     assert "KEPT" in table.stdout
     assert stepflow("runs", "list", "--flow-name", "again", "-o", "name").stdout == before
+
+
+def test_unchanged_steps_of_a_stored_flow_are_kept(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "variables.json").write_text(json.dumps(SHORT_PATHS))
+    run_id = stepflow("run", "variables.json", "--input-json", '{"n": 1}', "-o", "name").stdout.strip()
+    flow_id = stepflow("flows", "store", "variables.json", "-o", "name").stdout.strip()
+    changed = json.loads(json.dumps(SHORT_PATHS).replace('"$input": "n"', '"$input": "m"'))
+    (stepflow.folder / "variables.json").write_text(json.dumps(changed))
+    # Servers return a stored flow with `$.n` in place of `n`.
+    for flow, kept in ((flow_id, ["first", "second"]), ("variables.json", [])):
+        arguments = ("--flow", flow, "--only-changed", "--dry-run", "--input-json", '{"n": 1, "m": 1}')
+        done = stepflow("runs", "rerun", run_id, *arguments)
+        assert json.loads(done.stdout or "{}").get("kept") == kept, done
 
 
 def test_rerun_selected_items(stepflow: Stepflow, start: Start) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import call_arguments
@@ -97,10 +98,9 @@ def _reject_stale_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> Non
     kept = {step for item in items for step in item.kept}
     changed, overridden = new_run.changed, unify_overrides(new_run.request.overrides) or {}
     for step in get_steps_by_id(new_run.effective):
-        if step in kept & changed & overridden.keys():
-            raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
         if step in kept & changed:
-            raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
+            why = "so its override would have no effect" if step in overridden else "but its definition has changed"
+            raise InvalidArgumentError(f"step {step!r} is kept, {why}", hint=_FORCE)
     dependent = FlowSteps(new_run.effective).find_downstream_steps(changed)
     stale = next((step for step in get_steps_by_id(new_run.effective) if step in kept & dependent), None)
     if stale is not None:
@@ -120,7 +120,11 @@ def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[s
 def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
     """Return the fields of a step that determine its output."""
     on_error = step.get("onError") or {"action": "fail"}
-    return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
+    for each in find_references(given := deepcopy(step.get("input"))):
+        # Servers return a stored flow with `$.name` in place of `name`.
+        if isinstance(each.path, str) and each.path.isidentifier():
+            cast(Any, each.expression)["path" if each.kind == "step" else f"${each.kind}"] = f"$.{each.path}"
+    return [step.get("component"), given, {k: v for k, v in on_error.items() if v is not None}]
 
 
 def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,8 +184,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
             continue
         executed = _find_executing_run(new_run.earlier, index, name)
         if executed is None:
-            if cautious:
-                changed.add(name)
+            changed |= {name} if cautious else set()
             continue
         entry, item = executed
         before: dict[str, Any] = {}
@@ -193,8 +196,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
         mark = get_hidden_mark(entry.flow)
         for what in after:
             if what not in before:
-                if cautious and reads[what]:
-                    changed.add(name)
+                changed |= {name} if cautious and reads[what] else set()
                 continue
             for root in reads[what]:
                 # If the path doesn't start with a field name, compare the whole values.
