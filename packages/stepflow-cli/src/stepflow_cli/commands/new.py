@@ -36,7 +36,7 @@ def command(flow: Path, template: str) -> None:
     The command prints the names of the new files and never overwrites any.
 
     plain has one builtin step. map runs a flow for each element of a list. worker has a component in Python, a
-    configuration that starts its worker, and a project (stepflow.toml) that names them and the components that
+    configuration that starts its worker, and a project (stepflow.toml) that names it and the components that
     'validate --offline' uses. The worker needs the stepflow-py package from the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):

@@ -310,8 +310,9 @@ _REUSE = (
     REUSE.option(
         "--reuse RUN",
         "Execute only steps that changed since this run or did not complete, and steps that depend on them; the "
-        "others return their earlier output. @last, @2 and so on count only this flow's runs. If you pass no input, "
-        "the input and missing variables and overrides come from RUN. To repeat a run, use 'stepflow runs rerun'.",
+        "others return their earlier output. @last, @2 and so on count only this flow's runs with one input. If you "
+        "pass no input, the input and missing variables and overrides come from RUN. To repeat a run, use 'stepflow "
+        "runs rerun'.",
         to="run",
         type=RUN_ID,
     ),

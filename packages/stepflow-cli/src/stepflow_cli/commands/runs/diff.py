@@ -45,15 +45,15 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """This compares the status, the flow, and each item's step outputs, output and error: `$.status`,
-    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`, or for batches below `$.items[N]`. It doesn't compare
-    times. A and B are run IDs or their first digits, or @last, @2 and so on.
+    """This compares the status, the flow, and each item's step outputs (0.12 or newer), output and error: `$.status`,
+    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`, or for batches below `$.items[N]`. A and B are run
+    IDs or their first digits, or @last, @2 and so on.
 
     A value passed from step to step is shown once, at its first step; use --all to show every place. Values of secret
-    variables in the flows are ***. Inputs and the flow's examples aren't compared.
+    variables in the flows are ***. Inputs, times and the flow's examples aren't compared.
 
-    Use --item to compare two items as if each were its own run. For example, --item 7:0 compares item 7 of a batch with
-    its rerun.
+    Use --item to compare two items as if they were runs. For example, --item 7:0 compares item 7 of a batch with its
+    rerun.
     """
     with connect_to_runs(server, (a, b)) as (target, ids):
         compared = target.client.compare_runs(ids[0], ids[-1], ignore=ignore, items=items)

@@ -73,13 +73,12 @@ def command(
     **given: Any,
 ) -> None:
     """All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h. The
-    search covers the flow's name and ID, the run ID, and this machine's history, as in 'history list'. The query field
-    of 'stepflow ui' also searches components and errors.
+    search covers the flow's name and ID, the run ID, and this machine's history, as in 'history list'.
 
     ITEMS shows how many items have ended, out of the total. Servers update it only when the whole run ends. Until then,
     unless you use --all, the items of the 10 newest running or cancelled batches are counted by their events, if the
-    server has them. Without --all and --watch, STATUS includes the failed items in sub-runs of up to 10 completed runs.
-    In tables, an unfinished run's duration is the time since it was created.
+    server has them. Without --all and --watch, STATUS includes the failed items in sub-runs of up to 10 completed runs
+    (0.12 or newer). In tables, an unfinished run's duration is the time since it was created.
 
     With --watch, PROGRESS shows the items, rate and time left for batches and the steps for other runs. For up to 10
     running runs at once, it comes from their events, if the server has them.

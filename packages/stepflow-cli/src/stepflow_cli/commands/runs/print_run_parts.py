@@ -47,7 +47,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
 
     For a failed run, the command shows the step that caused the failure and the steps that didn't run because of it
     (for a batch, those of its first failed item). If a run completed although items of its sub-runs failed, their
-    number is shown.
+    number is shown (0.12 or newer).
 
     For a rerun, the command also shows the run that it repeats and its items' numbers there, and for any run, up to 20
     reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is shown.

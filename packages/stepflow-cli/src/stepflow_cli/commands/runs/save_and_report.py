@@ -151,9 +151,9 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
 @output_file_option("Write the page to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
-    """The page shows the flow's graph colored by status, a timeline, the steps and collapsible outputs. For a batch, it
-    also groups errors and shows item latencies. Pass two runs to compare them. An unfinished run is shown in its
-    current state.
+    """The page shows the flow's graph colored by status, the steps and, since 0.12, a timeline and step outputs. For a
+    batch, it also groups errors and shows item latencies. Pass two runs to compare them. An unfinished run is shown in
+    its current state.
 
     Input, variables and overrides come from the server if it reports them, or otherwise from the history. Values of
     secret variables are *** if known from the flow's defaults or the environment variables that it names.
