@@ -88,6 +88,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
         groups=groups[:MAX_GROUPS_SHOWN],
         group_count=len(groups),
         numbers_of=numbers_of if len(numbers_of) == len(items) else (),
+        creator=await find_sub_run_creator(site, run),
         reruns=site.list_recorded_reruns(run.run_id, MAX_RERUNS),
         unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
