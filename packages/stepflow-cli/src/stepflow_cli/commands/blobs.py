@@ -80,8 +80,7 @@ def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
     JSON values are printed as JSON, or written as YAML if the file is .yaml. Bytes are written unchanged to --output
     FILE or a pipe. To print them to the terminal, use --output -.
 
-    Use -o json for a record with the blob's type and file name. For bytes, it also has the size and the data in
-    `base64`.
+    Use -o json for a record with the blob's type and file name, and for bytes, the size and the data in `base64`.
     """
     with connect(server) as target:
         try:

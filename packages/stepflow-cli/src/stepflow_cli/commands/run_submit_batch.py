@@ -124,7 +124,7 @@ def batch_command(options: RunOptions) -> None:
     The command prints a record for each input, with its output or error, as JSON lines in input order. Up to 400 inputs
     share one run, except with -o csv or -O; larger batches are split.
 
-    With -O FILE, records are written as runs end, and a journal is kept next to the file.
+    With -O FILE, records are written as runs end, with a journal next to the file.
 
     With --detach, all inputs become one run on a server, and the command prints its ID. --on-interrupt cancel also
     cancels the runs on --timeout.

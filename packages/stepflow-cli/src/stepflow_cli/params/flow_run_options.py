@@ -48,8 +48,8 @@ RETRY_CODES = [
 retry_options = (
     BATCH.option(
         "--retry N",
-        "Rerun inputs up to N times after transient failures: a timeout, a missing worker or "
-        "resource, or a run lost before it started. All steps run again. [default: 0]",
+        "Rerun inputs up to N times after a timeout, a missing worker or resource, a run lost before it started, or "
+        "(since 0.12) a failed builtin. All steps run again. [default: 0]",
         to="retries",
         type=click.IntRange(min=0),
     ),
