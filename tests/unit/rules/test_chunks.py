@@ -20,6 +20,13 @@ def test_the_runs_in_flight_share_the_limit(limit: int) -> None:
 
 def test_without_a_limit_the_server_decides() -> None:
     assert split_concurrency(None) == [None] * 4
+    assert split_concurrency(None, most=1) == [None] * 4
+
+
+def test_only_runs_that_can_start_share_the_limit() -> None:
+    assert split_concurrency(7, most=1) == [7]
+    assert split_concurrency(7, most=3) == [3, 2, 2]
+    assert split_concurrency(2, most=3) == [1, 1]
 
 
 @pytest.mark.parametrize("limit", [1, 5, 11, 12, 1000])

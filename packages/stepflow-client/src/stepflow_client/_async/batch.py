@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, M
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -121,12 +122,13 @@ class Batch:
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
         self._limit = call_arguments.check_concurrency(options["max_concurrency"])
-        self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
+        # If the number of inputs is known, don't reserve a share of the limit for runs that will never start.
+        most = max(1, -(-length_hint(inputs, 1 << 30) // self._sizer.size))
+        self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed, most=most)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
         """Maps each lane to the ID of the stored flow that its chunks share."""
         self._source = inputs if isinstance(inputs, AsyncInputReader) else AsyncInputReader(inputs)
-        self._has_exact_numbers = True
         self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None

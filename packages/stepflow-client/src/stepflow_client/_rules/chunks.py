@@ -121,19 +121,20 @@ class ReadAhead:
         self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))
 
 
-def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: bool = False) -> list[int | None]:
+def split_concurrency(limit: int | None, servers: int = 1, *, single: bool = False, most: int = 99) -> list[int | None]:
     """Divide a batch's `max_concurrency` among the runs in flight.
 
     Args:
-        max_concurrency: The limit for all runs together, or None to leave it to the server.
+        limit: The limit for all runs together, or None to leave it to the server.
         servers: The number of servers the runs are spread across.
         single: Whether each run has just one input.
+        most: The maximum number of runs, if known.
     """
     max_lanes = (_SINGLE_LANES if single else _LANES) * servers
-    if max_concurrency is None:
+    if limit is None:
         return [None] * max_lanes
-    lanes = min(max_lanes, max_concurrency)
-    return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
+    lanes = min(max_lanes, limit, most)
+    return [limit // lanes + (place < limit % lanes) for place in range(lanes)]
 
 
 def get_input_id_or_key(value: Any) -> str | int | None:
