@@ -29,7 +29,7 @@ def test_the_first_chunk_is_sent_before_all_inputs_are_read() -> None:
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 @pytest.mark.parametrize(
-    ("count", "chunk_size", "limits"), [(1, None, [8]), (3, 3, [8]), (2, 1, [4, 4]), (8, 1, [2] * 8)]
+    ("count", "chunk_size", "limits"), [(1, None, [8]), (1, 1, [8]), (2, 1, [4, 4]), (8, 1, [2] * 8)]
 )
 def test_chunks_share_the_concurrency_limit(twin: str, count: int, chunk_size: int | None, limits: list[int]) -> None:
     server = Server()
