@@ -60,6 +60,19 @@ def test_format_name_requests_no_item_counts(stepflow: Stepflow, start: Start, s
         assert requests.count("/api/v1/runs") == 3
 
 
+def test_a_word_and_an_option_cannot_set_the_same_filter(stepflow: Stepflow) -> None:
+    # It's an error, because one would replace the other, although all words of a query must match.
+    for word, option in (
+        ("flow:a", "--flow-name=b"),
+        ("status:failed", "--status=completed"),
+        ("since:1h", "--since=2h"),
+        ("until:1h", "--until=2h"),
+    ):
+        done = stepflow("runs", "list", word, option)
+        assert (done.code, done.stdout) == (2, "")
+        assert f"{word.partition(':')[0]}: is in QUERY, but an option also sets it" in done.stderr
+
+
 def test_items_of_a_running_batch_are_counted(stepflow: Stepflow, start: Start) -> None:
     flow = {
         "name": "counted",

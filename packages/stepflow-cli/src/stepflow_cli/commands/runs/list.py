@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client._command import quote_word, sync_gather
 
+from ...errors import usage
 from ...output.messages import note
 from ...output.printing import Output
 from ...output.terminal import is_terminal
@@ -88,6 +89,9 @@ def command(
 
         check_redrawable(output)
     fields = query.fields
+    options = {"status": status, "flow": given["flow_name"], "since": given["since"], "until": given["until"]}
+    if both := [name for name, value in options.items() if value and name in fields]:
+        raise usage(f"{both[0]}: is in QUERY, but an option also sets it", "use only one of them")
     status = status or ((fields["status"],) if "status" in fields else ())
     filters = {
         "flow_name": given["flow_name"] or fields.get("flow"),
