@@ -69,8 +69,8 @@ def command(
     Unless you configure a store, flows and runs are lost when the server stops. With an SQLite store, it resumes
     unfinished runs on the next start (up to 100, unless recovery.maxStartupRecovery is larger). Once the server and its
     workers are ready, its URL is printed on standard error, and with -o json also as one line on standard output. To
-    send its logs to standard error, use -v or --log-level; otherwise, a server without workers logs only warnings and
-    errors, because logging each step slows it down. To print a run's logs, use 'stepflow runs logs'.
+    see its logs, use -v, --log-level or --log-file; otherwise, a server without workers logs only warnings and errors,
+    because logging each step slows it down. To print a run's logs, use 'stepflow runs logs'.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_server_config

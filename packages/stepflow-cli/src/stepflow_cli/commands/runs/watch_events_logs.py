@@ -241,7 +241,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     Workers' lines that don't name a run are included. Repeated lines are printed once, with their count.
 
     The last 50 files are kept in your state folder, up to 10 MiB each, unless the history is off. A 'serve' without
-    workers writes only warnings and errors, unless you start it with -v or --log-level info.
+    workers writes only warnings and errors, unless you start it with -v, --log-file or --log-level info.
     """
     if run_id.startswith("@"):
         run_id = find_run_in_history(run_id).run_id
