@@ -306,6 +306,16 @@ def test_resumed_batch_has_one_entry(stepflow: Stepflow, server: str) -> None:
     assert entry["run_id"] == first["run_id"]
 
 
+def test_resumed_batch_keeps_its_recorded_inputs(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
+    batch = ("batch", "hello.yaml", "inputs.jsonl", "--output", "out.jsonl")
+    assert stepflow(*batch).code == 0
+    assert stepflow(*batch, "--resume").code == 0
+    shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert (shown["input"], shown["omitted"]) == ([{"name": "Ada"}, {"name": "Grace"}], [])
+    assert stepflow("runs", "rerun", "@last", "-q").code == 0
+
+
 def test_position_of_a_batch_of_several_runs_is_refused(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
     (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n' * 99 + "{}\n")

@@ -240,14 +240,14 @@ class BatchRecorder:
             return is_first
 
     def _record_batch(self, run_id: str) -> None:
-        """Record the batch, preserving the labels and note of any earlier record."""
+        """Record the batch, preserving the labels, note and inputs of any earlier record."""
         if self._history is None:
             return
         about, has_more = dict(self._about), self._has_more
         with suppress(StepflowClientError):
             if (earlier := self._history.get(run_id)) is not None:
                 about |= {"labels": {**earlier.labels, **(about["labels"] or {})}, "note": earlier.note}
-                has_more |= earlier.has_more_runs
+                has_more, self._inputs = has_more or earlier.has_more_runs, self._inputs or earlier.input
         if has_more or self._inputs is None:
             about |= {"input": None, "omitted": ("input",)}
         else:
