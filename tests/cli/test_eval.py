@@ -390,6 +390,15 @@ def test_limit_applies_to_the_cases_in_the_flow(stepflow: Stepflow) -> None:
     assert (evaluated.code, json.loads(evaluated.stdout)["cases"]) == (0, 2), evaluated
 
 
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("variables", [{}, {"tone": "warm"}])
+def test_variables_of_cases_in_the_flow_cause_a_warning(stepflow: Stepflow, variables: dict[str, str]) -> None:
+    cases = [{"name": "one", "input": {"subject": "a"}, "variables": variables}]
+    (stepflow.folder / "tested.yaml").write_text(yaml.safe_dump({**FLOW, "test": {"cases": cases}}))
+    evaluated = stepflow("eval", "tested.yaml")
+    assert (evaluated.code, "warning: the variables of test cases" in evaluated.stderr) == (0, bool(variables))
+
+
 @pytest.mark.exhaustive
 def test_killed_evaluation_is_resumed(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
     flow = json.loads(json.dumps(FLOW)) | {"name": "interrupted"}

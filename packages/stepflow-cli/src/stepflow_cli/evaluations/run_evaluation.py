@@ -14,7 +14,7 @@ from stepflow_client._command import unify_overrides
 
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
 from ..inputs.command_line_values import open_input_stream
-from ..inputs.flow_loading import list_example_names, load_flow_argument
+from ..inputs.flow_loading import get_case_variables, list_example_names, load_flow_argument
 from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
 from ..params.runs import parse_user_query
@@ -80,8 +80,11 @@ class EvaluationPlan:
         if options.history_cases_query is not None and not self.scores:
             # The recorded outputs are the expected ones.
             self.scores = load_scores(["exact"])
-        if options.cases is None and not list_example_names({"test": self._flow.get("test")}):
+        names = [] if options.cases else list_example_names({"test": self._flow.get("test")})
+        if options.cases is None and not names:
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
+        if any(get_case_variables(self._flow, name) for name in names):
+            note("warning: the variables of test cases have no effect here; to set variables, use --var or --variant")
         if options.check:
             # Check the flows before anything runs, because the evaluation's folder can't be reused once a flow has been
             # fixed.
