@@ -576,3 +576,11 @@ def test_a_result_is_a_fastapi_response_model() -> None:
 
     assert TestClient(app).get("/result").json() == FAILED.to_dict()
     assert "FlowResult" in app.openapi()["components"]["schemas"]
+
+
+def test_pydantic_serializes_items_that_are_decoded_on_first_access() -> None:
+    items = RunItems([{"output": 1}], lambda answer: RunItem(index=0, status=ExecutionStatus.COMPLETED, **answer))
+    response = ListItemsResponse(run_id=RUN_ID, items=items)
+    adapter = pydantic.TypeAdapter(ListItemsResponse)
+    assert adapter.dump_python(response, mode="json") == response.to_dict()
+    assert adapter.validate_json(adapter.dump_json(response)) == response

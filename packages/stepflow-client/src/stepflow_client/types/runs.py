@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, Literal, overload
+from typing import Annotated, Any, ClassVar, Literal, overload
 
 from .._data.secrets import has_hidden_part
 from .model_base import Listing, Model, Records, Shown, field, frozen_model
@@ -151,10 +151,7 @@ class RunItems(Records, Sequence[RunItem]):
 
     def _with_replaced_items(self, items: Mapping[int, RunItem]) -> RunItems:
         """Return a copy with the items at some positions replaced."""
-        changed = RunItems(self._entries, self._read)
-        for place, item in items.items():
-            changed._entries[place] = item
-        return changed
+        return RunItems([items.get(place, entry) for place, entry in enumerate(self._entries)], self._read)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -167,10 +164,9 @@ class RunItems(Records, Sequence[RunItem]):
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self._entries)))]
         entry = self._entries[index]
-        if isinstance(entry, RunItem) or self._read is None:
-            return entry  # type: ignore[no-any-return]
-        item = self._entries[index] = self._read(entry)
-        return item
+        if self._read is not None and not isinstance(entry, RunItem):
+            entry = self._entries[index] = self._read(entry)
+        return entry  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):
@@ -185,6 +181,13 @@ class RunItems(Records, Sequence[RunItem]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (RunItems, (list(self),))
+
+    @property
+    def __pydantic_serializer__(self) -> Any:
+        # Pydantic serializes only the standard sequences.
+        from pydantic import PlainSerializer, TypeAdapter
+
+        return TypeAdapter(Annotated[Any, PlainSerializer(list, return_type=list[RunItem])]).serializer
 
 
 @frozen_model
