@@ -126,6 +126,9 @@ def test_invalid_reruns_are_refused(stepflow: Stepflow, start: Start) -> None:
     overridden = stepflow("runs", "rerun", run_id, "--from", "second", "--set", "first.input.n=5")
     assert (overridden.code, "is kept" in overridden.stderr) == (2, True)
     assert stepflow("runs", "rerun", UNKNOWN, "--failed").code == 1
+    (stepflow.folder / "two.jsonl").write_text('{"n": 1}\n{"n": 2}\n')
+    two = stepflow("runs", "rerun", run_id, "--inputs", "two.jsonl")
+    assert (two.code, "has 1 item\n" in two.stderr, "run()" in two.stderr) == (2, True, False), two
     for flow, message in (
         ("name: other\nsteps: []\n", "is flow other, but run"),
         ("steps: [{id: x}]\n", "has no step of"),

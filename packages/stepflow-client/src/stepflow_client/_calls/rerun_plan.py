@@ -406,15 +406,11 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
     input = recorded.input if input is NOT_GIVEN else input
     if input is NOT_GIVEN:
         return None
-    if total == 1:
-        call_arguments.reject_multiple_inputs(input)
-        return {0: input[0] if isinstance(input, (list, tuple)) else input}
-    if not isinstance(input, (list, tuple)) or len(input) != total:
-        raise InvalidArgumentError(
-            f"run {earlier.run_id} is a batch of {total} items: input must be the list of all their inputs "
-            "(with items, of those items' inputs)"
-        )
-    return dict(enumerate(input))
+    listed = input if isinstance(input, (list, tuple)) else [input]
+    if len(listed) != total:
+        message = f"the input is a batch of {len(listed)}, but run {earlier.run_id} has {total} item{'s' * (total > 1)}"
+        raise InvalidArgumentError(message, hint="pass a list with an input for each item: [INPUT, ...]")
+    return dict(enumerate(listed))
 
 
 def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
