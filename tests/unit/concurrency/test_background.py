@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -77,6 +78,27 @@ def test_an_error_propagates(twin: str) -> None:
 
     with pytest.raises(LookupError, match="gone"):
         sync_gather([fails] * 5, 2) if twin == "sync" else asyncio.run(async_gather([fails_too] * 5, 2))
+
+
+def test_an_interrupt_does_not_wait_for_calls() -> None:
+    released = threading.Event()
+    threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        sync_gather([partial(released.wait, 20)] * 2, 2)
+    assert time.monotonic() - before < 10
+    released.set()
+
+
+def test_an_error_is_raised_after_the_other_calls_end() -> None:
+    ended: list[bool] = []
+
+    def fails() -> Any:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError):
+        sync_gather([fails, lambda: ended.append(threading.Event().wait(0.1))], 2)
+    assert ended == [False]
 
 
 @pytest.mark.parametrize("twin", TWINS)

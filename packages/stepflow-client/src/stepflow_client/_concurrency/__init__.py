@@ -58,13 +58,12 @@ class AsyncTaskSet(Generic[Result]):
             TimeoutError: If no call finishes by the deadline (as measured by `time.monotonic()`).
         """
         done: set[asyncio.Task[Result]] = set()
-        left = get_seconds_left(deadline)
+        # uvloop counts in milliseconds, so it can wake up slightly before the deadline.
         while not done:
+            left = get_seconds_left(deadline)
             done, _ = await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not done and left == 0:
                 raise TimeoutError
-            # uvloop counts in milliseconds, so it can wake up slightly before the deadline.
-            left = get_seconds_left(deadline)
         task = done.pop()
         self._tasks.discard(task)
         return task.result()
@@ -191,10 +190,8 @@ class AsyncInputReader:
 
         If there are fewer than `max_count`, no more inputs will follow.
         """
-        if self._async is None:
-            values, failure = self._sync.take_inputs(max_count)
-        else:
-            values, failure = [], None
+        values, failure = self._sync.take_inputs(max_count)
+        if self._async is not None:
             try:
                 while len(values) < max_count and (value := await anext(self._async, _END)) is not _END:
                     values.append(value)
@@ -248,16 +245,19 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_con
 
 def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> list[Result]:
     """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    # Run each call in a copy of this context, which carries the caller's deadline.
-    contexts = [copy_context() for _ in calls]
-    with ThreadPoolExecutor(max_concurrency, thread_name_prefix="stepflow-client") as threads:
-        try:
-            return list(threads.map(lambda context, call: context.run(call), contexts, calls))
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+    threads: SyncTaskSet[tuple[int, Result]] = SyncTaskSet()
+    results: dict[int, Result] = {}
+    try:
+        # Each call runs in a copy of this context, which carries the caller's deadline.
+        for index, call in enumerate(calls):
+            threads.start(lambda index=index, call=call: (index, call()))  # type: ignore[misc]
+            while len(threads) >= (max_concurrency if index + 1 < len(calls) else 1):
+                results.update([threads.wait_for_result()])
+    except Exception:
+        # Don't wait after a KeyboardInterrupt, because the calls may take hours.
+        threads.close(threading.TIMEOUT_MAX)
+        raise
+    return [results[index] for index in range(len(calls))]
 
 
 async def async_wait_until_future_done(future: Future[Any], deadline: float | None) -> None:
