@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from stepflow_client import SyncStepflowClient
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import FORMS, UNKNOWN, Start
@@ -51,6 +52,28 @@ def test_rerun_from_a_step(stepflow: Stepflow, start: Start) -> None:
     assert keyed[0] == keyed[1] not in ("", name.stdout)
     recorded = json.loads(stepflow("history", "show", keyed[0].strip(), "-o", "json").stdout)
     assert (recorded["labels"], recorded["note"]) == ({"again": "yes"}, "seen")
+
+
+def test_timeout_and_interrupt_name_the_new_run(
+    stepflow: Stepflow, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = {"id": "rest", "component": "/builtin/sleep", "input": {"duration_ms": 1}}
+    run_id = start({"name": "resting", "steps": [rest], "output": {"$step": "rest"}}, [None])
+    command = ("runs", "rerun", run_id, "--set", "rest.input.duration_ms=600000", "--timeout", "2", "-o", "json")
+    late = stepflow(*command)
+    error = json.loads(late.stderr.splitlines()[-1])
+    assert (late.code, error["kind"]) == (5, "run_timeout"), late
+    assert error["run_id"] != run_id
+    assert f"stepflow runs watch {error['run_id']}" in error["hint"]
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SyncStepflowClient, "rerun", interrupt)
+    interrupted = stepflow(*command)
+    error = json.loads(interrupted.stderr.splitlines()[-1])
+    assert (interrupted.code, error["run_id"]) == (130, None), interrupted
+    assert (run_id in error["message"], "runs list" in error["hint"]) == (False, True)
 
 
 def test_dry_run_prints_the_plan(stepflow: Stepflow, start: Start) -> None:

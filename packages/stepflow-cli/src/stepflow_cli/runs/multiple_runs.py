@@ -118,22 +118,25 @@ def add_view_commands_hint(problem: Problem, target: Target, run_id: str) -> Non
 
 
 @contextmanager
-def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | None = None) -> Iterator[None]:
+def hinting_return(target: Target, run_id: str | None, wait: WaitOptions, again: str = "") -> Iterator[None]:
     """Add a hint that says how to return to the run if the block is interrupted or times out.
 
     Args:
         target: The server.
-        run_id: The run.
+        run_id: The run, or None if the block creates it.
         wait: How the command waits for the run. This determines what an interrupt does.
         again: The command that returns to the run. Defaults to `stepflow runs watch`.
 
     Raises:
         Problem: If the block is interrupted or times out, or if the connection to the server is lost.
     """
-    hint = None if target.ends_with_command else again or target.build_command_for_run("runs watch", run_id)
+    hint = None if target.ends_with_command else again or target.build_command_for_run("runs watch", run_id or "")
     try:
         yield
     except KeyboardInterrupt:
+        if run_id is None:
+            message = "interrupted; runs may have been created, and would then continue"
+            raise interrupted_problem(message, hint) from None
         if target.ends_with_command:
             outcome = "stops with the embedded server"
         elif wait.on_interrupt == "cancel":
@@ -147,12 +150,12 @@ def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | 
         else:
             outcome = "continues"
         raise interrupted_problem(f"interrupted; run {run_id} {outcome}", hint, run_id=run_id) from None
-    except RunTimeoutError as error:
-        raise convert_to_problem(error, hint=hint or "the embedded server has stopped, and the run with it") from error
-    except TransportError as error:
-        if target.runtime:
+    except (RunTimeoutError, TransportError) as error:
+        if target.runtime and isinstance(error, TransportError):
             raise
-        raise convert_to_problem(error, hint=hint) from error
+        if hint and run_id is None and error.run_id is not None:
+            hint = target.build_command_for_run("runs watch", error.run_id)
+        raise convert_to_problem(error, hint=hint or "the embedded server has stopped, and the run with it") from error
 
 
 # Timeout in seconds for fetching a run's state once the command's own timeout has (nearly) passed.

@@ -165,7 +165,7 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
         again = target.build_command_for_run("runs list --limit", "5")
         with (
             target.history.recording_runs(**options.about),
-            hinting_return(target, run_id, wait, again),
+            hinting_return(target, None, wait, again),
             show_spinner(f"rerunning {run_id}"),
         ):
             rerun = target.client.rerun(
