@@ -75,6 +75,14 @@ def test_unchanged_steps_of_an_edited_flow_are_reused(three: Stepflow, server: s
     assert three("runs", "result", detached.stdout.strip()).code == 0
 
 
+def test_runs_of_the_name_are_reused_if_the_file_has_none_on_the_server(three: Stepflow, server: str) -> None:
+    assert three("run", "three.json", "--input-json", ADA, "--local").code == 0
+    (three.folder / "three.json").rename(three.folder / "renamed.json")
+    assert three("run", "renamed.json", "--input-json", ADA).code == 0
+    (three.folder / "renamed.json").rename(three.folder / "three.json")
+    assert plan_of(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
+
+
 def test_arguments_are_reused_only_without_an_input(three: Stepflow, server: str) -> None:
     three("run", "three.json", "--input-json", ADA, "--set", "c.input.x=7")
     again = three("run", "three.json", "--reuse", "@last")

@@ -25,6 +25,7 @@ from .run_options import ReuseOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle
+    from stepflow_client.history import HistoryEntry
 
 _PLAN = View(columns("index:number", "kept", "executed"))
 # Maximum number of a flow's runs to search for step outputs that can be reused.
@@ -75,17 +76,23 @@ def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
     from stepflow_client._command import list_server_aliases
 
     file, name = job.about.get("flow_file"), job.flow.get("name")
-    entries = [] if file is None else target.history.search(flow_file=file, limit=_MAX_RUNS)
-    if not entries and isinstance(name, str):
-        matches = target.history.search(name, limit=_MAX_RUNS)
-        entries = [match for match in matches if isinstance(match.flow, Mapping) and match.flow.get("name") == name]
     servers, config = list_server_aliases(target.client.url), _compute_config_digest(target)
-    for entry in entries:
+
+    def is_reusable(entry: HistoryEntry) -> bool:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
         # If a single input is a list, it is recorded inside another list.
         has_one_item = "input" in entry.omitted or not isinstance(entry.input, list) or len(entry.input) == 1
-        if (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs:
+        return (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs
+
+    has_match = False
+    for entry in [] if file is None else target.history.search(flow_file=file, limit=_MAX_RUNS):
+        if is_reusable(entry):
+            has_match = True
             yield entry.run_id
+    if not has_match and isinstance(name, str):
+        for entry in target.history.search(name, limit=_MAX_RUNS):
+            if isinstance(entry.flow, Mapping) and entry.flow.get("name") == name and is_reusable(entry):
+                yield entry.run_id
 
 
 def _build_rerun_arguments(job: Job) -> dict[str, Any]:
