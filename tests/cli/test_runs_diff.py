@@ -100,6 +100,15 @@ def test_examples_are_not_compared(stepflow: Stepflow, server: str) -> None:
     assert (done.code, json.loads(done.stdout)) == (0, []), done
 
 
+def test_one_server_under_two_names(stepflow: Stepflow, server: str) -> None:
+    names = ("127.0.0.1", "localhost")
+    alias = server.replace(*(names if names[0] in server else names[::-1]))
+    for url in (server, alias):
+        assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--url", url).code == 0
+    compared = stepflow("runs", "diff", "@1", "@2")
+    assert (compared.code, "no differences" in compared.stderr) == (0, True), compared
+
+
 def test_invalid_arguments(stepflow: Stepflow, pair: tuple[str, str]) -> None:
     assert stepflow("runs", "diff", pair[0], UNKNOWN).code == 1
     assert stepflow("runs", "diff", pair[0]).code == 2

@@ -110,11 +110,16 @@ def connect_to_runs(
     """
     is_named = server.has_server_option
     entries = {} if is_named else {text: find_run_in_history(text) for text in texts if text.startswith("@")}
-    servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
+    # The history may have recorded one server under several URLs.
+    servers = {
+        min(list_equivalent_urls(entry.server), default=""): (entry.server, text)
+        for text, entry in entries.items()
+        if entry.server is not None
+    }
     if len(servers) > 1:
-        (one, first), (other, second), *_ = servers.items()
+        (one, first), (other, second), *_ = servers.values()
         raise usage(f"{first} is a run on {one}, but {second} is on {other}", "use runs on the same server")
-    for url, text in servers.items():
+    for url, text in servers.values():
         kept = get_session_server(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
         if url not in list_equivalent_urls(str(current)):
