@@ -353,6 +353,12 @@ def test_runs_in_the_history_can_be_cases(stepflow: Stepflow) -> None:
     assert by_label.code == 0, by_label
     (scored,) = [each for each in json.loads(by_label.stdout)["means"] if each["score"] == "exact"]
     assert (scored["cases"], scored["mean"]) == (2, 0.5)
+    # The history may have recorded one server under several URLs.
+    url = stepflow.environment["STEPFLOW_URL"]
+    alias = url.replace("127.0.0.1", "localhost") if "127.0.0.1" in url else url.replace("localhost", "127.0.0.1")
+    options = ("--label", "customer=42", "--input-json", '{"subject": "alias"}')
+    assert stepflow("run", "ticket.yaml", *options, "--url", alias).code == 0
+    assert json.loads(evaluate_history("customer=42").stdout)["cases"] == 3
     assert "finds no completed runs" in evaluate_history("until:yesterday").stderr
     assert "last-friday" in evaluate_history("since:last-friday").stderr
     assert "status:done is not a status" in evaluate_history("status:done").stderr

@@ -208,14 +208,16 @@ def load_cases_from_history(
 
     history, search = open_history(), str(parse_user_query(query)) or None
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
-    servers = {run.server for run in runs if not run.is_embedded and run.server is not None}
+    urls = {run.server for run in runs if not run.is_embedded and run.server is not None}
+    # The history may have recorded one server under several URLs.
+    servers = {min(list_equivalent_urls(url), default=url): url for url in urls}
     if len(servers) != 1:
-        listed = ", ".join(sorted(servers))
+        listed = ", ".join(sorted(servers.values()))
         searched = f"runs on {len(servers)} servers: {listed}" if servers else "no completed runs"
         ended = "runs on an embedded server are lost when it stops; " if runs and not servers else ""
         hint = f"{ended}to see a query's runs, run 'stepflow history list'; a query may include a server's URL"
         raise usage(f"--cases history:{query} finds {searched}", hint)
-    url, arguments = servers.pop(), target.arguments
+    (url,), arguments = servers.values(), target.arguments
     if url not in list_equivalent_urls(target.client.url):
         run_server = Setting("url", url, f"--cases history:{query}")
         arguments = build_client_arguments(choose_server(ServerOptions(default="server", run_server=run_server)))

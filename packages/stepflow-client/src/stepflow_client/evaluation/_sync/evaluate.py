@@ -27,6 +27,7 @@ from ..._display.progress_display import check_progress_option, show_progress
 from ..._rules.chunks import InputRetryRule, RetryOn
 from ..._rules.run_progress import BatchCount, ItemTimes
 from ..._rules.timeouts import has_passed
+from ..._telemetry.history_recorder import list_server_aliases
 from ...errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError
 from ...flows.reading import FlowSource, load_flow
 from ...progress import ProgressOption
@@ -337,7 +338,8 @@ def history_cases(
     if client.history is None:
         raise InvalidArgumentError("the client has no history", hint="create it with history=History()")
     arguments.check_integer(limit, "limit", least=1)
-    entries = client.history.search(query, status="completed", server=client.url, limit=limit)
+    servers = list_server_aliases(client.url)
+    entries = client.history.search(query, status="completed", server=servers, limit=limit)
     values = parse_run_variables(variables)
     calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
     cases_by_run = sync_gather(calls, _AT_ONCE)
