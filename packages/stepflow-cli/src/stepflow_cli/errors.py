@@ -177,8 +177,8 @@ _EXIT_CODES = {
     "AmbiguousRunError": ExitCode.AMBIGUOUS,
 }
 EXIT_CODES_HELP = (
-    "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, malformed "
-    "input, ID or configuration; 3 the flow is invalid; 4 no server, a port in use, or not authorized; 5 timed out (a "
+    "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing extra, missing or "
+    "malformed file, input or ID; 3 the flow is invalid; 4 no server, a port in use, or not authorized; 5 timed out (a "
     "run on a server continues); 6 cancelled; 7 a run may or may not have been created; 130 interrupted."
 )
 
