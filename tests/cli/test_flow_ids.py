@@ -51,6 +51,17 @@ def test_batch_of_a_stored_flow(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_batch_of_a_stored_flow_is_resumed(stepflow: Stepflow) -> None:
+    stepflow.folder.joinpath("names.jsonl").write_text('{"name": "Ada"}\n')
+    batch = ("batch", store(stepflow, "hello.yaml"), "names.jsonl", "--output", "out.jsonl")
+    assert stepflow(*batch).code == 0
+    # Servers return the flow's keys in a different order each time.
+    for _ in range(4):
+        resumed = stepflow(*batch, "--resume")
+        assert resumed.code == 0, resumed
+
+
+@pytest.mark.usefixtures("server")
 def test_stored_flow_is_validated_by_its_id(stepflow: Stepflow) -> None:
     hello = store(stepflow, "hello.yaml")
     done = stepflow("validate", hello, "clean.yaml")
