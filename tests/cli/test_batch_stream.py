@@ -87,10 +87,12 @@ def test_existing_output_is_refused_or_resumed(command: Stepflow) -> None:
 
 def test_changed_inputs_are_refused(command: Stepflow) -> None:
     assert command(*RUN).code == 0
+    results = records(command)
     write_inputs(command.folder / "in.jsonl", 3)
     done = command(*RUN, "--resume")
     assert done.code == 2
     assert "do not match the journal" in done.stderr
+    assert records(command) == results
 
 
 def test_too_deeply_nested_input_fails_alone(command: Stepflow) -> None:

@@ -214,8 +214,12 @@ class BatchRun:
                 # Flush now, so that an error while writing the last record is reported.
                 sys.stdout.flush()
             else:
-                with write_outcomes(self._path or sys.stdout, flow=self._job.flow, format=self._format) as file:
-                    self._write_records(target, chosen, self._journal, file)
+                with closing(self._run_inputs_yielding_records(target, chosen, self._journal)) as records:
+                    # If the journal belongs to another batch, keep the output that --resume would replace.
+                    head = list(islice(records, 1 if options.resume else 0))
+                    with write_outcomes(self._path or sys.stdout, flow=self._job.flow, format=self._format) as file:
+                        for record in chain(head, records):
+                            file.write(record)
         if not self.progress.begun:
             note(f"no inputs in {'standard input' if self._source == '-' else self._source}")
         self.progress.print_summary(is_brief=not self._path)
