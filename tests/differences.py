@@ -52,9 +52,9 @@ DIFFERENCES = {
     ),
     "sleep_component": Difference("`/builtin/sleep` and `/builtin/noop`", "0.13", "Not available"),
     "plugins": Difference(
-        "`list_components` returns the plugin and, for a runtime with several plugins, the path",
+        "`list_components` returns the plugin and, for any runtime, the path",
         "0.13",
-        "Both are None",
+        "Only the path, for runtimes with one plugin",
     ),
 }
 
