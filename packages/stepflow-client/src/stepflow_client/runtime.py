@@ -268,7 +268,7 @@ class StepflowRuntime(SuggestsNames):
 
         Raises:
             RuntimeError: If no event loop is running. Use `sync_client` instead.
-            ServerStartError: If the server didn't start, or exited on its own.
+            ServerStartError: On first use, if the server didn't start, or exited on its own.
             EmbeddedServerError: If the server has been stopped.
         """
         loop = asyncio.get_running_loop()
@@ -290,7 +290,7 @@ class StepflowRuntime(SuggestsNames):
         The first use waits until the server is ready.
 
         Raises:
-            ServerStartError: If the server didn't start, or exited on its own.
+            ServerStartError: On first use, if the server didn't start, or exited on its own.
             EmbeddedServerError: If the server has been stopped.
         """
         if self._sync_client is None:

@@ -107,8 +107,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
     Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. If you
     pass a token or password as text, the pickle contains it. If you pass a callable, an `httpx.Auth` or a transport, it
-    has to be picklable itself (otherwise, pickling raises a TypeError). Copies made with the `copy` module share a
-    custom transport.
+    has to be picklable itself. Copies made with the `copy` module share a custom transport.
 
     Args:
         base_url: The server's URL, as `http://host:port` (with or without `/api/v1`, and with a path prefix if it's

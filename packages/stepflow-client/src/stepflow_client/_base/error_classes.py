@@ -105,7 +105,7 @@ class ApiError(StepflowClientError):
 
 
 class InvalidRequestError(ApiError):
-    """The request itself is invalid (400, 405, 413, 415, 422)."""
+    """The request itself is invalid (400, 413, 415, 422, or any 4xx status without a class of its own)."""
 
 
 class AuthenticationError(ApiError):

@@ -91,7 +91,8 @@ def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1
         InvalidArgumentError: If the value isn't an integer or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise argument_error(what, f"an integer of at least {least}", value)
+        limit = f"at most {most}" if isinstance(value, int) and value > most else f"at least {least}"
+        raise argument_error(what, f"an integer of {limit}", value)
     return value
 
 

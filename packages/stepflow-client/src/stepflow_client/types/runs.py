@@ -139,11 +139,8 @@ class RunItems(Records, Sequence[RunItem]):
 
     def _find_positions_by_status(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
         """Return the positions of items with a matching status, without decoding any of them."""
-        return [
-            place
-            for place, entry in enumerate(self._entries)
-            if is_chosen(entry.status if isinstance(entry, RunItem) else parse_status(entry["status"]))
-        ]
+        states = (each.status if isinstance(each, RunItem) else parse_status(each["status"]) for each in self._entries)
+        return [place for place, status in enumerate(states) if is_chosen(status)]
 
     def _find_unfinished_positions(self) -> list[int]:
         """Return the positions of items that haven't ended."""
