@@ -100,6 +100,15 @@ def test_examples_are_not_compared(stepflow: Stepflow, server: str) -> None:
     assert (done.code, json.loads(done.stdout)) == (0, []), done
 
 
+def test_spellings_of_a_path_are_not_differences(stepflow: Stepflow, server: str) -> None:
+    stored = stepflow("flows", "store", "hello.yaml", "-o", "name").stdout.strip()
+    run = stepflow("run", "hello.yaml", "--example", "ada", "-o", "name").stdout.strip()
+    # Servers return a stored flow with `$.name` in place of `name`.
+    again = stepflow("runs", "rerun", run, "--flow", stored, "-o", "name").stdout.strip()
+    done = stepflow("runs", "diff", run, again, "-o", "json")
+    assert (done.code, json.loads(done.stdout)) == (0, []), done
+
+
 def test_one_server_under_two_names(stepflow: Stepflow, server: str) -> None:
     names = ("127.0.0.1", "localhost")
     alias = server.replace(*(names if names[0] in server else names[::-1]))

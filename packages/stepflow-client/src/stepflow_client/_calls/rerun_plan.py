@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import call_arguments
@@ -18,7 +17,7 @@ from .._data.values import unify_overrides
 from .._rules.operations_and_releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
-from ..flows.expressions import Reference, find_references, parse_unambiguous_path
+from ..flows.expressions import Reference, find_references, parse_unambiguous_path, spell_out_paths
 from ..flows.graph import FlowSteps, check_step_exists, cut_flow_to_step, get_steps_by_id
 from ..flows.interpreter import apply_overrides_if_valid
 from ..flows.reading import FlowSource
@@ -119,11 +118,7 @@ def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[s
 
 def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
     """Return the fields of a step that determine its output."""
-    on_error = step.get("onError") or {"action": "fail"}
-    for each in find_references(given := deepcopy(step.get("input"))):
-        # Servers return a stored flow with `$.name` in place of `name`.
-        if isinstance(each.path, str) and each.path.isidentifier():
-            cast(Any, each.expression)["path" if each.kind == "step" else f"${each.kind}"] = f"$.{each.path}"
+    given, on_error = spell_out_paths(step.get("input")), step.get("onError") or {"action": "fail"}
     return [step.get("component"), given, {k: v for k, v in on_error.items() if v is not None}]
 
 

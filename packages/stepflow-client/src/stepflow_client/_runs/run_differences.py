@@ -12,7 +12,7 @@ from .._data.arguments import check_texts
 from .._data.secrets import HIDDEN, find_secret_values_in_flow, hide_flow_secrets
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
-from ..flows.expressions import Path, PathError, format_path, parse_path
+from ..flows.expressions import Path, PathError, format_path, parse_path, spell_out_paths
 from ..flows.graph import FlowSteps, find_reachable_names, get_steps_by_id
 from ..types.model_base import to_plain_data
 from ..types.reruns import RunDifference
@@ -118,12 +118,13 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
 def _index_flow_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Key a flow's steps by ID, so that their order isn't reported as a difference.
 
-    Examples are left out, because some runs, such as batches, store the flow without them.
+    Examples are left out, because some runs, such as batches, store the flow without them. Paths are spelled out, as
+    they are in flows that were fetched by their ID.
     """
-    steps, listed = get_steps_by_id(flow), flow.get("steps")
-    if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
-        return remove_cases(flow)
-    return {**remove_cases(flow), "steps": {name: {**step, "id": name} for name, step in steps.items()}}
+    spelled: dict[str, Any] = spell_out_paths(remove_cases(flow))
+    steps, listed = get_steps_by_id(spelled), spelled.get("steps")
+    has_all = isinstance(listed, (list, tuple)) and len(steps) == len(listed)
+    return {**spelled, "steps": {name: {**step, "id": name} for name, step in steps.items()}} if has_all else spelled
 
 
 def _error_to_dict(error: FlowError | None) -> dict[str, Any] | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
 """Expression keywords in order of precedence. The first one found in an object wins, and other keys are ignored."""
@@ -105,6 +106,14 @@ def find_references(expression: Any) -> list[Reference]:
     references: list[Reference] = []
     _collect_references(expression, references, (), (), (), frozenset())
     return references
+
+
+def spell_out_paths(expression: Any) -> Any:
+    """Return a copy that reads `$.name` instead of `name`, as servers return stored flows."""
+    for each in find_references(spelled := deepcopy(expression)):
+        if isinstance(each.path, str) and each.path.isidentifier():
+            cast(Any, each.expression)["path" if each.kind == "step" else f"${each.kind}"] = f"$.{each.path}"
+    return spelled
 
 
 def _collect_references(

@@ -337,8 +337,7 @@ async def history_cases(
     if client.history is None:
         raise InvalidArgumentError("the client has no history", hint="create it with history=History()")
     arguments.check_integer(limit, "limit", least=1)
-    servers = list_server_aliases(client.url)
-    entries = client.history.search(query, status="completed", server=servers, limit=limit)
+    entries = client.history.search(query, status="completed", server=list_server_aliases(client.url), limit=limit)
     values = parse_run_variables(variables)
     calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
     cases_by_run = await async_gather(calls, _AT_ONCE)
