@@ -90,6 +90,19 @@ def test_an_interrupt_does_not_wait_for_calls() -> None:
     released.set()
 
 
+def test_an_error_leaves_no_task_running() -> None:
+    async def fails() -> None:
+        raise LookupError("gone")
+
+    async def count_tasks() -> int:
+        with pytest.raises(LookupError):
+            await async_gather([partial(asyncio.sleep, 60), fails, partial(asyncio.sleep, 60)], 2)
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(count_tasks()) == 1
+
+
 def test_an_error_is_raised_after_the_other_calls_end() -> None:
     ended: list[bool] = []
 

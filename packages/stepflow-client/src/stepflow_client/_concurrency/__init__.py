@@ -43,11 +43,7 @@ class AsyncTaskSet(Generic[Result]):
 
     async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
         """Start a call, then give every running call the chance to send its next request."""
-
-        async def run() -> Result:
-            return await call()
-
-        self._tasks.add(asyncio.create_task(run()))
+        self._tasks.add(asyncio.ensure_future(call()))
         for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
 
@@ -240,7 +236,13 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_con
         async with free:
             return await call()
 
-    return await asyncio.gather(*map(limited, calls))
+    tasks = [asyncio.create_task(limited(call)) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        # After an error, don't leave the other calls running.
+        for task in tasks:
+            task.cancel()
 
 
 def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> list[Result]:
@@ -300,11 +302,10 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
             slices.reset(before)
     stopped, deadline = threading.Event(), current_deadline()
     try:
-        left = None if deadline is None else deadline - time.monotonic()
         # Pause the garbage collector. It would keep stopping all threads to traverse a large input.
         paused = pause_garbage_collector()(run_interruptibly)
         computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
-        return await asyncio.wait_for(computing, left)
+        return await asyncio.wait_for(computing, get_seconds_left(deadline))
     except TimeoutError:
         raise _make_compute_timeout_error() from None
     finally:
@@ -335,6 +336,5 @@ def _raise_computation_too_long() -> NoReturn:
 
 
 def _make_compute_timeout_error() -> RequestTimeoutError:
-    return RequestTimeoutError(
-        "timed out while checking the flow or its input", hint="to skip checking inputs, use check_input=False"
-    )
+    hint = "to skip checking inputs, use check_input=False"
+    return RequestTimeoutError("timed out while checking the flow or its input", hint=hint)
