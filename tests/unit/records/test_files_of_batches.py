@@ -162,6 +162,11 @@ def test_invalid_input_files_and_arguments(tmp_path: Path) -> None:
     for source in wrong:
         with pytest.raises(InvalidArgumentError, match="must be a path or an open file"):
             read_inputs(source)
+    with (
+        (tmp_path / "not.parquet").open() as file,
+        pytest.raises(InvalidArgumentError, match="source must be a path, or a file opened in binary mode"),
+    ):
+        read_inputs(file, format="parquet")
     for options in ({"format": "xml"}, {"on_bad_line": "skip"}):
         with pytest.raises(InvalidArgumentError):
             read_inputs(tmp_path / "one.json", **options)  # type: ignore[arg-type]

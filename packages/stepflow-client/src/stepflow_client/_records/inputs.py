@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
-from io import TextIOWrapper
+from io import TextIOBase, TextIOWrapper
 from typing import IO, Any, Literal, Self
 
 from .._base.suggestions import install_command
@@ -379,8 +379,11 @@ def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, A
 
     Raises:
         FlowFileError: If the file can't be read, or if pyarrow is missing.
+        InvalidArgumentError: If the file is open in text mode.
     """
     arrow = import_pyarrow()
+    if isinstance(source, TextIOBase):
+        raise argument_error("source", "a path, or a file opened in binary mode", source)
     with _converting_parquet_errors(name):
         if not isinstance(source, str) and not source.seekable():
             source = arrow.BufferReader(source.read())

@@ -44,7 +44,7 @@ class OutcomeWriter:
 
         Raises:
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If the argument is neither an outcome nor a record.
+            InvalidArgumentError: If the argument is neither an outcome nor a record. JSON and YAML take any mapping.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
         with _converting_write_errors(self._name):
