@@ -309,7 +309,7 @@ def test_a_function_with_two_inputs_is_rejected() -> None:
     def two(given: Any, other: Any) -> Any:
         return given
 
-    with pytest.raises(InvalidArgumentError, match="accepts only one input, but 'other' is a second one"):
+    with pytest.raises(InvalidArgumentError, match="takes only one input, but 'other' would be a second"):
         two.to_dict()
 
 

@@ -27,7 +27,7 @@ FAULTS = [
     ("[1,,2]", "trailing comma", "remove the comma", 1, 3),
     ("{'a': 1}", "strings need double quotes, not single quotes", 'write "', 1, 2),
     ("'{\"a\": 1}'", "strings need double quotes, not single quotes", "do not quote the whole value", 1, 1),
-    ('{"a": "x}', "this quote is not closed", 'write " at the end of the text', 1, 7),
+    ('{"a": "x}', "this quote is not closed", 'add " at the end of the string', 1, 7),
     ('{"a": 1, // one\n "b": 2}', "JSON has no comments", "write YAML", 1, 10),
     ("# c\n1", "JSON has no comments", "write YAML", 1, 1),
     (r"{\"a\": 1}", "there is a backslash before the quote", "remove the backslash", 1, 2),

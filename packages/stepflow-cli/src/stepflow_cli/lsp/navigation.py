@@ -155,7 +155,7 @@ def _format_inline_code(text: str) -> str:
 
 
 def _escape_markdown(text: object) -> list[str]:
-    """Escape all Markdown in a text. Otherwise, text from a server could add links or images."""
+    """Escape any Markdown in a string. Otherwise, text from a server could add links or images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 

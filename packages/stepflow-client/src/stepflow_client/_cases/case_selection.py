@@ -28,7 +28,7 @@ def select_cases(
         patterns: Glob patterns. The name must match at least one of them. Defaults to an empty list, which matches
             every name.
         tags: Tags. The case must have at least one of them. Defaults to an empty list, which matches every case.
-        expression: Text that the name or a tag must contain, ignoring case. You can combine texts using `and`, `or`,
+        expression: Text that the name or a tag must contain, ignoring case. You can combine strings using `and`, `or`,
             `not` and parentheses, e.g. `tea and not slow`. Defaults to None, which matches every case.
 
     Raises:

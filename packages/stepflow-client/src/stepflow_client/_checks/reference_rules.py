@@ -51,7 +51,7 @@ def report_missing_path(read: LocatedReference, lookup: Lookup, source: str, fin
 
 
 def _is_missing_value_harmless(read: LocatedReference) -> bool:
-    """Return whether a missing value is harmless: it's read in a condition, or guarded by that same condition."""
+    """Return whether a missing value is harmless, either in a condition or where the same value is the condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.is_in_condition or read.reference.expression in guards
 

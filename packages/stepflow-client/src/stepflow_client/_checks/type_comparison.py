@@ -136,7 +136,7 @@ _MAX_LENGTH = 1_000
 def format_type(type: Type, max_length: int = 200) -> str:
     """Format a type as one line of text, cut to `max_length` characters. Unknown parts become `unknown`."""
     texts: dict[tuple[int, int], str] = {}
-    """The texts of parts that were already formatted, by `id()` and depth, since a part may occur many times."""
+    """The formatted text of parts seen before, by `id()` and depth, since a part may occur many times."""
 
     def render(type: Type, depth: int) -> str:
         mark = " [secret]" if type.is_secret else ""

@@ -50,15 +50,15 @@ def _build_unclosed_bracket_fault(text: str, index: int) -> Fault:
 
 
 def explain_json_error(error: json.JSONDecodeError) -> Fault:
-    """Explain why the json module couldn't parse a text."""
+    """Explain why the json module couldn't parse some text."""
     text = error.doc
     rest = text[error.pos :].lstrip()
     at = len(text) - len(rest) if rest else error.pos
     before = text[:at].rstrip()
     if not text.strip():
-        return Fault("it is empty", "write a value; {} is an object with no fields", 1, 1)
+        return Fault("it is empty", "write a value, such as {} for an object with no fields", 1, 1)
     if error.msg.startswith("Unterminated string"):
-        return build_fault(text, at, "this quote is not closed", 'write " at the end of the text')
+        return build_fault(text, at, "this quote is not closed", 'add " at the end of the string')
     opened: list[int] = []
     for token in _TOKEN.finditer(text, 0, at):
         if token[0] in _CLOSERS:
@@ -83,7 +83,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
 
 
 def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
-    """Explain why PyYAML couldn't parse a text. `loader` is the loader class that raised the error."""
+    """Explain why PyYAML couldn't parse some text. `loader` is the loader class that raised the error."""
     problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
     if mark is None:
         return Fault(problem or context)
@@ -175,7 +175,7 @@ def _find_open_brackets(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[i
 
 
 def _build_unclosed_quote_fault(text: str, mark: yaml.Mark) -> Fault:
-    return build_fault(text, mark.index, "this quote is not closed", "close it at the end of the text")
+    return build_fault(text, mark.index, "this quote is not closed", "add a quote at the end of the string")
 
 
 def _get_indent(line: str) -> int:

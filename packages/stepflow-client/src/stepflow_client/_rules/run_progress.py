@@ -298,7 +298,7 @@ class StepProgress:
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def get_state_text(self, total: int, is_over: bool) -> str:
-        """Return the status, `kept`, or a text such as `not run (charge_card failed)` if a step it reads failed."""
+        """Return the status, `kept`, or a phrase such as `not run (charge_card failed)` if a step it reads failed."""
         status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"

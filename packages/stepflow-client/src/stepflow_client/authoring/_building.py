@@ -100,7 +100,7 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
         elif input is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             input = name
         else:
-            message = f"the flow function {function.__name__} accepts only one input, but {name!r} is a second one"
+            message = f"the flow function {function.__name__} takes only one input, but {name!r} would be a second"
             hint = "put the fields of the input into one class; variables come after *"
             raise InvalidArgumentError(message, hint=hint)
     return FlowSignature(function, input, variables, names, hints)

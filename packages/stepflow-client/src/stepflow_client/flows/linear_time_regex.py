@@ -34,7 +34,7 @@ class LinearPattern(NamedTuple):
     length: int
 
     def is_found_in(self, text: str) -> bool:
-        """Return whether the pattern matches anywhere in a text.
+        """Return whether the pattern matches anywhere in a string.
 
         Text that is too long to search, or isn't valid Unicode, counts as a match.
         """

@@ -62,7 +62,7 @@ def is_server_config_name(name: str) -> bool:
 
 
 def is_flow_text(text: str) -> bool:
-    """Return whether a text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
+    """Return whether some text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
     # Fast path: this is enough to recognize most flow files, and nearly all the large ones.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
@@ -71,7 +71,7 @@ def is_flow_text(text: str) -> bool:
 
 
 def find_top_level_keys(text: str) -> set[str]:
-    """Return a text's top-level keys, or all of its keys if it starts with a brace but isn't valid JSON."""
+    """Return the top-level keys in some text, or all of its keys if it starts with a brace but isn't valid JSON."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))
     try:

@@ -189,7 +189,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
         if token[1]:
             from .._data.syntax_faults import build_fault
 
-            fault = build_fault(text, token.start(), reason, "write null, or a text in double quotes")
+            fault = build_fault(text, token.start(), reason, "write null, or a string in double quotes")
             raise fault.make_error(source, "is not JSON")
     from .._data.yaml_format import read_yaml
 

@@ -36,7 +36,7 @@ class Pool(Transport):
     Args:
         root: The server's URL, without `/api/v1`.
         tls: The SSL context for an https server, or None for http.
-        limits: The maximum numbers of connections and idle connections, and how long to keep idle connections.
+        limits: The maximum number of connections and of idle connections, and how long to keep idle connections.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
