@@ -93,6 +93,16 @@ def test_a_failed_step_fails_its_readers_but_not_a_condition() -> None:
     assert evaluate({"steps": steps, "output": output}, make_failure()) == ("failed", ["/a"])
 
 
+DECLARED = {
+    "declared": {"default": 2},
+    "none": None,
+    "text": {"type": "string"},
+    "number": {"type": "number"},
+    "nullable": {"type": ["string", "null"]},
+    "needed": {"type": "string"},
+}
+
+
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
@@ -111,6 +121,9 @@ def test_a_failed_step_fails_its_readers_but_not_a_condition() -> None:
         ({"$variable": "declared"}, 2),
         ({"$variable": "$.declared.n", "default": {"$input": "$.list[1].n"}}, 5),
         ({"$variable": "gone"}, (8, "Undefined variable: gone")),
+        ({"$variable": "text", "default": "unused"}, ""),
+        ([{"$variable": "number"}, {"$variable": "nullable"}], [0, None]),
+        ({"$variable": "needed"}, (8, "Undefined variable: needed")),
         ({"$variable": "gone", "default": None}, None),
         ({"$variable": "$[0]", "default": 1}, (8, "Undefined variable: 0")),
         ({"$coalesce": [{"$input": "$.null"}, {"$literal": {"$input": "$"}}]}, {"$input": "$"}),
@@ -121,7 +134,7 @@ def test_a_failed_step_fails_its_readers_but_not_a_condition() -> None:
 )
 def test_output_expressions_are_evaluated(output: Any, expected: Any) -> None:
     flow = {
-        "schemas": {"properties": {"variables": {"properties": {"declared": {"default": 2}, "none": None}}}},
+        "schemas": {"properties": {"variables": {"properties": DECLARED, "required": ["needed"]}}},
         "steps": [step("a", {}), step("null")],
         "output": output,
     }

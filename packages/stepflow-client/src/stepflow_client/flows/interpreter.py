@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._base.error_classes import InvalidArgumentError
-from .._data.flow_declarations import get_declared_schema
+from .._base.not_given import NOT_GIVEN
+from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value
 from .._data.values import apply_patch, unify_overrides
 from .expressions import PathError, find_references, get_keyword, parse_path
 
@@ -132,12 +133,11 @@ class Interpreter:
     def _read_variable(self, expression: Mapping[str, Any]) -> Any:
         name, *path = parse_path(expression["$variable"]) or ("",)
         if isinstance(name, str):
-            declared = get_declared_schema(self.flow, "variables", "properties") or {}
+            declared, required = get_fields(get_declared_schema(self.flow, "variables"))
+            value = self.variables.get(name, get_unset_value(declared.get(name), is_required=name in required))
             try:
-                if name in self.variables:
-                    return get_value_at_path(self.variables[name], path)
-                if "default" in (declared.get(name) or {}):
-                    return get_value_at_path(declared[name]["default"], path)
+                if value is not NOT_GIVEN:
+                    return get_value_at_path(value, path)
             except LookupError:
                 pass
             if "default" in expression:
