@@ -214,6 +214,9 @@ async def test_key_order_of_a_fetched_flow_does_not_change_idempotency_keys(call
     response = await caller.store_flow({**FLOW, "name": unique("order"), "metadata": dict.fromkeys("abcdefgh", 1)})
     key = unique("key")
     runs = {(await caller.run(await caller.get_flow(response), INPUT, idempotency_key=key)).run_id for _ in range(5)}
+    for _ in range(5):
+        content = (await caller.get_flow(response)).flow
+        runs.add((await caller.run(content, INPUT, idempotency_key=key)).run_id)
     assert len(runs) == 1
 
 

@@ -16,7 +16,7 @@ from .. import errors, types
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._base.lazy import lazy_module
 from .._base.text import cut
-from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
+from .._data.values import PLAIN, OutputDecoder, decode, restore_integers, restore_key_order
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types.model_base import decode_model
 from ..types.statuses import (
@@ -430,7 +430,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
-    written = stored_flow_form.restore_flow(content) if isinstance(content, dict) else content
+    written = restore_key_order(stored_flow_form.restore_flow(content)) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is for a different flow, {stored.flow_id}")
