@@ -243,8 +243,9 @@ def test_failures_are_warnings_when_recording_and_errors_when_reading(
         history.record("1")
         history.update("1", status="failed")
     assert len(caplog.records) == 1
-    with pytest.raises(StepflowClientError, match="cannot read the history"):
+    with pytest.raises(StepflowClientError, match="cannot read the history") as caught:
         history.search()
+    assert caught.value.hint == f"to start a new one, move {path}* away"
 
 
 def test_an_invalid_path_raises_a_client_error() -> None:

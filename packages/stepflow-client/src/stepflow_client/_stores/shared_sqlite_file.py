@@ -169,10 +169,9 @@ class SharedFile(FailureReporter):
         with _creating:
             _all.add(self)
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._process, self._has_warned = 0, False
         self._file_id: tuple[int, int] | None = None
         self._impatient_until = 0.0
-        self._has_warned = False
 
     @property
     def path(self) -> Path:
@@ -258,7 +257,8 @@ class SharedFile(FailureReporter):
             with self.locked_connection() as connection:
                 return action(connection)
         except (*DATABASE_ERRORS, OSError) as error:
-            raise StepflowClientError(f"cannot {what} the {self._name} {self.path}: {error}") from error
+            hint = f"to start a new one, move {self.path}* away" if type(error) is sqlite3.DatabaseError else None
+            raise StepflowClientError(f"cannot {what} the {self._name} {self.path}: {error}", hint=hint) from error
 
 
 def _get_file_id(path: Path) -> tuple[int, int] | None:
