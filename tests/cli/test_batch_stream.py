@@ -83,6 +83,7 @@ def test_existing_output_is_refused_or_resumed(command: Stepflow) -> None:
     (command.folder / "out.jsonl.journal").unlink()
     missing = command(*RUN, "--resume")
     assert (missing.code, "out.jsonl.journal is missing" in missing.stderr) == (2, True)
+    assert "hint: use --retry-failed" in missing.stderr
 
 
 def test_changed_inputs_are_refused(command: Stepflow) -> None:

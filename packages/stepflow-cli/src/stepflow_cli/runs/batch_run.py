@@ -175,7 +175,8 @@ class BatchRun:
             if not has_output:
                 raise usage(f"{self._path} does not exist", "use --retry-failed with the output of an earlier batch")
         elif options.resume and has_output and not has_journal:
-            raise usage(f"cannot resume {self._path}: its journal {self._journal} is missing")
+            hint = "use --retry-failed to rerun the failed inputs, or for a new batch, remove the file"
+            raise usage(f"cannot resume {self._path}: its journal {self._journal} is missing", hint)
         elif not options.resume and (has_output or has_journal):
             raise usage(
                 f"{self._path if has_output else self._journal} already exists",
