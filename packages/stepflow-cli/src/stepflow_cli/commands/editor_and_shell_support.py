@@ -62,8 +62,8 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
 @server_options(default="embedded", is_needed=False)
 @output_file_option("Write the schema to this file, or - for standard output.")
 def schema_command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
-    """If you select a server (--url, --profile, --local or --config), the schema includes its components' names and
-    inputs. Otherwise, it includes the builtin components and those in the project's `components` file.
+    """If you select a server (--url, --profile, --local or --config), the schema includes the names and inputs of its
+    components. Otherwise, it includes the builtin components and those in the project's component file.
     """
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import require_existing_file

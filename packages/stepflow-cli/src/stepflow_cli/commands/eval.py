@@ -64,7 +64,7 @@ _cases = (
     _CASES.option(
         "--expected NAME", "Use this column or key as the expected output. [default: expected]", default="expected"
     ),
-    limit_option("cases, from the start", section=_CASES),
+    limit_option("Use only the first N cases.", section=_CASES),
     _CASES.option(
         "--repeat N", "Run each case N times with each variant. [default: 1]", type=click.IntRange(1), default=1
     ),

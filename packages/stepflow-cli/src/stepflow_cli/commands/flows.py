@@ -49,7 +49,7 @@ _FLOW = View(
 
 @command.command("list")
 @option("--since TIME", "List only flows that ran since this time: 2026-11-25, or 1h for an hour ago.", type=TIME)
-@limit_option("flows", default=_LIMIT)
+@limit_option("List at most N flows.", default=_LIMIT)
 @running_server_options
 @watch_option
 @output_options

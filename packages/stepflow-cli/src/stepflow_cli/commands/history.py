@@ -56,7 +56,7 @@ _LIMIT = 30
 @query_argument
 @labels_option("List only runs with this label; repeatable.")
 @status_option("runs")
-@limit_option("runs", default=_LIMIT)
+@limit_option("List at most N runs.", default=_LIMIT)
 @output_options
 def _list_recorded_runs(
     query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output

@@ -32,12 +32,12 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
     default="plain",
 )
 def command(flow: Path, template: str) -> None:
-    """FLOW is the file to create; .yaml is added if it has no extension. The flow has a schema and a passing test case.
-    The command prints the names of the new files and never overwrites any.
+    """FLOW is the file to create. If the name has no extension, .yaml is added. The flow has a schema and a passing
+    test case. The command prints the names of the new files, and never overwrites existing files.
 
-    plain has one builtin step. map runs a flow for each element of a list. worker has a component in Python, a
-    configuration that starts its worker, and a project (stepflow.toml) that names it and the components that
-    'validate --offline' uses. The worker needs the stepflow-py package from the server's release.
+    The plain template has one builtin step. map runs a flow for each element of a list. worker has a Python component,
+    a configuration that starts its worker, and a stepflow.toml file that names this configuration and the component
+    file for 'validate --offline'. The worker requires the stepflow-py package from the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):
         if flow.suffix:

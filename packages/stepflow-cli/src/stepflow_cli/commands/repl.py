@@ -27,12 +27,12 @@ from ..settings.server_choice import ServerOptions
 @click.command("repl", cls=Command)
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
-    """You can leave out the leading word stepflow. --url, --profile and --local apply only to the line they're on. An
-    embedded server keeps its flows and runs until you leave the prompt. Press Tab to complete, or Ctrl-C to discard the
-    line or interrupt the running command. To leave, press Ctrl-D or type exit or quit.
+    """You can omit the word stepflow. --url, --profile and --local apply only to the line they're on. An embedded
+    server keeps its flows and runs until you leave the prompt. Press Tab for completion, or Ctrl-C to discard the line
+    or interrupt the running command. To leave, press Ctrl-D or type exit or quit.
 
-    Without a terminal, all lines of standard input are run, even after one fails. The exit code is that of the last
-    failed line, or 0.
+    Without a terminal, the command runs all lines of standard input, even after failures. The exit code is that of the
+    last line that failed, or 0.
     """
     session = current_session()
     if session.kept is not None:

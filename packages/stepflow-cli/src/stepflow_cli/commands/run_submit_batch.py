@@ -42,8 +42,8 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
     "options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options
 )
 def submit_command(options: RunOptions) -> None:
-    """This is like 'run', but never starts a server. The run continues after this command exits, so --timeout and, by
-    default, Ctrl-C only stop waiting.
+    """This works like 'run', but never starts a server. The run continues after the command exits: --timeout and, by
+    default, Ctrl-C only end the wait.
     """
     from ..runs.run_dispatch import execute_run_command
 
@@ -66,21 +66,22 @@ def submit_command(options: RunOptions) -> None:
 )
 def run_command(options: RunOptions) -> None:
     """FLOW can be a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - to read standard input, or the ID of a
-    flow on the server. Pass the input with an option or pipe it in as JSON; if the flow needs none, it's null.
+    flow on the server. Pass the input with an option, or pipe it in as JSON. If the flow needs no input, it's null.
 
     The output is printed as JSON. Use -o to print the whole result, even if the run fails. For many inputs, use
     'stepflow batch'.
 
-    The run is recorded in your history: see 'stepflow history --help'.
+    The run is recorded in your history (see 'stepflow history --help').
 
-    With --cache, a cached result is printed without a server (unless FLOW is an ID), and nothing is recorded.
+    With --cache, cached results are printed without a server (unless FLOW is an ID) and aren't recorded.
 
     With --watch, an embedded server stays up and restarts when its configuration changes. Standard input isn't read.
 
-    With --detach, the server must be running already. By default, it's the one started by 'stepflow serve'.
+    With --detach, the server must already be running. By default, the command uses the server started by 'stepflow
+    serve'.
 
-    With --ui, the run's page opens immediately and is served until Ctrl-C; an embedded server keeps running until then.
-    The result is printed when the run ends. See 'stepflow ui'.
+    With --ui, the run's page opens immediately. An embedded server keeps running until you press Ctrl-C. The result is
+    printed when the run ends. See 'stepflow ui'.
     """
     from ..runs.run_dispatch import execute_run_command
 

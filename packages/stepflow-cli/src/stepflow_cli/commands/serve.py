@@ -46,9 +46,11 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 )
 @SERVER.option(
     "--otlp-endpoint URL",
-    "Send traces of the server and its workers to this OpenTelemetry collector, such as http://localhost:4317.",
+    "Send traces from the server and its workers to this OpenTelemetry collector, such as http://localhost:4317.",
 )
-@SERVER.option("--allow-load-file", "Let flows read any file that the server can read, if it has no configuration.")
+@SERVER.option(
+    "--allow-load-file", "Let flows read any file that the server can read; works only without a configuration."
+)
 @record_options
 def command(
     port: int,
@@ -60,16 +62,16 @@ def command(
     allow_load_file: bool,
     output: Output,
 ) -> None:
-    """The server has no authentication: anyone who reaches the port can run flows with every configured component, and
-    read all runs and blobs. On Linux (5.7 and newer), only this machine can reach it, unless you pass --all-interfaces.
-    On macOS, and in containers that forbid the necessary system calls, it listens on all interfaces and says so.
-    Without a configuration, /builtin/load_file is denied because it can read any file. Client variables, such as
-    STEPFLOW_TOKEN, aren't passed to the server.
+    """The server has no authentication: anyone who can reach the port can run flows with any configured component, and
+    read all runs and blobs. On Linux 5.7 and newer, only this machine can reach the port unless you pass
+    --all-interfaces. On macOS, and in containers that forbid the necessary system calls, the server listens on all
+    interfaces and says so. Without a configuration, /builtin/load_file is denied because it can read any file. Client
+    variables, such as STEPFLOW_TOKEN, aren't passed to the server.
 
     Unless you configure a store, flows and runs are lost when the server stops. With an SQLite store, it resumes
     unfinished runs on the next start (up to 100, unless recovery.maxStartupRecovery is larger). Once the server and its
-    workers are ready, its URL is printed on standard error, and with -o json also as one line on standard output. To
-    see its logs, use -v, --log-level or --log-file; otherwise, a server without workers logs only warnings and errors,
+    workers are ready, its URL is printed to standard error and, with -o json, also as one line to standard output. To
+    see its logs, use -v, --log-level or --log-file. By default, a server without workers logs only warnings and errors,
     because logging each step slows it down. To print a run's logs, use 'stepflow runs logs'.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime

@@ -51,12 +51,12 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
     ),
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=lazy_complete("flow_files"))
-@_CASES.option("--case GLOB", "Run only cases with this name; repeatable.", to="patterns", multiple=True)
+@_CASES.option("--case GLOB", "Run only cases with a matching name; repeatable.", to="patterns", multiple=True)
 @_CASES.option("--tag TAG", "Run only cases with this tag; repeatable.", to="tags", multiple=True)
 @_CASES.option(
     "-k TEXT",
-    "Run only cases with this text in their name or a tag; combine with and, or, not and parentheses: 'tea and not "
-    "slow'.",
+    "Run only cases with this text in their name or a tag. Combine several with and, or, not and parentheses: 'tea "
+    "and not slow'.",
     to="expression",
 )
 @_CASES.option(
@@ -65,31 +65,35 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
     to="touched",
     multiple=True,
 )
-@_CASES.option("--last-failed, --lf", "Run only cases that failed last time, or all if none did.", to="last_failed")
+@_CASES.option(
+    "--last-failed, --lf", "Run only cases that failed last time, or all cases if none failed.", to="last_failed"
+)
 @_CASES.option(
     "--var NAME=VALUE",
-    "Set a variable in the flows that have it, for cases that do not set it; repeatable.",
+    "Set a variable in flows that declare it, for cases that do not set it; repeatable.",
     multiple=True,
 )
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
-@_CASES.option("-x, --fail-fast", "Do not start more files after a failed case.")
-@_CASES.option("--jobs N", "Maximum number of files to run at once. [default: 4]", type=click.IntRange(1), default=4)
-@time_limit_option("Stop waiting for each run of cases after this time. [default: no limit]", _CASES)
-@_FILES.option("--update", "Write actual outputs to the files as the expected ones.", is_risky=True)
+@_CASES.option("-x, --fail-fast", "Start no more files after a case fails.")
+@_CASES.option("--jobs N", "Run at most N files at once. [default: 4]", type=click.IntRange(1), default=4)
+@time_limit_option("Wait at most this long for each run of cases. [default: no limit]", _CASES)
+@_FILES.option("--update", "Replace the expected outputs in the files with the actual outputs.", is_risky=True)
 @_FILES.option("--record FILE", "Record step outcomes in this file.", type=FILE)
 @_FILES.option(
-    "--record-step GLOB", "Record only steps with this ID; repeatable. [default: all]", to="record_steps", multiple=True
+    "--record-step GLOB",
+    "Record only steps with a matching ID; repeatable. [default: all]",
+    to="record_steps",
+    multiple=True,
 )
 @_FILES.option("--replay FILE", "Replay step outcomes from this file instead of executing the steps.", type=FILE)
-@_FILES.option("--replay-only", "Fail cases that have no recording in --replay, instead of executing their steps.")
+@_FILES.option("--replay-only", "Fail cases that are missing from the --replay file, instead of executing their steps.")
 @OUTPUT.option(
     "--coverage",
-    "Show which steps of the flows no case reaches; with -o json, print a record for each step. Each case then has "
-    "its own run.",
+    "Show which steps no case reaches. With -o json, print a record for each step. Each case runs separately.",
 )
 @OUTPUT.option(
     "--fail-under PERCENT",
-    "Fail if the cases reach less than this share of the steps; implies --coverage.",
+    "Fail if the cases reach less than this percentage of the steps; implies --coverage.",
     to="least",
     type=click.FloatRange(0, 100),
 )
@@ -108,13 +112,13 @@ def command(
     output: Output,
     **how: Any,
 ) -> None:
-    """PATH can be a flow file, or a folder to search for flows with cases. By default, the project's flows are used.
-    A file's cases run as one batch, except those with mocks, recordings or other variables. An embedded server's
-    configuration comes from the file's tests (test.configFile, test.config), else the project (test.config in
-    stepflow.toml), else stepflow-config.test.yml next to the flow, else as for 'stepflow run'.
+    """PATH can be a flow file, or a folder to search for flows with cases. By default, the project's flows are tested.
+    Each file's cases run as one batch, except cases with mocks, recordings or different variables. An embedded server
+    uses the configuration from the flow file (test.configFile or test.config), else from the project (test.config in
+    stepflow.toml), else stepflow-config.test.yml next to the flow, else the same as 'stepflow run'.
 
-    Outputs are compared with the expected ones. The exit code is 1 if a case fails. A case without an expected output
-    is reported but only fails if its run does.
+    The command compares actual and expected outputs. The exit code is 1 if a case fails. Cases without an expected
+    output are reported, but only fail if their run fails.
     """
     from fnmatch import fnmatchcase
 

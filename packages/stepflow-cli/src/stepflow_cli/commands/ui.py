@@ -20,25 +20,25 @@ _PAGES = Section("Pages")
 @host_option(_PAGES)
 @_PAGES.option(
     "--flows DIR",
-    "Offer the flow files of this folder, and save runs as test cases in them.",
+    "Show the flow files in this folder, and allow saving runs to them as test cases.",
     to="folder",
     type=click.Path(exists=True, file_okay=False),
 )
 @_PAGES.option("--open RUN", "Open this run's page.", to="run", type=RUN_ID)
 @_PAGES.option("--no-open", "Print the link without opening a browser.")
 def command(server: ServerOptions, port: int, host: str, folder: str | None, run: str | None, no_open: bool) -> None:
-    """Use the pages to start, follow, cancel and rerun runs. They're served from this machine until Ctrl-C, load
-    nothing from the network and work without JavaScript; with it, they update live.
+    """Use the pages to start, follow, cancel and rerun runs. They're served from this machine until Ctrl-C, and load
+    nothing from the network. They work without JavaScript, but then don't update live.
 
-    You need a running server, such as 'stepflow serve'; to use a different one, pass --url. Use --local for an embedded
-    server that runs while the pages are served.
+    You need a running server, such as 'stepflow serve'. To use a different server, pass --url. With --local, an
+    embedded server runs while the pages are served.
 
-    The link contains a token for one browser, which exchanges it for a cookie. Once it's used, the command prints a
-    link for another browser. Credentials for the Stepflow server stay in this command.
+    The link contains a token that one browser can exchange for a cookie. After that, the command prints a link for
+    another browser. Credentials for the Stepflow server stay in this command.
 
-    Runs that you start on the pages are recorded in the history with their input.
+    Runs that you start from the pages are recorded in the history with their input.
 
-    This requires the stepflow-cli[ui] extra; graphs also require stepflow-cli[draw].
+    This requires the stepflow-cli[ui] extra. Graphs also require stepflow-cli[draw].
     """
     from ..ui.serving import EXTRA, serve_pages
 

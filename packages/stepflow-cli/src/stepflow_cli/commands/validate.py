@@ -57,18 +57,18 @@ def _build_check_options(
     _build_check_options,
     components_option,
     option("--type-check", "Follow types from step to step and report mismatches."),
-    option("--target RELEASE", "Check for servers of this release only, for example 0.13."),
+    option("--target RELEASE", "Check flows only for this server release, for example 0.13."),
     option("--select RULE,...", "Report only these rules; repeatable.", multiple=True),
     option("--ignore RULE,...", "Ignore these rules; repeatable.", multiple=True),
     option(
         "--fail-on LEVEL",
-        "Treat a flow as invalid from this level on: fatal, error or warning. [default: error]",
+        "Fail on findings at or above this level: fatal, error or warning. [default: error]",
         type=Choice(_LEVELS),
     ),
     # The upstream `stepflow` command has this option.
     option("--strict", "Same as --fail-on warning.", hidden=True),
 )
-@option("--fix", "Fix the files where the intent is clear, and leave everything else unchanged.", is_risky=True)
+@option("--fix", "Fix only problems whose solution is clear.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
 @make_table_output_options(sarif="sarif", github="github")
@@ -81,14 +81,14 @@ def command(
     watch: bool,
     output: Output,
 ) -> None:
-    """FLOW can be a YAML or JSON file, a folder of them, MODULE:FUNCTION for a flow in Python, - to read standard
-    input, or the ID of a flow on the server. By default, the project's flows are used. Nothing is stored or run.
+    """FLOW can be a YAML or JSON file, a folder of flow files, MODULE:FUNCTION for a flow in Python, - to read standard
+    input, or the ID of a flow on the server. By default, the project's flows are checked. Nothing is stored or run.
 
-    Servers reject flows with a fatal error. They accept flows with other errors, which will likely fail. Both are
-    invalid (exit code 3); warnings are allowed. To suppress a rule on a line, add the comment # stepflow: ignore[RULE]
-    there. Defaults come from the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the
-    table validate select, ignore, fail-on and type-check. STEPFLOW_TARGET and 'stepflow config set target' also apply
-    to other commands that check flows.
+    Servers reject flows with fatal errors. Flows with other errors are accepted but will likely fail. In both cases,
+    the flow is invalid (exit code 3). Warnings are allowed. To suppress a rule on a line, add the comment # stepflow:
+    ignore[RULE] to it. Defaults come from the project's stepflow.toml or pyproject.toml: components, target, and (in
+    the validate table) select, ignore, fail-on and type-check. STEPFLOW_TARGET and 'stepflow config set target' also
+    apply to other commands that check flows.
     """
     from ..validation.flow_checks import CheckOptions
 

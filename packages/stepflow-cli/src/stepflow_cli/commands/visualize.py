@@ -24,22 +24,22 @@ _ENDINGS |= {"htm": "html", "txt": "text", "gv": "dot", "mmd": "mermaid"}
 @flow_argument
 @output_format_option(
     _FORMATS,
-    f"Output format: {', '.join(_FORMATS)}. [default: from the extension of --output; text on a terminal, else svg]",
+    f"Output format: {', '.join(_FORMATS)}. [default: from the --output extension, else text on a terminal, else svg]",
 )
 @output_file_option("Write the picture to this file, or - for standard output.")
-@OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
-@OUTPUT.option("--no-servers", "Omit the plugins' colors and legend.")
-@OUTPUT.option("--no-details", "Show steps by name only, without component and marks.")
+@OUTPUT.option("--open", "Open the file in the browser; requires --output.", to="show")
+@OUTPUT.option("--no-servers", "Omit plugin colors and the legend.")
+@OUTPUT.option("--no-details", "Omit step components and properties.")
 @OUTPUT.option("--all-steps", "Draw a box for each step, even in a fan-out.")
 def command(
     flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool, all_steps: bool
 ) -> None:
     """FLOW can be a YAML or JSON file, or - to read standard input.
 
-    Conditional branches are labeled with their condition, and alternatives of $coalesce are numbered. In svg, png and
+    Conditional branches are labeled with their condition, and $coalesce alternatives are numbered. In svg, png and
     html, which require the stepflow-client[draw] extra, steps that never run are pale, steps with mustExecute have a
-    bold frame, conditional branches are dashed, and five or more equal steps share one box. In flows with more than 40
-    boxes, so do a step and the flow inside it.
+    bold frame, conditional branches are dashed, and five or more equivalent steps share a box. In flows with more than
+    40 boxes, a step and the flow inside it also share a box.
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

@@ -72,7 +72,7 @@ stream_options = (
     BATCH.option("--resume", "Continue an interrupted batch, from the journal next to --output FILE."),
     BATCH.option("--retry-failed", "Run the failed inputs of --output FILE again, and replace their records."),
     BATCH.option("--skip N", "Skip the first N inputs.", type=click.IntRange(min=0), default=0),
-    limit_option("inputs", section=BATCH),
+    limit_option("Run at most N inputs.", section=BATCH),
     BATCH.option(
         "--sample N",
         "Run N randomly chosen inputs out of those left by --skip and --limit.",
@@ -163,13 +163,13 @@ _EXAMPLE = INPUT.option(
 _STDIN = (
     INPUT.option(
         "--stdin-format",
-        "Read standard input in this format. [default: JSON; YAML or JSON with -]",
+        "Read standard input in this format. [default: JSON, or YAML or JSON with -]",
         type=Choice(["json", "yaml"]),
     ),
     INPUT.option(
         "--no-stdin",
-        "Do not read standard input, for example in a loop. By default, a pipe or file there is the input if "
-        "no option sets one.",
+        "Do not read standard input, for example in a loop. By default, a pipe or file there supplies the input if no "
+        "option does.",
     ),
 )
 _VARIABLES = (
@@ -178,13 +178,13 @@ _VARIABLES = (
     VARIABLES.option("--variables-yaml YAML", "Pass the variables as YAML.", hidden=True),
     VARIABLES.option(
         "--var NAME=VALUE",
-        "Set one variable; takes precedence over the others; repeatable.",
+        "Set one variable, overriding the other options; repeatable.",
         multiple=True,
         shell_complete=lazy_complete("variables"),
     ),
     VARIABLES.option(
         "--variables-from-env",
-        "Read missing variables from the environment: the schema's env_var, else STEPFLOW_VAR_<NAME>.",
+        "Read missing variables from the environment (env_var in the schema, else STEPFLOW_VAR_<NAME>).",
     ),
 )
 _OVERRIDES = (
@@ -195,7 +195,7 @@ _OVERRIDES = (
     OVERRIDES.option("--overrides-yaml YAML", "Pass step overrides as YAML.", multiple=True, hidden=True),
     OVERRIDES.option(
         "--set STEP.input.KEY=VALUE",
-        "Override one value: JSON, YAML such as {a: b}, or else text; write a dot in a name as \\.",
+        "Override one value with JSON, YAML such as {a: b}, or plain text. Write a dot in a name as \\.",
         to="set_",
         multiple=True,
         shell_complete=lazy_complete("overrides"),
@@ -309,34 +309,34 @@ history_options = as_one_argument(
 _REUSE = (
     REUSE.option(
         "--reuse RUN",
-        "Execute only steps that changed since this run or did not complete, and steps that depend on them; the "
-        "others return their earlier output. @last, @2 and so on count only this flow's runs with one input. If you "
-        "pass no input, the input and missing variables and overrides come from RUN. To repeat a run, use 'stepflow "
-        "runs rerun'.",
+        "Execute only steps that changed since this run or did not complete, and steps that depend on them. Other "
+        "steps return their earlier output. @last, @2 and so on count only this flow's runs with one input. If you "
+        "pass no input, it comes from RUN, as do missing variables and overrides. To repeat a run, use 'stepflow runs "
+        "rerun'.",
         to="run",
         type=RUN_ID,
     ),
     REUSE.option(
         "--from STEP",
-        "Execute this step and all that depend on it, even if they have not changed. [default: --reuse @last]",
+        "Execute this step and all steps that depend on it, even if they have not changed. [default: --reuse @last]",
         to="from_step",
         shell_complete=lazy_complete("steps"),
     ),
     REUSE.option(
         "--step STEP",
-        "Execute only this step and print its output. The outputs it reads come from the --reuse run, by default "
-        "@last. If you pass an input, it becomes the step's input, and no run is needed.",
+        "Execute only this step and print its output. Earlier outputs come from the --reuse run (by default, @last). "
+        "If you pass an input, it becomes the step's input, and no earlier run is needed.",
         to="only_step",
         shell_complete=lazy_complete("steps"),
     ),
 )
-_DRY_RUN = FLOW.option("--dry-run", "Validate the flow and print what would be sent, without secrets; run nothing.")
+_DRY_RUN = FLOW.option("--dry-run", "Only validate the flow and print what would be sent, without secrets.")
 _UP_TO = FLOW.option(
     "--up-to STEP",
     "Run only this step and the steps it depends on, and return its output.",
     shell_complete=lazy_complete("steps"),
 )
-_CONCURRENCY = "--max-concurrency N", "Maximum number of steps to execute at once. [default: the server decides]"
+_CONCURRENCY = "--max-concurrency N", "Execute at most N steps at once. [default: the server decides]"
 run_options = (
     flow_argument,
     value_options,
@@ -346,9 +346,9 @@ run_options = (
     FLOW.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     FLOW.option(
         "--idempotency-key KEY",
-        "Create one run for this key, such as a document's ID. If the flow already has a run with this key "
-        "and the same arguments, return that run. A changed flow starts a new run unless a scope is set. Keys last as "
-        "long as the server's store.",
+        "Create only one run for this key, such as a document ID. If the flow already has a run with this key and the "
+        "same arguments, return that run. A changed flow starts a new run unless a scope is set. Keys last as long as "
+        "the server's store.",
     ),
     FLOW.option(
         "--idempotency-scope NAME",
@@ -356,7 +356,7 @@ run_options = (
     ),
     FLOW.option(
         "--wait-for-components",
-        "Wait up to 60 s for workers, and create the run once the server has the components that the flow needs.",
+        "Wait up to 60 s for workers to provide the flow's components before creating the run.",
     ),
     as_one_argument("reuse", ReuseOptions, *_REUSE),
     history_options,
@@ -378,7 +378,7 @@ batch_options = (
 
 rounds_option = OUTPUT.option(
     "--watch",
-    "Run again each time a flow, value or configuration file changes, and show the differences. Ctrl-C stops it.",
+    "Run again each time a flow, value or configuration file changes, and show the differences. Press Ctrl-C to stop.",
 )
 """Adds --watch for commands that read flows, passed as `watch`."""
 
@@ -394,10 +394,14 @@ cache_options = as_one_argument(
     CACHE.option(
         "--cache",
         "Print the cached result of an earlier run with the same flow, input, variables, overrides and server. If "
-        "there is none, run the flow and cache its result if it succeeds and contains no secret.",
+        "there is none, run the flow, and cache a successful result that contains no secret.",
         to="is_on",
     ),
-    CACHE.option("--max-age TIME", "Accept a result up to this age: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),
-    CACHE.option("--refresh", "Always run the flow, and replace the result.", is_risky=True),
+    CACHE.option(
+        "--max-age TIME",
+        "Accept a result up to this age, such as 90s, 15m, 1h or 2d. [default: 7d]",
+        type=DURATION,
+    ),
+    CACHE.option("--refresh", "Run the flow anyway, and replace the cached result.", is_risky=True),
 )
 """Adds --cache, --max-age and --refresh, passed as `caching`, a `CacheOptions`."""

@@ -143,7 +143,7 @@ def lazy_complete(name: str) -> Callable[[click.Context, click.Parameter, str], 
 OPTIONS = Section("Options")
 option = OPTIONS.option
 FLOW, INPUT, VARIABLES, REUSE, CACHE, BATCH = map(Section, ("Flow", "Input", "Variables", "Reuse", "Cache", "Batch"))
-OVERRIDES = Section("Overrides (repeatable; later ones take precedence)")
+OVERRIDES = Section("Overrides (repeatable; later options take precedence)")
 HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server", "Output"))
 
 
@@ -444,7 +444,7 @@ def _output_options(
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
             OUTPUT.option("--json A,B.C", "Same as -o json --fields A,B.C.", **json_option),
-            OUTPUT.option("--wide", "Never shorten table columns and run IDs, however long the lines get."),
+            OUTPUT.option("--wide", "Never shorten table columns or run IDs, however long the lines get."),
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
@@ -473,11 +473,11 @@ file_output_options = make_file_output_options()
 """Adds -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""
 
 components_option = option(
-    "--components FILE", "Read components from a file written by 'components lock', not from a server.", type=FILE
+    "--components FILE", "Read components from a file written by 'components lock' instead of a server.", type=FILE
 )
 """Adds --components FILE, passed as `components`, the file's name or None."""
 offline_option = option(
-    "--offline", "Do not use a server; use the builtin components plus those from --components or the project."
+    "--offline", "Check without a server, using the builtin components and any from --components or the project."
 )
 """Adds --offline, passed as `offline`."""
 
@@ -486,7 +486,7 @@ def port_option(default: int, section: Section) -> ParameterDecorator:
     """Return a decorator that adds --port, passed as `port`."""
     return section.option(
         "--port PORT",
-        f"Listen on this port; 0 picks a free one. [default: {default}]",
+        f"Listen on this port (0 picks a free port). [default: {default}]",
         type=click.IntRange(0, 65_535),
         default=default,
     )
@@ -496,22 +496,22 @@ def host_option(section: Section) -> ParameterDecorator:
     """Return a decorator that adds --host, passed as `host`."""
     return section.option(
         "--host HOST",
-        "Listen on this address. Any address except loopback exposes it to the network, unencrypted. [default: "
+        "Listen on this address. Any non-loopback address exposes the port to the network, unencrypted. [default: "
         "127.0.0.1]",
         default="127.0.0.1",
     )
 
 
-def limit_option(what: str, *, default: int | None = None, section: Section = OPTIONS) -> ParameterDecorator:
+def limit_option(help: str, *, default: int | None = None, section: Section = OPTIONS) -> ParameterDecorator:
     """Return a decorator that adds -n/--limit, passed as `limit`, the number or None.
 
     Args:
-        what: What to call the objects in the help.
+        help: The help text, without the default.
         default: The default limit to show in the help. It isn't passed to the command.
         section: The help heading.
     """
     shown_default = f" [default: {default}]" if default else ""
-    return section.option("-n, --limit N", f"Maximum number of {what}.{shown_default}", type=click.IntRange(min=1))
+    return section.option("-n, --limit N", f"{help}{shown_default}", type=click.IntRange(min=1))
 
 
 watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C; needs a terminal.")
@@ -524,7 +524,7 @@ def time_limit_option(help: str, section: Section = WAITING) -> ParameterDecorat
 
 
 _TIMEOUT = time_limit_option(
-    "Wait at most this long for the run to end; a run on a server continues after that. [default: no limit]"
+    "Wait at most this long for the run to end. A run on a server continues after that. [default: no limit]"
 )
 
 
@@ -545,7 +545,7 @@ wait_options = as_one_argument(
     _TIMEOUT,
     WAITING.option(
         "--on-interrupt",
-        "On Ctrl-C, leave a run on a server running (detach) or cancel it (cancel). [default: detach]",
+        "Choose whether Ctrl-C leaves a run on a server running (detach) or cancels it (cancel). [default: detach]",
         type=Choice(["detach", "cancel"]),
         default="detach",
     ),

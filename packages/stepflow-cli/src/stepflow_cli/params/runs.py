@@ -91,7 +91,7 @@ def status_option(what: str) -> ParameterDecorator:
     """
     from ..records.runs import STATUSES
 
-    text = f"List only {what} with this status, or several separated by commas: {', '.join(STATUSES)}."
+    text = f"List only {what} with any of these statuses, separated by commas: {', '.join(STATUSES)}."
     return option("-s, --status STATUS", text, type=_StatusListChoice(STATUSES), default="")
 
 

@@ -13,14 +13,14 @@ _COMMANDS = {
     "items": "List a run's items in input order, with their outputs or errors.",
     "steps": "List a run's steps that started or could not run, by item and then in flow order.",
     "flow": "Print a run's flow, as YAML by default.",
-    "result": "Print a run's result, waiting for the run to end.",
-    "eval": "Evaluate an expression with a run's outputs.",
+    "result": "Wait for a run to end, and print its result.",
+    "eval": "Evaluate an expression using a run's outputs.",
     "report": "Write a report on runs as a self-contained HTML page without scripts.",
-    "diff": "Show where two runs differ; the exit code is 1 if they do.",
+    "diff": "Show where two runs differ, and exit with code 1 if they do.",
     "save": "Save a run as a test case for its flow.",
     "rerun": "Rerun a finished run, optionally keeping step outputs.",
-    "cancel": "Mark runs as cancelled; released servers do not stop them.",
-    "delete": "Request the deletion of runs; released servers keep them.",
+    "cancel": "Mark runs as cancelled (released servers do not stop them).",
+    "delete": "Request the deletion of runs (released servers keep them).",
 }
 
 command = LazyGroup(

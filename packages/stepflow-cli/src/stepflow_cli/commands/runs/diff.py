@@ -26,14 +26,14 @@ def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
 @click.command("diff", cls=Command)
 @click.argument("a", metavar="A", type=RUN_ID)
 @click.argument("b", metavar="B", type=RUN_ID)
-@option("--ignore PATH", "Ignore a path and everything below it; * matches any key. Repeatable.", multiple=True)
+@option("--ignore PATH", "Ignore this path and everything below it (* matches any key); repeatable.", multiple=True)
 @option(
     "--item N[:M]",
     "Compare only item N of A with item M of B, counted from 0. [default of M: N]",
     to="items",
     type=ParsedText(_parse_item_pair),
 )
-@option("--all", "Also show differences already seen in an earlier step.", to="every")
+@option("--all", "Also show differences that come from an earlier step.", to="every")
 @running_server_options
 @output_options
 def command(
@@ -45,12 +45,12 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """This compares the status, the flow, and each item's step outputs (0.12 or newer), output and error: `$.status`,
-    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`, or for batches below `$.items[N]`. A and B are run
-    IDs or their first digits, or @last, @2 and so on.
+    """The command compares the status, the flow, and each item's step outputs (0.12 or newer), output and error. Paths
+    look like `$.status`, `$.flow.steps.ID.input`, `$.steps.ID.output` and `$.output`, or for batches begin with
+    `$.items[N]`. A and B are run IDs or their first digits, or @last, @2 and so on.
 
-    A value passed from step to step is shown once, at its first step; use --all to show every place. Values of secret
-    variables in the flows are ***. Inputs, times and the flow's examples aren't compared.
+    A difference that later steps inherit is shown only at the first step. Use --all to show it everywhere. Secret
+    values in the flows are shown as ***. Inputs, times and the flow's examples aren't compared.
 
     Use --item to compare two items as if they were runs. For example, --item 7:0 compares item 7 of a batch with its
     rerun.

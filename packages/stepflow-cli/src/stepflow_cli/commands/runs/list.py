@@ -53,13 +53,13 @@ _MAX_SEARCHED = 300
 @status_option("runs")
 @option("--flow-name NAME", "List only runs of flows with this name.")
 @option("--root RUN", "List only this root run and its sub-runs, at any depth.", type=RUN_ID)
-@option("--parent RUN", "List only runs created by a step of this run.", type=RUN_ID)
-@option("--roots-only", "Leave out runs that steps created.")
+@option("--parent RUN", "List only runs created by steps of this run.", type=RUN_ID)
+@option("--roots-only", "Leave out runs created by steps.")
 @labels_option("List only runs that have this label in this machine's history; repeatable.")
-@option("--since TIME", "List only runs created since this time: 2026-11-25, or 1h for an hour ago.", type=TIME)
-@option("--until TIME", "List only runs created before this time (local unless it has a time zone).", type=TIME)
-@limit_option("runs", default=_LIMIT)
-@option("--all", "List all runs; with jsonl and name, print each as it arrives.", to="everything")
+@option("--since TIME", "List only runs created since this time, such as 2026-11-25, or 1h for an hour ago.", type=TIME)
+@option("--until TIME", "List only runs created before this time (local unless you add a time zone).", type=TIME)
+@limit_option("List at most N runs.", default=_LIMIT)
+@option("--all", "List all runs. With -o jsonl or name, print each run as it arrives.", to="everything")
 @running_server_options
 @watch_option
 @output_options
@@ -73,16 +73,16 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h. The
+    """Runs must match every word of QUERY, for example flow:order status:failed customer=42 since:tuesday until:1h. The
     search covers the flow's name and ID, the run ID, and this machine's history, as in 'history list'.
 
-    ITEMS shows how many items have ended, out of the total. Servers update it only when the whole run ends. Until then,
-    unless you use --all, the items of the 10 newest running or cancelled batches are counted by their events, if the
-    server has them. Without --all and --watch, STATUS includes the failed items in sub-runs of up to 10 completed runs
+    ITEMS shows how many items have ended, out of the total. Servers update it only when the run ends. Until then,
+    unless you use --all, the command counts ended items for the 10 newest running or cancelled batches, if the server
+    provides events. Without --all or --watch, STATUS includes the failed items in sub-runs of up to 10 completed runs
     (0.12 or newer). In tables, an unfinished run's duration is the time since it was created.
 
-    With --watch, PROGRESS shows the items, rate and time left for batches and the steps for other runs. For up to 10
-    running runs at once, it comes from their events, if the server has them.
+    With --watch, PROGRESS shows the items, rate and time left for batches, and the steps for other runs. It follows up
+    to 10 running runs at once, if the server provides events.
     """
     if watch:
         from ...output.live import check_redrawable

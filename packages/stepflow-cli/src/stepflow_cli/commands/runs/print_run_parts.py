@@ -41,16 +41,16 @@ _MAX_RERUNS = 20
 @running_server_options
 @record_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """ITEMS shows how many items have ended, out of the total. Servers update it only when the whole run ends. Until
-    then, items are counted by the run's events, if the server has them. To print a run's output or all errors, use
-    'runs result', 'items' or 'steps'.
+    """ITEMS shows how many items have ended, out of the total. Servers update it only when the run ends. Until then,
+    the command counts ended items from the run's events, if the server provides them. To print a run's output or all
+    errors, use 'runs result', 'items' or 'steps'.
 
     For a failed run, the command shows the step that caused the failure and the steps that didn't run because of it
-    (for a batch, those of its first failed item). If a run completed although items of its sub-runs failed, their
-    number is shown (0.12 or newer).
+    (for a batch, in the first failed item). If items in a completed run's sub-runs failed, their number is shown (0.12
+    or newer).
 
-    For a rerun, the command also shows the run that it repeats and its items' numbers there, and for any run, up to 20
-    reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is shown.
+    From the history, the command also shows a rerun's original run and item numbers, and up to 20 reruns of any run. If
+    @last ran on an embedded server that has stopped, its record in the history is shown.
     """
     links: dict[str, Any] = {}
     try:
@@ -74,8 +74,8 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @running_server_options
 @file_output_options
 def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """The flow is printed as the server stores it, without comments. Values of secret variables are shown as ***; use
-    'stepflow flows get' to print them.
+    """The flow is printed as the server stores it, without comments. Secret values are shown as ***. To print them, use
+    'stepflow flows get'.
     """
     from ...records.flows import print_flow
 
@@ -87,11 +87,11 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @click.command("items", cls=Command, conflicts=[excludes("--failed", "--status")])
 @run_argument
 @status_option("items")
-@option("--failed", "List only items that failed.")
+@option("--failed", "List only failed items.")
 @running_server_options
 @output_options
 def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
-    """Servers update item states only when the whole run ends. Until then, all items may be shown as running."""
+    """Servers update item states only when the run ends. Until then, all items may be shown as running."""
     from stepflow_client.types.statuses import FAILED_STATUSES
 
     statuses = FAILED_STATUSES if failed else status
@@ -107,17 +107,18 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 @option("--item N", "List only steps of this item, counted from 0.", type=click.IntRange(min=0))
 @option(
     "--step ID",
-    "Show only this step, from the first item or the one that --item names.",
+    "Show only this step, in the first item or the item that --item selects.",
     shell_complete=lazy_complete("steps_of_run"),
 )
-@option("--include-times", "Add start, duration and attempts, from the run's events.")
+@option("--include-times", "Add start times, durations and attempts from the run's events.")
 @running_server_options
 @output_options
 def steps_command(
     run_id: str, item: int | None, step: str | None, include_times: bool, server: ServerOptions, output: Output
 ) -> None:
-    """A step that needs a failed one doesn't run. Servers list it as failed, with the error of the step it reads. The
-    table shows it as 'not run' with the step that failed. In JSON, 'status' is the server's, and 'state' is 'not_run'.
+    """A step that depends on a failed step doesn't run. Servers list it as failed, with the error from the step it
+    depends on. The table shows it as 'not run' and names the failed step. In JSON, 'status' is 'failed' and 'state' is
+    'not_run'.
 
     Step outputs, errors and times, and the steps of an unfinished run, require server 0.12 or newer.
     """
@@ -145,7 +146,7 @@ def steps_command(
 @click.command("result", cls=Command, conflicts=[excludes("--no-wait", "--timeout")])
 @run_argument
 @option("--item N", "Print only the result of this item, counted from 0.", type=click.IntRange(min=0))
-@option("--no-wait", "Do not wait for the run: exit code 5 if it has not ended.")
+@option("--no-wait", "Do not wait for the run; exit with code 5 if it has not ended.")
 @timeout_option
 @running_server_options
 @file_output_options
@@ -153,7 +154,7 @@ def result_command(
     run_id: str, item: int | None, no_wait: bool, wait: WaitOptions, server: ServerOptions, output: Output
 ) -> None:
     """For a run with one item, the command prints only the output, as 'run' does. Use -o to print the whole result,
-    even if the run failed. For a batch, it prints a line of JSON for each item, in input order.
+    even if the run failed. For a batch, it prints one line of JSON per item, in input order.
     """
     try:
         with connect_to_run(server, run_id) as (target, run_id):
@@ -192,18 +193,18 @@ _VALUE = View(columns("run_id:id", "index:number", Column("value", show=format_j
 @click.argument("expression", metavar="EXPRESSION")
 @option(
     "--item N",
-    "Use the steps and the input of this item, counted from 0. [default: 0]",
+    "Use the steps and input of this item, counted from 0. [default: 0]",
     type=click.IntRange(min=0),
     default=0,
 )
 @running_server_options
 @file_output_options
 def eval_command(run_id: str, expression: str, item: int, server: ServerOptions, output: Output) -> None:
-    """EXPRESSION is a flow expression in YAML or JSON: '{$step: a, path: $.x}'. It can use the outputs of the run's
-    steps, and the run's input and variables if the history or the server has them. Nothing runs. This requires server
-    0.12 or newer.
+    """EXPRESSION is a flow expression in YAML or JSON, such as '{$step: a, path: $.x}'. It can use the run's step
+    outputs, and its input and variables if the server or the history recorded them. Nothing is executed. This requires
+    server 0.12 or newer.
 
-    The value is printed as JSON. Use -o for a record that contains it.
+    The value is printed as JSON. Use -o to print a record that contains it.
     """
     from stepflow_client._base.text import describe_missing_run_item
     from stepflow_client._rules.operations_and_releases import require_capability

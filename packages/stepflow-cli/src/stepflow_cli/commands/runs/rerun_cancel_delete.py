@@ -103,14 +103,14 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     as_one_argument(
         "keep",
         _choose_steps_to_keep,
-        _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
+        _RERUN.option("--from STEP", "Execute this step and all steps that depend on it.", to="before"),
         _RERUN.option("--failed", "Rerun only items that did not succeed."),
         _RERUN.option(
-            "--only-missing", "Execute only steps that did not complete or are new, and steps that depend on these."
+            "--only-missing", "Execute only new steps, steps that did not complete, and steps that depend on them."
         ),
         _RERUN.option(
             "--only-changed",
-            "Like --only-missing, but also execute steps that differ in definition, input or variables.",
+            "Execute the same steps as --only-missing, and steps whose definition, input or variables changed.",
         ),
         _RERUN.option("--step STEP", "Execute only this step.", to="all_except"),
     ),
@@ -127,12 +127,12 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         shell_complete=lazy_complete("flow_files"),
     ),
     _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
-    _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
+    _RERUN.option("--dry-run", "Only print what would be kept and executed."),
     _RERUN.option(
         "--idempotency-key KEY",
-        "Create the new runs only once for this key. If you repeat the command with the key, it returns them.",
+        "Create the new runs only once for this key. Repeating the command with the same key returns them.",
     ),
-    _RERUN.option("--inputs FILE", "Read new inputs for a batch from this file, as for 'stepflow batch'.", type=FILE),
+    _RERUN.option("--inputs FILE", "Read new inputs for a batch from this file, as 'stepflow batch' does.", type=FILE),
     value_options,
     history_options,
 )
@@ -140,18 +140,19 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
 @running_server_options
 @file_output_options
 def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, output: Output) -> None:
-    """Kept steps aren't executed: they return their earlier output. Without --from, --failed, --only-missing,
-    --only-changed or --step, everything is executed. --failed alone keeps the completed steps of the failed items.
-    While you edit a flow, use 'stepflow run FLOW --reuse @last'.
+    """Kept steps return their earlier output instead of being executed. Without --from, --failed, --only-missing,
+    --only-changed or --step, all steps are executed. By itself, --failed keeps the completed steps of the failed items.
+    While editing a flow, use 'stepflow run FLOW --reuse @last'.
 
     If the run was started on this machine, its input, variables and overrides come from the history. An input that you
-    pass replaces the recorded one; a pipe is only read with --stdin-format, or where you pass -. Variables and
+    pass replaces the recorded input. Piped input is read only with --stdin-format, or where you pass -. Variables and
     overrides that you pass take precedence. Secret variables aren't recorded, so pass them again.
 
-    Keeping step outputs requires 0.12 or newer. On older servers, --failed runs the failed items in full.
+    Keeping step outputs requires server 0.12 or newer. On older servers, --failed reruns every step of the failed
+    items.
 
     The command prints the same output as 'run'. For a batch, it prints one line for each item of the earlier run,
-    including kept ones. With --item, it prints only that item, and the exit code and a new input apply to it.
+    including kept items. With --item, it prints only that item, and the exit code and any new input apply to it.
     """
     options.values.check_value_conflicts(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_unless_id(options.flow)
@@ -236,7 +237,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     """Use - as RUN to read IDs from standard input, one per line.
 
     On released servers, the running step finishes, later steps still start, and the final status may be completed or
-    failed. A run that has ended isn't changed, and the exit code is 1.
+    failed. A run that has already ended isn't changed, and the exit code is 1.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):

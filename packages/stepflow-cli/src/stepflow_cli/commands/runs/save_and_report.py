@@ -37,21 +37,21 @@ _CASE = Section("Case")
 @click.command("save", cls=Command)
 @run_argument
 @click.argument("flow", required=False, metavar="[FLOW]", shell_complete=lazy_complete("flow_files"))
-@_CASE.option("--as NAME", "Name the case. [default: 'works as in' or 'fails as in', and the run]", to="name")
+@_CASE.option("--as NAME", "Name the case. [default: 'works as in RUN' or 'fails as in RUN']", to="name")
 @_CASE.option("--item N", "Save this item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
 @_CASE.option(
     "--input-json JSON",
-    "Use this input for the item, for example after an evaluation, whose inputs are not recorded.",
+    "Use this input for the item, for example after an evaluation, which does not record inputs.",
 )
 @_CASE.option(
     "--mock STEP",
-    "Keep this step's outcome as a mock, so that the test does not execute it; repeatable. Use '*' for all steps "
-    "except those read only by mocked steps.",
+    "Save this step's outcome as a mock, so that the test does not execute it; repeatable. Use '*' to mock all steps "
+    "except those used only by mocked steps.",
     to="mocked",
     multiple=True,
     shell_complete=lazy_complete("steps_of_run"),
 )
-@_CASE.option("--replace", "Replace an existing case with this name.", to="replaces", is_risky=True)
+@_CASE.option("--replace", "Replace an existing case of the same name.", to="replaces", is_risky=True)
 @OUTPUT.option("--dry-run", "Show the change without writing it.")
 @running_server_options
 def save_command(
@@ -65,12 +65,12 @@ def save_command(
     dry_run: bool,
     server: ServerOptions,
 ) -> None:
-    """FLOW is the flow's file, by default the one in the history. The case has the run's input and variables, and
-    expects its output or error. UUIDs and times likely to vary become matchers. The change is printed;
-    comments and layout are kept.
+    """FLOW is the flow's file. The default comes from the history. The case contains the run's input and variables, and
+    expects its output or error. UUIDs and times that are likely to vary become matchers. The command prints the change,
+    and preserves comments and layout.
 
-    Input, variables and overrides come from the server if it reports them, else from the history. Secret variables are
-    left out, and their values are *** only if known from the flow or environment.
+    Input, variables and overrides come from the server if it reports them, or else from the history. Secret variables
+    are left out. Elsewhere, their values are shown as *** only if known from the flow or environment.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
@@ -149,14 +149,14 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
 @runs_argument
 @running_server_options
 @output_file_option("Write the page to this file, or - for standard output.")
-@OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
+@OUTPUT.option("--open", "Open the file in the browser; requires --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
-    """The page shows the flow's graph colored by status, the steps and, since 0.12, a timeline and step outputs. For a
-    batch, it also groups errors and shows item latencies. Pass two runs to compare them. An unfinished run is shown in
-    its current state.
+    """The page shows the flow's graph, colored by status, and the steps. On 0.12 and newer, it adds a timeline and step
+    outputs. For a batch, it groups errors and shows item latencies. Pass two runs to compare them. An unfinished run is
+    shown in its current state.
 
-    Input, variables and overrides come from the server if it reports them, or otherwise from the history. Values of
-    secret variables are *** if known from the flow's defaults or the environment variables that it names.
+    Input, variables and overrides come from the server if it reports them, or else from the history. Secret values are
+    shown as *** if known from the flow's defaults or the environment variables that it names.
 
     The graph requires the stepflow-client[draw] extra.
     """

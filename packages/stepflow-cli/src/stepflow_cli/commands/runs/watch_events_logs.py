@@ -53,13 +53,14 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @running_server_options
 @output_options
 def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Output) -> None:
-    """On a terminal, the command shows a tree; elsewhere, it prints a line for each change. Use -o jsonl to print the
-    events, or -o json or yaml to print the run when it has ended. Use -q to print only how runs ended. You can then
-    pass several runs, or - as RUN to read IDs from standard input, one per line.
+    """On a terminal, the command shows a tree. Elsewhere, it prints a line for each change. Use -o jsonl to print the
+    events, or -o json or yaml to print the run when it has ended. With -q, the command prints only how runs ended, and
+    you can pass several runs, or - as RUN to read IDs from standard input, one per line.
 
-    The exit code is 0 if all runs completed; otherwise 5 if one didn't end in time, else 1 if one failed, else 6 if one
-    was cancelled. Ctrl-C stops watching, but not the run, and prints the command to watch it again. A cancelled run
-    counts as ended, although servers continue it. Steps are shown only if the server has events.
+    The exit code is 0 if all runs completed. Otherwise, it's 5 if a run didn't end in time, else 1 if a run failed,
+    else 6 if a run was cancelled. If you press Ctrl-C, the run continues and the command to watch it again is printed.
+    A cancelled run counts as ended, although servers keep executing it. Steps are shown only if the server provides
+    events.
     """
     quiet = current_session().quiet
     if len(ids) > 1 and not quiet:
@@ -129,7 +130,7 @@ class _EventOptions(NamedTuple):
 @as_one_argument(
     "options",
     _EventOptions,
-    option("--after CURSOR", "Print only events after this cursor, or from this number on."),
+    option("--after CURSOR", "Print only events after this cursor, or starting at this event number."),
     option(
         "--type TYPE",
         f"Print only events of these types; repeatable: {', '.join(TYPES)}.",
@@ -137,19 +138,19 @@ class _EventOptions(NamedTuple):
         type=Choice(TYPES),
         multiple=True,
     ),
-    option("--include-results", "Include the outputs of the steps."),
+    option("--include-results", "Include step outputs."),
     option(
         "--include-sub-runs",
-        "Include sub_run_created and the events of runs that steps create. Servers report wrong step IDs for these; "
-        "for the right ones, pass that run's ID as RUN.",
+        "Include sub_run_created and the events of runs that steps create. Servers report wrong step IDs for these "
+        "events. For the right IDs, pass the sub-run as RUN.",
     ),
     option("--heartbeat SECONDS", "Print a heartbeat after this many seconds without an event.", type=SECONDS),
 )
 @running_server_options
 @output_options
 def events_command(run_id: str, options: _EventOptions, server: ServerOptions, output: Output) -> None:
-    """Events are printed as readable lines on a terminal, and otherwise as JSON lines. Each event arrives exactly once,
-    even if the connection breaks. To continue after an event, pass its cursor with --after.
+    """On a terminal, events are printed as readable lines, and elsewhere as JSON lines. Each event is printed exactly
+    once, even if the connection breaks. To continue after an event, pass its cursor with --after.
 
     The output ends only when the run ends or is cancelled, because servers don't mark the latest event of a running
     run. This requires server 0.12 or newer.
@@ -228,20 +229,20 @@ _LINE = View(columns("time", "level:status", "message", "times:number"), fields=
 @recorded_run_argument
 @option(
     "--level LEVEL",
-    "Print only this level or above: info, warn, error. [default: info]",
+    "Print lines at this level and above: info, warn, error. [default: info]",
     type=Choice(LEVELS),
     default=LEVELS[0],
 )
-@limit_option("lines, from the end")
+@limit_option("Print only the last N lines.")
 @option("--all", "Include lines that name only other runs.", to="everything")
 @output_options
 def logs_command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
     """This works for runs on servers that 'serve' or another command (except 'test') started on this machine. It prints
-    the lines from the first to the last that names the run, at level info and above, without lines of other runs.
-    Workers' lines that don't name a run are included. Repeated lines are printed once, with their count.
+    the log from the first to the last line that names the run, at level info and above, without lines about other runs.
+    Worker lines that don't name a run are included. Repeated lines are printed once, with a count.
 
-    The last 50 files are kept in your state folder, up to 10 MiB each, unless the history is off. A 'serve' without
-    workers writes only warnings and errors, unless you start it with -v, --log-file or --log-level info.
+    Unless the history is off, the last 50 log files (up to 10 MiB each) are kept in your state folder. Without workers,
+    'serve' logs only warnings and errors, unless you start it with -v, --log-file or --log-level info.
     """
     if run_id.startswith("@"):
         run_id = find_run_in_history(run_id).run_id
