@@ -65,16 +65,14 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
     to="touched",
     multiple=True,
 )
-@_CASES.option(
-    "--last-failed, --lf", "Run only cases that failed last time, or all cases if none failed.", to="last_failed"
-)
+@_CASES.option("--last-failed, --lf", "Run only cases that failed last time, or all if none failed.", to="last_failed")
 @_CASES.option(
     "--var NAME=VALUE",
     "Set a variable in flows that declare it, for cases that do not set it; repeatable.",
     multiple=True,
 )
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
-@_CASES.option("-x, --fail-fast", "Start no more files after a case fails.")
+@_CASES.option("-x, --fail-fast", "Do not start more files after a case fails.")
 @_CASES.option("--jobs N", "Run at most N files at once. [default: 4]", type=click.IntRange(1), default=4)
 @time_limit_option("Wait at most this long for each run of cases. [default: no limit]", _CASES)
 @_FILES.option("--update", "Replace the expected outputs in the files with the actual outputs.", is_risky=True)
@@ -115,7 +113,7 @@ def command(
     """PATH can be a flow file, or a folder to search for flows with cases. By default, the project's flows are tested.
     Each file's cases run as one batch, except cases with mocks, recordings or different variables. An embedded server
     uses the configuration from the flow file (test.configFile or test.config), else from the project (test.config in
-    stepflow.toml), else stepflow-config.test.yml next to the flow, else the same as 'stepflow run'.
+    stepflow.toml), else stepflow-config.test.yml next to the flow, else the one that 'stepflow run' uses.
 
     The command compares actual and expected outputs. The exit code is 1 if a case fails. Cases without an expected
     output are reported, but only fail if their run fails.

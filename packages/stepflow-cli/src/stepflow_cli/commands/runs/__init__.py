@@ -20,7 +20,7 @@ _COMMANDS = {
     "save": "Save a run as a test case for its flow.",
     "rerun": "Rerun a finished run, optionally keeping step outputs.",
     "cancel": "Mark runs as cancelled (released servers do not stop them).",
-    "delete": "Request the deletion of runs (released servers keep them).",
+    "delete": "Ask the server to delete runs (released servers keep them).",
 }
 
 command = LazyGroup(

@@ -54,8 +54,8 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @output_options
 def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Output) -> None:
     """On a terminal, the command shows a tree. Elsewhere, it prints a line for each change. Use -o jsonl to print the
-    events, or -o json or yaml to print the run when it has ended. With -q, the command prints only how runs ended, and
-    you can pass several runs, or - as RUN to read IDs from standard input, one per line.
+    events, or -o json or yaml to print the run when it ends. With -q, the command prints only how runs ended, and you
+    can pass several runs, or - as RUN to read IDs from standard input, one per line.
 
     The exit code is 0 if all runs completed. Otherwise, it's 5 if a run didn't end in time, else 1 if a run failed,
     else 6 if a run was cancelled. If you press Ctrl-C, the run continues and the command to watch it again is printed.
