@@ -37,7 +37,7 @@ def add_failed_steps(
 
     Args:
         listed: The items.
-        places: The positions of failed items whose steps were requested.
+        places: The positions of the failed items whose steps were requested.
         steps: Steps by item index.
         flow: The run's flow, or an empty mapping if it's unknown or isn't needed.
     """

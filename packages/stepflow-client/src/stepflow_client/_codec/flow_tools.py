@@ -189,14 +189,14 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
     from .._checks.inferred_flow import infer
 
     if get_declared_schema(flow, "input") is not None:
-        # Drop the declared schema. It allows anything, and `infer` would return it unchanged.
+        # Drop the declared schema: it allows anything, so `infer` would return it unchanged.
         schemas = flow["schemas"]
         flow = {**flow, "schemas": {**schemas, "properties": {**schemas["properties"], "input": None}}}
     try:
         schema = infer(flow).input
     except (StepflowClientError, RecursionError):
         schema = {}
-    # Allow additional fields, because the schema is only inferred and unread fields do no harm.
+    # Allow additional fields, because the schema is only inferred and fields that no step reads are harmless.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
 
 

@@ -1,4 +1,4 @@
-"""Implements idempotency keys with a tag on the flow and marker blobs that record whether and for what a key was used.
+"""Implements idempotency keys using a tag on the flow, plus marker blobs that record what a key was used for.
 
 The client can't ask a server for a run's inputs or for the runs of a flow. But servers store each blob under the
 SHA-256 hash of its content. Since the client can compute that hash, a single request is enough to find out whether a
@@ -46,7 +46,7 @@ class RunMarkerName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str | None) -> RunMarkerName | None:
-        """Parse a marker's name. Return None if there is no marker, or if its name has another format."""
+        """Parse a marker's name. Return None if there is no marker, or if its name is in a different format."""
         run_id, _, digest = (name or "").partition(" ")
         return cls(run_id, digest) if run_id and digest else None
 
@@ -77,7 +77,7 @@ def make_marker_content(uniqueness_key: str, *parts: str | int) -> bytes:
     """Return the content of a key's marker, a blob that tells clients something just by existing.
 
     Args:
-        uniqueness_key: The ID of the flow tagged with the key, or the combined scope and key. There is at most one run
+        uniqueness_key: The ID of the flow tagged with the key, or the combined scope and key. At most one run exists
             for it.
         *parts: What the marker means: `run` for the key's run, or one of the marks used by `key_lock`.
     """

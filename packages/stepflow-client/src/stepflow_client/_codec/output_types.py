@@ -28,7 +28,7 @@ def check_output_type(output_type: Any) -> TypeAdapter[Any]:
     """Check that outputs can be converted to a type, and return its adapter. Call this before creating a run.
 
     Raises:
-        InvalidArgumentError: If outputs can't be converted.
+        InvalidArgumentError: If outputs can't be converted to it.
     """
     try:
         return _make_adapter(output_type)
@@ -156,7 +156,8 @@ def _convert_to_msgspec_struct(kind: Any, value: Any) -> Any:
 def _set_dataclass_aliases(kind: Any, *, is_within: bool = False) -> None:
     """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
 
-    Set `is_within` if the dataclass is nested in one that uses `Name`, as it would otherwise inherit its configuration.
+    Set `is_within` if the dataclass is nested in one that uses `Name`, since it would otherwise inherit that
+    dataclass's configuration.
     """
     if kind in _KNOWN_NAMES and not is_within:
         return

@@ -119,7 +119,7 @@ def read_components(answer: dict[str, Any]) -> types.ComponentList:
 
 
 def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping[str, Any]) -> types.ComponentList:
-    """Add to each component the path that flows use for it, if the configured routes determine it.
+    """Add to each component the path that flows use for it, if it can be determined from the configured routes.
 
     Args:
         listed: The components.
@@ -134,7 +134,7 @@ def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping
     only = next(iter(rules_by_plugin.values())) if len(rules_by_plugin) == 1 else []
 
     def add_path(component: types.ComponentInfo) -> types.ComponentInfo:
-        # Older servers don't report the plugin, but if there is only one, the prefix is clear anyway.
+        # Older servers don't report the plugin, but if there is only one plugin, we know the prefix anyway.
         for prefix, rule in only if component.plugin is None else rules_by_plugin.get(component.plugin, []):
             name, path = f"/{component.name}", f"{prefix}/{component.name}"
             allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
@@ -379,7 +379,7 @@ def combine_run_arguments(
         run_id: The run ID.
         reported: The run's `inputs` and `overrides`, if returned by the server.
         entry: The run's history entry, or None if the run wasn't recorded.
-        origin: For a rerun that isn't in the history, the run it repeats.
+        origin: The run being repeated, if this is a rerun that isn't in the history.
     """
     inputs, overrides = reported.get("inputs"), reported.get("overrides")
     if entry is None:
@@ -463,7 +463,7 @@ def read_results(
     If the run was cancelled or couldn't start, some items may still be marked as running. They get the run's status.
 
     Args:
-        listed: The items. There may be 100,000 of them, so those that haven't been accessed aren't built.
+        listed: The items. There may be 100,000 of them, so any that haven't been accessed yet aren't built.
         status: The run's final status.
         decoder: How to decode the run's responses.
     """
@@ -479,7 +479,7 @@ def read_results(
         return build_from_response(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
-# Values that the status of a completed item can have.
+# Status values that mean an item has completed.
 _COMPLETED = frozenset({2, "completed"})
 
 
@@ -561,7 +561,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.S
     error = read_error(answer, decoder) if parse_status(answer["status"]) is ExecutionStatus.FAILED else None
     fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
     if answer.get("journalSeqno") == 0:
-        # 0 marks a step translated from an older server's response, which doesn't contain this timestamp.
+        # 0 means that the step was translated from an older server's response, which doesn't contain this timestamp.
         fields["updated_at"] = None
     return decode_model(types.StepDetails, answer, output=decoder.decode_step_output(answer.get("output")), **fields)
 
