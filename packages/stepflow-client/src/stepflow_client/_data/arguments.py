@@ -52,7 +52,7 @@ def check_flags(**flags: object) -> None:
     """Check that each named argument is True or False. (A string such as `"no"` would count as true.)
 
     Raises:
-        InvalidArgumentError: If any of them is something else.
+        InvalidArgumentError: If any of them is neither True nor False.
     """
     for name, value in flags.items():
         check_flag(value, name)
@@ -203,7 +203,7 @@ def check_labels(value: object) -> Mapping[str, str]:
     """Check that a value maps names to non-empty strings, and return it.
 
     Raises:
-        InvalidArgumentError: If it isn't such a mapping.
+        InvalidArgumentError: If it doesn't.
     """
     labels = check_mapping(value, "labels")
     for name, label in labels.items():
@@ -223,7 +223,7 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         name = os.fsencode(file)
     except (TypeError, ValueError):
         raise argument_error(what, "the path of a file", path) from None
-    # Reject an empty string, because it would stand for the working folder.
+    # Reject an empty string, because it would mean the working folder.
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise argument_error(what, "the path of a file", str(path))
     return file

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import find_nearest
 
-# The value of a variable that isn't set, by schema type.
+# The values of unset variables, by schema type.
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 """Schema keys that list several schemas for the same value."""
@@ -108,7 +108,7 @@ def has_secret_part(schema: Any) -> bool:
 
 
 def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every mapping in a JSON value, which may itself be one. Raises RecursionError if it contains itself."""
+    """Yield every mapping in a JSON value (which may be one itself). Raises RecursionError if the value is cyclic."""
     is_mapping = isinstance(value, Mapping)
     if is_mapping:
         yield value

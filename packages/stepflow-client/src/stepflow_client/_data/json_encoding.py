@@ -81,7 +81,7 @@ def is_non_json_scalar(value: object) -> bool:
 
 
 def encode_scalar(value: Any) -> Any:
-    """Return ISO 8601 text for a date or time, the value of an enum member, and the value as text for anything else."""
+    """Return a date or time as ISO 8601 text, an enum member as its value, and anything else as text."""
     if isinstance(value, Enum):
         return value.value
     return value.isoformat() if isinstance(value, (date, time)) else str(value)
@@ -154,9 +154,9 @@ def get_json_field_names(kind: Any) -> dict[str, str] | None:
 def encode_fields(value: Any) -> Any:
     """Return a data object's fields, keyed by their external names.
 
-    External names are pydantic's aliases and msgspec's renamed fields. If there is a `to_dict` method, its result is
-    used instead, because classes generated from a schema rely on it for their external names. The values may themselves
-    be data objects.
+    These are pydantic's aliases and msgspec's renamed fields. If there is a `to_dict` method, its result is used
+    instead, because classes generated from a schema rely on it for their external names. The values may themselves be
+    data objects.
 
     Raises:
         Exception: Whatever the library or object raises if the conversion fails.

@@ -20,7 +20,8 @@ HIDDEN_IN_URL = f"://{HIDDEN}@"
 """Replaces the user and password in URLs."""
 # Strings shorter than this are only hidden as whole words, because they also occur inside unrelated words.
 _MIN_SUBSTRING_LENGTH = 4
-# Maximum length of a partial secret to look for at the end of a truncated message (messages are cut at half of this).
+# Maximum length of a partial secret to look for at the end of a truncated message (messages are cut at half this
+# length).
 _MAX_CUT_LENGTH = 1_000
 # JSON Schema keys that contain values rather than schemas.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
@@ -107,7 +108,7 @@ def has_hidden_part(value: Any, mark: str = HIDDEN) -> bool:
 
 
 def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
-    """Return the mark that stands for secrets in recorded runs of a flow. Pass None if the flow is unknown.
+    """Return the mark that replaces secrets in recorded runs of a flow. Pass None if the flow is unknown.
 
     If the flow has no secret variables, a `***` is just data, so only URLs can have hidden parts.
     """

@@ -33,7 +33,7 @@ class Fault(NamedTuple):
     column: int | None = None
 
     def make_error(self, source: str, what: str) -> FlowFileError:
-        """Return the error to raise. Its message starts with `source` and `what`, such as `is not YAML`."""
+        """Return the error to raise. Its message starts with `source` and `what` (e.g. `is not YAML`)."""
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
         message = f"{source} {what}: {self.reason}{where}"
         return FlowFileError(message, path=source, line=self.line, column=self.column, hint=self.hint)

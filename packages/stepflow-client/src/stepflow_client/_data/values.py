@@ -97,7 +97,7 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
 
     Args:
         value: The value. Current servers return its keys in a different order each time.
-        order_template: A flow expression. The objects in it determine the order of their keys. All other keys are
+        order_template: A flow expression. Keys of the objects in it keep the order they have there. All other keys are
             sorted.
 
     Raises:
@@ -133,7 +133,7 @@ def _order_keys_by_template(value: dict[str, Any], shape: Mapping[str, Any]) -> 
 
 
 def _get_order_template(order_template: Any) -> Mapping[str, Any]:
-    """Return the object that an expression spells out, or an empty one if its value is read from elsewhere."""
+    """Return the object that an expression spells out, or an empty object if the value is read from elsewhere."""
     while isinstance(order_template, Mapping) and "$literal" in order_template:
         order_template = order_template["$literal"]
         if is_expression(order_template):

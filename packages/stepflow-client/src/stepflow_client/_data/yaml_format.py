@@ -45,7 +45,7 @@ for _tag, _pattern, _first in (
 
 
 class _AnchorRedefiningComposer(yaml.composer.Composer):
-    """PyYAML's pure-Python composer, changed to let anchors be redefined, as YAML does. The loader still parses."""
+    """PyYAML's pure-Python composer, except that anchors may be redefined (as in YAML). The loader does the parsing."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class YamlReader:
         return pairs
 
     def read_key(self, node: yaml.Node) -> str:
-        """Return a key as the string that is written: `200` and `true` become '200' and 'true'."""
+        """Return a key as a string, exactly as written: `200` and `true` become '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
             hint = "put text with { } or [ ] in quotes"
             if isinstance(node, yaml.MappingNode):
