@@ -30,7 +30,7 @@ from .sync_socket import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, 
 AsyncCancelled = asyncio.CancelledError
 """The exception raised in a task that is cancelled while it waits."""
 
-# Stop reading from the socket at this many unread bytes, so that the server has to slow down.
+# Stop reading from the socket once there are this many unread bytes, so that the server has to slow down.
 _MAX_UNREAD = 1024 * 1024
 
 
@@ -123,7 +123,7 @@ class AsyncSocket(asyncio.Protocol):
         await asyncio.sleep(0)
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes. If the system doesn't accept them all right away (see `is_full`), the rest is sent later."""
+        """Send bytes. If the system doesn't accept all of them right away (see `is_full`), the rest are sent later."""
         if self._transport is None or self._ended:
             raise ConnectionBroken("the connection is closed")
         self._transport.write(data)
@@ -157,7 +157,7 @@ class AsyncSocket(asyncio.Protocol):
         return waiter
 
     async def receive(self, timeout: float) -> bytes:
-        """Wait for bytes and return them. If they are empty, the connection has ended."""
+        """Wait for data and return it. An empty result means that the connection has ended."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
             self._set_read_deadline(timeout)
@@ -249,7 +249,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Record that the server won't send any more data."""
-        # For asyncio, a TLS connection that ends without close_notify looks like one that ends properly.
+        # asyncio can't tell a TLS connection that ends without close_notify from one that ends properly.
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         try:
             is_cut_off = tls is not None and tls.read(1) != b""

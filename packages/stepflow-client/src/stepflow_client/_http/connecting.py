@@ -90,7 +90,7 @@ def build_ssl_context(
 
 
 def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
-    """Build a context that trusts the CA certificates from `verify` or the environment (or any, if False)."""
+    """Build a context that trusts the CAs from `verify` or the environment, or any certificate if `verify` is False."""
     import httpx
 
     if verify is False:
@@ -127,7 +127,7 @@ def _describe_certificate_load_error(error: Exception) -> str:
 def describe_certificate_problem(
     error: ssl.SSLCertVerificationError, host: str = "this host"
 ) -> tuple[str, str | None]:
-    """Describe what's wrong with a server's certificate, and add a hint unless it just isn't trusted."""
+    """Describe what's wrong with a server's certificate, and add a hint unless the certificate just isn't trusted."""
     problem, hint = _REJECTIONS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
     return problem.replace("{host}", host), hint
 
@@ -264,7 +264,7 @@ def _resolve_addresses(host: str, port: int) -> list[_Address]:
     return [address for address in chain(*zip_longest(*families.values())) if address is not None]
 
 
-# The callbacks waiting for each host. Lookups of the same host share a thread, so no more than one thread can hang.
+# The callbacks waiting for each host. Lookups of the same host share a thread, so at most one thread per host can hang.
 _running: dict[tuple[str, int], list[_Callback]] = {}
 _lock = threading.Lock()
 

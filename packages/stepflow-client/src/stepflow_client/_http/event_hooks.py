@@ -77,7 +77,7 @@ def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: Ht
 
 
 def _convert_hook_error(kind: str, hook: Hook, error: Exception) -> Exception:
-    """Return the error to raise for a failed hook. This package's own errors and failed assertions are kept."""
+    """Return the error to raise for a failed hook. This package's errors and failed assertions are left unchanged."""
     if isinstance(error, (StepflowClientError, AssertionError)):
         return error
     return StepflowClientError(f"the {kind} hook {short_repr(hook)} failed: {type(error).__name__}: {error}")

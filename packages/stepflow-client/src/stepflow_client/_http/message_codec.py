@@ -162,7 +162,7 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
         request: The request.
         host: The value of the `host` header.
         root_path: The path to prepend to the request's path.
-        cache: Headers that earlier calls have encoded, since most requests of a client use the same ones.
+        cache: A cache of the headers encoded by earlier calls, since most of a client's requests use the same ones.
 
     Raises:
         CannotSend: If the request can't be sent.
@@ -313,7 +313,7 @@ class ResponseReader:
         self.extra = False
 
     def feed(self, data: bytes) -> None:
-        """Process bytes that were received. If they are empty, the connection has ended.
+        """Process data that was received. Empty data means that the connection has ended.
 
         Raises:
             NotHttp: If the bytes aren't HTTP/1.1, or the response exceeds a limit.

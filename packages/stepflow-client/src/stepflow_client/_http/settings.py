@@ -99,7 +99,7 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
     """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY set for a server, or None.
 
     No proxy is used for servers on this machine. NO_PROXY is a list of host names (which include their subdomains),
-    addresses and networks (such as `10.0.0.0/8`). Each can have a port. `*` matches every server.
+    addresses and networks (such as `10.0.0.0/8`). Each entry can include a port. `*` matches every server.
 
     Raises:
         InvalidArgumentError: If the value of the variable that applies isn't a proxy URL.

@@ -77,7 +77,7 @@ class SyncSocket:
         """When the connection was last used, as measured by `time.monotonic()`."""
 
     def __del__(self) -> None:
-        """Close a connection left open by a KeyboardInterrupt, even one in the middle of `__init__`."""
+        """Close a connection left open by a KeyboardInterrupt, even if that happened during `__init__`."""
         with contextlib.suppress(AttributeError):
             self.close_from_anywhere()
 
@@ -148,7 +148,7 @@ class SyncSocket:
                 request.check_deadline()
 
     def receive(self, timeout: float) -> bytes:
-        """Wait for bytes and return them. If they are empty, the connection has ended."""
+        """Wait for data and return it. An empty result means that the connection has ended."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(CHUNK)
@@ -203,7 +203,8 @@ def describe_failure(error: BaseException) -> str:
 class SyncRequestSlots:
     """Limits the number of concurrent requests in all threads.
 
-    A slot that nothing refers to anymore is replaced, so a KeyboardInterrupt can't lose one, no matter where it hits.
+    A slot that nothing refers to anymore is replaced, so a KeyboardInterrupt can't lose a slot, no matter when it
+    occurs.
 
     Args:
         limit: The maximum number of concurrent requests, or None for no limit.
