@@ -21,7 +21,7 @@ from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.reading import load_file, read_file_bytes
 from ..flows.syntax_tree import FlowText, Node, to_node
 
-# Current servers reject the old form of routes with this message. Older servers accept the new form but ignore it.
+# Current servers reject routes in the old form with this message. Older servers accept the new form but ignore it.
 _REJECTED_ROUTE_MESSAGE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 # Maximum number of bytes to read from a configuration file.
@@ -110,7 +110,7 @@ def build_server_config(config: ConfigSource) -> ServerConfig:
     def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if value is not None}
 
-    # An object's fields include those that aren't set, so drop the nulls.
+    # An object's fields include any that aren't set, so drop those that are null.
     hook = None if isinstance(config, Mapping) else without_nulls
     return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
@@ -222,8 +222,8 @@ def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str
     """Yield problems with run recovery for an on-disk store, each with a hint.
 
     If a server checks for abandoned runs too often, it marks runs that it is still executing as failed, completes them
-    seconds later, and starts some nested flows twice. We have never seen this with the default interval or with a store
-    in memory.
+    seconds later, and starts some nested flows twice. We have never seen this with the default interval or with an
+    in-memory store.
     """
     recovery = config.get("recovery") or {}
     if find_store_path(config) is None or not isinstance(recovery, Mapping) or recovery.get("enabled") is False:
@@ -341,7 +341,7 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
 
 
 def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
-    """Return a message, the node that it is about and a hint, or None for an unknown reason."""
+    """Return a message, the node it's about, and a hint. Return None if the reason is unknown."""
     plugins = root.get("plugins")
     if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
         node, name = _find_node_at_path(match["path"], root)

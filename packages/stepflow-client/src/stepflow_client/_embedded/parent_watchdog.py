@@ -141,7 +141,7 @@ def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
 
 
 def find_session_processes(leader: psutil.Process) -> dict[int, psutil.Process]:
-    """Return the processes in a server's session and its descendants, by ID. Works even if the server has exited."""
+    """Return the server's descendants and all processes in its session, by ID. Works even if the server has exited."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):

@@ -41,7 +41,7 @@ class ServerBinary:
 
     path: Path
     release: tuple[int, int] | None
-    """The major and minor version, or None if the binary is set by the environment variable (it can't report them)."""
+    """The major and minor version. None for a binary set by the environment variable, which can't report one."""
 
 
 def find_binary() -> ServerBinary:
@@ -130,8 +130,8 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         endpoint: The URL of an OpenTelemetry collector that accepts OTLP over gRPC.
 
     Raises:
-        InvalidArgumentError: If the endpoint isn't an http or https URL without a path. A server would accept any text,
-            and then export nothing without saying so.
+        InvalidArgumentError: If the endpoint isn't an http or https URL without a path. A server would accept any
+            string, and then silently export nothing.
     """
     is_valid = False
     with suppress(ValueError):

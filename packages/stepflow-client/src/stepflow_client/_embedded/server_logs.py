@@ -68,7 +68,7 @@ class PipeReader:
         """Wait up to `timeout` seconds for the pipes to close, then stop reading.
 
         Call this after the process has exited. The timeout is needed because another process may have inherited the
-        pipes and keep them open forever, and it isn't ours to kill.
+        pipes and could keep them open forever, and it isn't ours to kill.
         """
         if self._closed:
             return
@@ -193,7 +193,7 @@ class LogStore:
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
     def clear_current_process_entries(self) -> None:
-        """Clear the tail, because what one process printed can't explain why the next one exited."""
+        """Clear the entries, because what one process printed can't explain why the next one exited."""
         with self._lock:
             self._tail.clear()
 
@@ -215,7 +215,7 @@ class LogStore:
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:
-                # Ignore errors in listeners and handlers, because they may cope with the next line.
+                # Ignore errors in listeners and handlers, because they may be able to handle the next line.
                 with contextlib.suppress(Exception):
                     listener(lines)
             for line in lines:

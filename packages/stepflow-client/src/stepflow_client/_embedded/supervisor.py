@@ -117,10 +117,10 @@ class OrchestratorName:
 
 
 def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
-    """Return a name that no running server uses, if possible the name of the last server that used the store.
+    """Return a name that no running server uses, preferably the name of the last server that used the store.
 
     Args:
-        store: The store's file, or None if the store isn't a file. In that case, the name is always new.
+        store: The store's file, or None if the store isn't a file, in which case the name is always new.
     """
     name = f"stepflow-{uuid.uuid4()}"
     # An OSError means that the folder is read-only, the disk is full, or the file system doesn't support locks.
@@ -180,7 +180,7 @@ _WORKER_CHECK_SECONDS = 0.2
 class NotReadyError(Exception):
     """The server or one of its workers isn't ready for use.
 
-    The message says why. It's empty if the process exited or the supervisor is being stopped.
+    The message says why, but is empty if the process exited or the supervisor is being stopped.
     """
 
     def __init__(self, message: str = "", *, worker: EndedWorker | None = None) -> None:
@@ -197,7 +197,7 @@ def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: fl
         timeout: How many seconds to wait for a response before sending the request again.
 
     Yields:
-        The response if it has arrived and is a JSON object that isn't empty, otherwise None.
+        The response if it has arrived and is a non-empty JSON object, otherwise None.
     """
     assert process.port is not None
     head = encode_head(request, b"127.0.0.1", API_PATH, {})
@@ -352,7 +352,7 @@ class Supervisor:
         self.check_not_stopped()
 
     def check_not_stopped(self) -> None:
-        """Raise an EmbeddedServerError if `stop` has been called, even if the server was ready by then."""
+        """Raise an EmbeddedServerError if `stop` has been called, even if the server had become ready by then."""
         if self.is_stopped:
             raise _build_stopped_error()
 
@@ -458,7 +458,7 @@ class Supervisor:
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
                 self._kill_leftovers_and_close_pipes()
-        # Set a result in any case, because callers may be waiting for one.
+        # Always set a result, because callers may be waiting for one.
         self.failure = error
         if not self.ready_future.done():
             self.ready_future.set_exception(error)
@@ -535,7 +535,7 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         """Wait until the server and its workers can be used.
 
-        Wait for the line with the port first. It proves that it's this process that is listening on the port.
+        First wait for the log line that contains the port, which proves that this process is the one listening on it.
 
         Raises:
             NotReadyError: If the process or a worker exits, the time is up, or the supervisor is being stopped.
@@ -647,7 +647,7 @@ class Supervisor:
 
 
 def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
-    """Log a message. Errors in handlers are ignored, because they must not stop the supervision."""
+    """Log a message. Errors in handlers are ignored, so that they can't stop the supervisor."""
     with suppress(Exception):
         _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
 
