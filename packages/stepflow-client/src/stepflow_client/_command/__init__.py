@@ -1,4 +1,4 @@
-"""Private names used by the CLI. It doesn't import from any other private module."""
+"""Private names used by the CLI, which doesn't import from any other private module."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class AsyncTaskSet(Generic[Result]):
         return len(self._tasks)
 
     async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
-        """Start a call, then give every running call the chance to send its next request."""
+        """Start a call, then give every running call a chance to send its next request."""
         self._tasks.add(asyncio.ensure_future(call()))
         for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
@@ -182,7 +182,7 @@ class AsyncInputReader:
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return up to `max_count` more inputs, along with the exception that was raised after them (if any).
+        """Return up to `max_count` more inputs, along with the exception (if any) that was raised after them.
 
         If there are fewer than `max_count`, no more inputs will follow.
         """
@@ -212,7 +212,7 @@ class SyncInputReader:
         self.ended = False
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return up to `max_count` more inputs, along with the exception that was raised after them (if any).
+        """Return up to `max_count` more inputs, along with the exception (if any) that was raised after them.
 
         If there are fewer than `max_count`, no more inputs will follow.
         """
@@ -275,13 +275,13 @@ def sync_wait_until_future_done(future: Future[Any], deadline: float | None) -> 
 
 
 class _ComputationTooLong(BaseException):
-    """Raised in a computation when it takes longer than a slice, or when its caller stops waiting."""
+    """Raised inside a computation that takes longer than its slice, or whose caller stops waiting."""
 
     # Not an Exception, because checks catch any Exception raised by a value's own code.
 
 
 async def async_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Result:
-    """Return a computation's result. A long computation moves to a thread, so that it doesn't block the event loop.
+    """Return a computation's result. A long computation is moved to a thread, so that it doesn't block the event loop.
 
     Args:
         compute: The computation, such as a check. If it turns out to be long, it's started again from scratch in a
@@ -302,7 +302,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
             slices.reset(before)
     stopped, deadline = threading.Event(), current_deadline()
     try:
-        # Pause the garbage collector. It would keep stopping all threads to traverse a large input.
+        # Pause the garbage collector, which would otherwise keep stopping all threads to traverse a large input.
         paused = pause_garbage_collector()(run_interruptibly)
         computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
         return await asyncio.wait_for(computing, get_seconds_left(deadline))

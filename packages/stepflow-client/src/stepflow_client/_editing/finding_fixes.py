@@ -1,4 +1,4 @@
-"""Makes findings easy to fix. Adds hints with the exact text to write, and the edits those hints imply. No I/O."""
+"""Makes findings easy to fix by adding hints with the exact text to write, plus the edits they imply. No I/O."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ class _FindingRewriter:
         return text_edits.build_element_move(self.text, holder, positions[later], positions[step])
 
     def find_rename_fix(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
-        """Return the fix that renames a misspelled key or name as the hint suggests, and whether it is certain."""
+        """Return the fix that renames a misspelled key or name as the hint suggests, and whether the fix is certain."""
         if text_edits.format_inline_yaml(name) != name:
             return None, False
         if finding.key is not None:

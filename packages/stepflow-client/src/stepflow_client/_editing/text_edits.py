@@ -274,8 +274,8 @@ def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node
         return node.start, node.end, format_yaml(value) if is_plain else dump_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, "\n" + format_block(value, key.column + 1)
-    # The value starts on a line of its own, so keep any comments between it and the key. Only a list may be indented by
-    # as much as its key.
+    # The value starts on a line of its own, so keep any comments between it and the key. Only a list may have the same
+    # indentation as its key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
     return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")
 

@@ -34,7 +34,7 @@ SKIP_HINT = "to skip such lines, set on_bad_line='fail'"
 
 
 class _BadLine(ValueError):
-    """A line that can't be read. Comes with a hint."""
+    """A line that can't be read, with a hint."""
 
     def __init__(self, reason: str, hint: str | None) -> None:
         super().__init__(reason)
@@ -156,8 +156,8 @@ def read_inputs(
 ) -> InputStream:
     """Read a batch's inputs from a file, as `stepflow batch FLOW INPUTS` does.
 
-    JSON Lines, CSV and Parquet are read lazily, one input at a time, so a file of any size only takes a little memory.
-    Each CSV or Parquet row becomes an object with the column names as keys.
+    JSON Lines, CSV and Parquet are read lazily, one input at a time, so even a huge file needs little memory. Each CSV
+    or Parquet row becomes an object with the column names as keys.
 
     Example:
         ```python
@@ -303,7 +303,7 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
 
 
 def _find_header_problem(cells: list[str]) -> _BadHeader | None:
-    """Return the reason why a line can't be a CSV header, or None if it can."""
+    """Return an error that explains why a line can't be a CSV header, or None if it can."""
     try:
         cells[0].encode()
     except UnicodeEncodeError:
@@ -330,7 +330,7 @@ def _find_types_and_optional_fields(schema: Mapping[str, Any]) -> tuple[dict[str
 
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values, omitting optional nulls. Parses strings as JSON if the schema has another type."""
+    """Yield rows as JSON values, omitting optional nulls. Strings are parsed as JSON if the schema has another type."""
     types, optional = _find_types_and_optional_fields(schema)
     for number, row in enumerate(rows, start=1):
         try:

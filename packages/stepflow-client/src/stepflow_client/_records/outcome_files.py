@@ -141,7 +141,7 @@ def _converting_write_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # Whoever read from the pipe has gone away, which isn't a file error.
+        # The pipe's reader has gone away, which isn't a file error.
         raise
     except OSError as error:
         raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
