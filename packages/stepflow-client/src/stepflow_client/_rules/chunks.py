@@ -16,14 +16,15 @@ from ..types.results import ErrorCode, Outcome
 # Initial and maximum number of inputs per run. A server's processing time grows quadratically with the number of items
 # in a run.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
-# Target duration of a chunk, in seconds. Longer chunks delay outcomes, while shorter ones take more requests per input.
+# Target duration of a chunk, in seconds. Longer chunks delay outcomes; shorter chunks need more requests per input.
 _TARGET_SECONDS = 1.0
 # Number of chunks in flight per server: the usual value, then the value for batches in which each input has its own
 # run. (A server executes up to ten items of a run at a time.)
 _LANES, _SINGLE_LANES = 4, 40
 # Maximum number of inputs to read at once.
 _MAX_PER_REQUEST = 128
-# A single read should take up at most 1/16 of a chunk's maximum size, judging by the size of the previous inputs.
+# The inputs read at one time should take up at most 1/16 of a chunk's maximum size, assuming that they are as large as
+# the previous ones.
 _SHARE = 16
 
 
@@ -104,10 +105,10 @@ class ChunkSizer:
 
 
 class ReadAhead:
-    """Decides how many inputs to read at once. The larger the previous inputs, the fewer it reads."""
+    """Decides how many inputs to read at once. The larger the previous inputs, the fewer are read."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Start with a single input.
+        """Start by reading a single input.
 
         Args:
             max_bytes: Maximum chunk size in bytes.

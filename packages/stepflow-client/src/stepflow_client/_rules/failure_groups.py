@@ -86,7 +86,7 @@ class _MessagePattern:
 
 
 class FailureGroups:
-    """Groups failures as they arrive. Each failure adds only a single number to the memory used."""
+    """Groups failures as they arrive. Memory use grows by only a single number per failure."""
 
     def __init__(self) -> None:
         self._shapes: dict[str, list[_MessagePattern]] = {}

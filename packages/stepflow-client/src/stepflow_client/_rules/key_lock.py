@@ -1,24 +1,24 @@
 """A protocol that lets at most one of several callers create a run under an idempotency key. No I/O.
 
-Servers have no operation that only one of several callers can win. But they do store named blobs, called marks here. A
-mark works as a flag that can't be cleared, and its name as a register (file stores keep a blob's first name, in-memory
-stores its last). That's enough for callers to compete in turns:
+Servers have no operation that succeeds for only one of several callers. But they do store named blobs, called marks
+here. A mark serves as a flag that can't be cleared, and its name serves as a register (file stores keep a blob's first
+name, in-memory stores its last). That's enough for callers to compete in turns:
 
 1. A caller stores its claim, checks that the turn isn't taken, and takes it. It owns the turn if the claim still has
-   its name. No matter how requests interleave, a turn has at most one owner.
+   the name that it stored. No matter how requests interleave, a turn has at most one owner.
 2. The owner publishes its call, with a lease. Right before creating the run, it checks whether the next turn has been
    taken. If so, it records that it has given up and waits like everyone else. It never gives up its turn based on its
    own clock.
-3. Everyone else waits for the run. If no call is published, they compete for the next turn after a random delay.
-   Otherwise, they do so once the owner has been silent for a third of its lease.
+3. Everyone else waits for the run. If the owner hasn't published a call, they compete for the next turn after a random
+   delay. If it has, they compete once it has been silent for a third of its lease.
 4. The owner of a later turn reads the previous owner's call. If there is none, the previous owner's check will show
    that it has lost its turn. If there is one, the previous owner may already have sent its creation request, so the
    later owner waits for the entire lease (unless the previous owner has given up), then creates a run only if it finds
    none.
 
 A key belongs to the arguments of the published call, and callers with different arguments don't take over from it. As a
-result, two runs can only exist if a creation takes longer than the lease, measured from the check until the server has
-the run. In that case, all callers return the older run.
+result, there can only be two runs if creating one takes longer than the lease, measured from the check until the server
+has the run. In that case, all callers return the older run.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from ..errors import AmbiguousRunError, StepflowClientError
 from .lost_creation import may_have_created_run
 from .retries import Backoff, compute_random_delay
 
-# Lease length as a multiple of the mean round trip (not the median), so that slow round trips count in full.
+# Lease length as a multiple of the mean round-trip time. (With the median, slow round trips wouldn't count in full.)
 _LEASE = 30.0
-# Lower bound, in seconds, for the round trip that delays are based on.
+# Lower bound, in seconds, for the round-trip time that delays are based on.
 _MIN_ROUND_TRIP = 0.001
-# Fraction of its lease for which an owner may be silent before others take the next turn.
+# How long an owner may be silent before others take the next turn, as a fraction of its lease.
 _PATIENCE = 1 / 3
 # Number of round trips to wait after losing a turn, before looking for the owner's run.
 _OWNER_TIME = 3.0
@@ -53,7 +53,7 @@ Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
 """Identifies one of a key's blobs by its kind, its turn, and any other distinguishing values."""
 FirstSeen: TypeAlias = MutableMapping[tuple[Mark, str], float]
-"""The times at which a process first saw each mark under each name, by its monotonic clock."""
+"""When a process first saw each mark under each name, by its monotonic clock."""
 
 
 class ReadMark(NamedTuple):
@@ -165,7 +165,7 @@ class KeyLock:
         call: The caller's flow and arguments.
         first_seen: The marks that this process has seen so far, including during calls that timed out. A lease starts
             when its mark is first seen.
-        min_lease: The shortest lease in seconds.
+        min_lease: The minimum lease, in seconds.
         clock: Returns the time of a monotonic clock, in seconds.
         server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.
     """
@@ -182,7 +182,7 @@ class KeyLock:
     _losses: int = field(default=0, init=False)
     """The number of turns this caller has lost."""
     _taken: dict[int, float] = field(default_factory=dict, init=False)
-    """The time at which each turn was first seen to be taken."""
+    """When each turn was first seen to be taken."""
     _rival: tuple[int, PublishedCall] | None = field(default=None, init=False)
     """The last turn whose owner is known to have published a call and so may have created a run."""
     _published: list[PublishedCall] = field(default_factory=list, init=False)
@@ -300,8 +300,8 @@ class KeyLock:
     def _find_earlier_rival(self, turn: int) -> Steps[None]:
         """Find the last owner of an earlier turn that may have created a run.
 
-        All turns after it are taken. Owners that haven't published a call by now will notice this in their check.
-        Owners that have published one made sure beforehand that no earlier turn had created a run.
+        All turns after it are taken. Owners that haven't published a call by now will notice this when they check.
+        Owners that have published one first made sure that no earlier turn had created a run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
             call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", earlier)))))
@@ -391,11 +391,11 @@ class KeyLock:
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
     def _compute_turn_pause(self) -> float:
-        """Return how many seconds to wait before competing for the next turn, at random so that callers spread out."""
+        """Return a random number of seconds to wait before competing for the next turn, to spread callers out."""
         return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
     def _is_turn_lost(self, turn: int) -> Steps[bool]:
-        """Return whether a turn's owner must no longer create a run."""
+        """Return whether a turn's owner is no longer allowed to create a run."""
         return (yield from self._is_turn_taken(turn + 1))
 
     def _has_owner_given_up(self, turn: int, call: PublishedCall) -> Steps[bool]:

@@ -97,7 +97,7 @@ class CreationCall:
     Args:
         flow_id: The flow ID.
         newest: The newest of the flow's runs that already belonged to another call when this call began. Empty if there
-            is no such run, or if its age says nothing about the age of this call's run.
+            is no such run, or if its age says nothing about how old this call's run is.
     """
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
@@ -145,7 +145,7 @@ class RunRegistry:
         """Each flow's newest run that belongs to a call. (Version 7 IDs sort by time.)"""
         self._open: dict[str, set[CreationCall]] = {}
         self._resent: BoundedDict[str, None] = BoundedDict(_MAX_FLOWS)
-        """Flows that may have runs no call has claimed, because a request was resent."""
+        """Flows that may have runs that no call has claimed, because a request was resent."""
 
     # Flows
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..types.statuses import NO_ROUTE
 from .operations_and_releases import Server, find_operation, require_capability
 
-# Map the words that older servers use as statuses and diagnostic levels to the current numbers.
+# Maps the words that older servers use for statuses and diagnostic levels to the current numbers.
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
@@ -41,7 +41,7 @@ def rename_component_fields(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def get_flat_run_fields(body: Any) -> dict[str, Any]:
-    """Return a run's fields, which older servers don't nest."""
+    """Return a run's fields as older servers send them, i.e. not nested under `summary`."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
             raise AlreadyCurrentError
@@ -118,7 +118,7 @@ def convert_item_steps(run: Mapping[str, Any], item_index: int, steps: Iterable[
 
 
 def drop_none(**values: Any) -> dict[str, Any]:
-    """Return a dict of the values that are not None."""
+    """Return the values as a dict, leaving out any that are None."""
     return {key: value for key, value in values.items() if value is not None}
 
 

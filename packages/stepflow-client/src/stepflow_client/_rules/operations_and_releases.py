@@ -37,7 +37,7 @@ _UNTIL: dict[str, tuple[int, int]] = {
 
 
 class Server(NamedTuple):
-    """A server: the fields of `ServerInfo`, plus `needs_translation`."""
+    """A server, described by the fields of `ServerInfo` plus `needs_translation`."""
 
     url: str
     dialect: str
@@ -157,8 +157,8 @@ class Operation:
     module: str
     """The generated module under `stepflow_api.api`, imported on first use."""
     is_idempotent: bool = True
-    """Whether sending the request twice has the same effect as sending it once. True for storing (content-addressed)
-    and for cancelling and deleting, which end in the same state."""
+    """Whether sending the request twice has the same effect as sending it once. True for storing (which is
+    content-addressed) and for cancelling and deleting (where a repeat changes nothing)."""
     capability: str | None = None
     """The capability the server needs (one of `ServerInfo.capabilities`), or None if every server supports the
     operation."""

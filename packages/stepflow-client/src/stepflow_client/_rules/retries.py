@@ -177,7 +177,7 @@ def compute_retry_delay(
     if isinstance(outcome, HttpResponse):
         is_transient = outcome.status in TRANSIENT_STATUSES
     else:
-        # Don't retry after a pool timeout, which used up the caller's time.
+        # Don't retry after a pool timeout, because waiting for a connection has used up the caller's time.
         is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken)) and not isinstance(outcome, PoolTimeout)
     if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):
         return None
@@ -190,7 +190,7 @@ def compute_retry_delay(
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     """Return True if the server definitely didn't process the request."""
     if isinstance(outcome, HttpResponse):
-        # 408 and 503 don't prove it, because proxies also return them for requests they have forwarded.
+        # 408 and 503 don't prove this, because proxies also return them for requests that they have forwarded.
         return outcome.status == 429
     return isinstance(outcome, (ConnectFailed, CannotSend))
 

@@ -41,7 +41,7 @@ class Cursor(NamedTuple):
         """Parse the caller's `after` argument: an event's cursor, or the sequence number to start from.
 
         Raises:
-            InvalidArgumentError: If it is neither, or if the cursor is from a request with the other mode.
+            InvalidArgumentError: If it is neither, or if the cursor belongs to the other mode.
         """
         if after is None:
             return cls(mode)
@@ -56,7 +56,7 @@ class Cursor(NamedTuple):
         return cls(mode, int(match["number"]), int(match["handled"]))
 
     def advance_to(self, number: int) -> Cursor:
-        """Return the cursor that follows one more event, the one with this sequence number."""
+        """Return the cursor for the position after the next event, which has this sequence number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
 
 
@@ -266,7 +266,7 @@ class StepProgress:
     not_run: dict[int, str] = field(default_factory=dict)
     """Maps the index of each item skipped because an upstream step failed to that step's ID. They count as failed."""
     unclear: set[int] = field(default_factory=set)
-    """Items that either failed or didn't run (the server doesn't report which). They count as failed."""
+    """Items that either failed or didn't run (the server doesn't say which). They count as failed."""
     kept: bool = False
     """Whether a rerun keeps the step's output instead of calling its component."""
     first: datetime | None = None
@@ -404,8 +404,8 @@ class RunProgress:
     def infer_item_states(self) -> ItemsByState:
         """Return the items that have started, with each item's state inferred from its steps.
 
-        Needed because servers don't update a run's item counts until it ends. An item has succeeded once all its steps
-        have ended (or only the needed steps, if the server reports which ones are needed).
+        This is needed because servers don't update a run's item counts until it ends. An item counts as successful once
+        all its steps have ended (or only the needed steps, if the server reports which ones are needed).
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
         failed = {item for step in steps for item, end in step.ended.items() if end not in ("completed", "skipped")}

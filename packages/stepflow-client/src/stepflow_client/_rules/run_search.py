@@ -1,4 +1,4 @@
-"""Run queries (`flow:order status:failed since:2026-11-24 "not found"`), creation windows, sort order. No I/O."""
+"""Run queries (`flow:order status:failed since:2026-11-24 "not found"`), creation windows and sort order. No I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORD = re.compile(r'(?:(\w+):)?"([^"]*)"(?=\s|$)|(\S+)')
 
 
 class RunQuery(NamedTuple):
-    """A run query. Matching runs satisfy every word and field."""
+    """A run query. A run matches if it satisfies every word and field."""
 
     words: tuple[str, ...] = ()
     """Search terms, including labels such as `customer=42`."""

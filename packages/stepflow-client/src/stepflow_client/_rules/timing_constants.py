@@ -59,7 +59,7 @@ class Timings(NamedTuple):
     last_search: float = 1.0
     """How far the last search may overrun the caller's deadline. Finding the run is worth the delay."""
     arrival_delay: float = 0.3
-    """How long a request may remain in transit to the server after its connection breaks."""
+    """How long a request may still be on its way to the server after its connection breaks."""
     orphan_arrival_delay: float = 0.5
     """Like `arrival_delay`, but for requests from a process that was killed."""
     searched_runs: int = 1000
@@ -74,7 +74,7 @@ class Timings(NamedTuple):
 
     key_lease: float = 5.0
     """Minimum time to wait before creating an idempotency key's run if another call lost its turn while it may have
-    been creating that run. Longer if requests are slow (see `key_lock`)."""
+    been creating that run. The wait is longer if requests are slow (see `key_lock`)."""
 
     key_poll: float = 0.01
     """How often to check whether another of the client's calls with the same idempotency key has finished."""

@@ -21,7 +21,7 @@ PROXY = "the server behind a proxy is not responding: check that it is running, 
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
-# Part of the client's own message when the health check that precedes the actual request fails.
+# Part of the client's own error message when the health check before the actual request fails.
 _RETURNED = r"\bit returned 5\d\d\b"
 # How nginx, Apache, Go and others respond to plain HTTP on an HTTPS port.
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
@@ -90,7 +90,7 @@ def build_not_stepflow_error(
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
-        # Current servers respond to unknown paths with application/grpc.
+        # Current servers respond to unknown paths with the content type application/grpc.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     message = f"{url} responds, but not like a Stepflow server {summary}"
     return errors.InvalidResponseError(message, status_code=status, hint=hint)
