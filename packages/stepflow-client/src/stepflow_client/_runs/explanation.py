@@ -1,4 +1,4 @@
-"""Explains why an item of a run failed, and the state of each of its steps."""
+"""Explains why an item of a run failed, and what state each of its steps is in."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
 def explain_items(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
-    """Explain a run's items (by default, all of them) and return the accounts, keyed by index."""
+    """Explain a run's items (all of them by default) and return the explanations, keyed by item index."""
     records = iter_item_records(snapshot, items)
     return {index: explain_item(snapshot.run_id, index, record, schemas) for index, record in records}
 
 
 def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
-    """Explain every step of the items and return the accounts, keyed by item index and step ID."""
+    """Explain every step of the items and return the explanations, keyed by item index and step ID."""
     accounts = explain_items(snapshot, items)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
@@ -89,11 +89,11 @@ def add_snapshot_states(snapshot: RunSnapshot) -> RunSnapshot:
 
 
 def set_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
-    """Return the steps with their states filled in from accounts, which are keyed by item index and step ID."""
+    """Return the steps with their states filled in from explanations, which are keyed by item index and step ID."""
     explained, names = [], ("state", "because_of", "is_default", "failed_children")
     for step in steps:
         account = accounts.get((step.item_index, step.step_id))
-        # If there is no account, the step can't have used a default.
+        # If there is no explanation, the step can't have used a default.
         changes = {name: getattr(account, name) for name in names} if account is not None else {"is_default": False}
         explained.append(replace(step, **changes))
     return explained
@@ -191,7 +191,7 @@ def _used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed
 
 
 def _describe_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> Iterator[str]:
-    """Describe all the facts that couldn't be determined."""
+    """Describe everything that couldn't be determined."""
     if not item.has_steps:
         yield "this server does not report the steps of this item"
     if not item.flow:

@@ -82,7 +82,7 @@ class ItemRecord:
         return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
     def _find_evaluation_failures(self, expression: Any) -> list[Failure] | None:
-        """Evaluate an expression and return its failures: empty if it has a value, None if we can't tell."""
+        """Evaluate an expression and return its failures (none if it has a value), or None if we can't tell."""
         try:
             self.evaluation.evaluate(expression)
         except Failure as failure:

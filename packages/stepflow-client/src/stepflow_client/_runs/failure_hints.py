@@ -118,7 +118,7 @@ def find_step_failure_hint(
         reason = f"the value{reason.removeprefix(text)}"
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
-        # If the input is invalid even when only the flow is known, the value must be in the flow itself.
+        # If the input is invalid even when evaluated from the flow alone, the value must be in the flow itself.
         with_flow_only = RecordedInterpreter(evaluation.flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
         literal = with_flow_only.evaluate(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None

@@ -118,8 +118,8 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
 def _index_flow_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Key a flow's steps by ID, so that their order isn't reported as a difference.
 
-    Examples are left out, because some runs, such as batches, store the flow without them. Paths are spelled out, as
-    they are in flows that were fetched by their ID.
+    Examples are omitted because some runs (such as those of a batch) store the flow without them. Paths are written out
+    in full, as they are in flows fetched by ID.
     """
     spelled: dict[str, Any] = spell_out_paths(remove_cases(flow))
     steps, listed = get_steps_by_id(spelled), spelled.get("steps")

@@ -1,8 +1,8 @@
 """Changes a flow before it is stored, and restores the author's version afterward.
 
-Servers also read `test` and `examples` (every release a bit differently), and reject some flows because of their
-expected outputs. Runs don't need either, so flows are sent without them. A stored flow keeps its example inputs in a
-form that every release accepts.
+Servers also read `test` and `examples` (each release slightly differently), and reject some flows because of their
+expected outputs. Runs need neither `test` nor `examples`, so flows are sent without them. A stored flow keeps its
+example inputs in a form that every release accepts.
 
 The client adds one key to the flow's metadata, from which any client on any machine can restore the original:
 
