@@ -1,1 +1,1 @@
-"""Local storage for runs on the user's machine: SQLite files, their locks and contents. Sends no requests."""
+"""Storage outside the server: SQLite and other files on the user's machine, and a shared history in PostgreSQL."""

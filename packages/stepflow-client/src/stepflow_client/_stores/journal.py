@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS entry (
 ) WITHOUT ROWID
 """
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
-# The types of the entries whose content isn't an object.
+# The entry types whose content isn't an object.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
 # The number stored in entries about the whole batch. Entries about a chunk store the chunk's number.
 _BATCH = 0
@@ -160,7 +160,7 @@ class Journal:
         return str(batch["tag"])
 
     def get_or_set_start_time(self, time: float) -> float:
-        """Return the earliest time at which the batch can have created runs, storing `time` if none is stored yet."""
+        """Return the earliest time at which the batch may have created runs, storing `time` if none is stored yet."""
         stored = self._read_entry("since")
         if stored is None:
             self._write_entry("since", time)

@@ -131,7 +131,7 @@ class SharedDatabase(FailureReporter):
         self._began: float | None = None
         """When the current statement was sent."""
         self._failure: str | None = None
-        """The reason the database is down, or None if it isn't down."""
+        """Why the database is down, or None if it isn't."""
         self._retry_at = 0.0
         self._is_closing = False
         self._has_warned = False

@@ -47,11 +47,12 @@ class FailureReporter:
         try:
             yield
         except Exception as error:
-            # Let the run continue, whatever the cause: a full disk, another program's file, a value that isn't JSON.
+            # Let the run continue, whatever the cause (e.g. a full disk, a file that belongs to another program, or a
+            # value that isn't JSON).
             self.report_failure_once(action, getattr(error, "strerror", None) or error)
 
     def report_failure_once(self, action: str, reason: object) -> None:
-        """Report that an action failed, unless a failure was already reported."""
+        """Report that an action failed, unless a failure has already been reported."""
         if not self._has_warned:
             self._has_warned = True
             self._report_or_log(action, reason)
@@ -68,9 +69,9 @@ Result = TypeVar("Result")
 
 # How long to wait for other processes to finish writing, in seconds.
 _LOCK_WAIT = 5.0
-# Once a process has waited in vain for a file: how long each further wait for that file lasts, and how long until the
-# next full wait, in seconds. Otherwise, a call that makes several changes would wait for each one, long past its
-# deadline.
+# After a process has waited for a file in vain, its next waits for that file are short: the length of a short wait, and
+# the time until the next full wait, in seconds. Otherwise, a call that makes several changes would wait the full time
+# for each one, long past its deadline.
 _SHORT_LOCK_WAIT, _IMPATIENCE = 0.1, 30.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)

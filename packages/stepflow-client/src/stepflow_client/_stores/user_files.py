@@ -5,9 +5,10 @@ links are preserved, but other hard links to the file keep the old content. If n
 nothing is written, since overwriting in place could truncate the file.
 
 An edit passes the content it is based on. The edit is rejected if another program has changed the file in the meantime
-or has it open for writing. On Linux, check and rename are atomic: the two files swap names, the old one is checked once
-nobody can open it anymore, and if it has changed, the names are swapped back. On other systems, and on file systems
-that can't swap names, a change in the microseconds between check and rename is lost.
+or has it open for writing. On Linux, no change can be lost between the check and the rename: the two files swap names,
+the old one is checked once nobody can open it anymore, and if it has changed, the names are swapped back. On other
+systems, and on file systems that can't swap names, a change made in the microseconds between the check and the rename
+is lost.
 
 Devices, pipes and open files (/dev/stdout) are written to directly.
 """
