@@ -131,7 +131,7 @@ def count_started_run(run_id: str, began: float) -> None:
 
     Args:
         run_id: The run.
-        began: When its creation began, as `time.monotonic()`.
+        began: When its creation began, by `time.monotonic()`.
     """
     if (instruments := _get_instruments()) is not None:
         with _newest_lock:
