@@ -73,7 +73,7 @@ Call = Callable[[list[Any], Mapping[str, Any]], Any]
 
 
 class BuiltFlow(NamedTuple):
-    """A flow file's content, along with where each part was written in Python."""
+    """A flow file's content, along with where each part is defined in Python."""
 
     definition: dict[str, Any]
     places: dict[expressions.Path, Place]
@@ -113,7 +113,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         name: The flow's name.
         parts: The function's parsed signature.
         call: Calls the function with its input and variables.
-        options: The other parts of the flow, by the names of `flow`'s arguments.
+        options: The other parts of the flow, keyed by the names of `flow`'s arguments.
 
     Raises:
         AuthoringError: If the function does something a flow can't do.
@@ -209,7 +209,8 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
 def _name_steps(scope: Scope) -> None:
     """Assign each step an ID: its explicit ID, or the name that its output is assigned to, or its component's name.
 
-    IDs are assigned source by source in this order, so that adding a step never changes an ID from an earlier source.
+    All explicit IDs are assigned first, then output names, then component names. As a result, a new step with one kind
+    of ID never changes existing IDs of an earlier kind.
     """
     # Ignore case, because servers reject IDs that differ only in case.
     taken = {step_id.casefold() for step_id in scope.explicit_ids}
@@ -288,7 +289,7 @@ def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
 
 
 def _collect_places(scope: Scope, path: expressions.Path = ()) -> dict[expressions.Path, Place]:
-    """Return where the steps of a flow and its sub-flows were written in Python, keyed by their path in the flow."""
+    """Return where the steps of a flow and its sub-flows are defined in Python, keyed by their path in the flow."""
     places: dict[expressions.Path, Place] = {}
     for index, step in enumerate(scope.steps):
         step_path = (*path, "steps", index)

@@ -127,7 +127,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     __flow__ = to_dict
 
     def to_yaml(self) -> str:
-        """Return the flow as YAML, with a comment before each top-level step that gives its Python source line.
+        """Return the flow as YAML, with a comment before each top-level step giving its line in the Python source.
 
         Raises:
             AuthoringError: If the function does something a flow can't do.
@@ -175,7 +175,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def sources(self) -> dict[str, Place]:
-        """Where each step was written in Python, by step ID. If a sub-flow reuses an ID, the outer step wins."""
+        """Where each step is defined in Python, by step ID. If a sub-flow reuses an ID, the outer step wins."""
         positions: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda entry: len(entry[0])):
             if path and isinstance(path[-1], int):
@@ -187,7 +187,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def places(self) -> Mapping[Path, Place]:
-        """Where each part was written in Python, by its path in `to_dict()`."""
+        """Where each part is defined in Python, by its path in `to_dict()`."""
         return self._built_flow.places
 
     @property

@@ -1,4 +1,4 @@
-"""Uses a profiler, while a flow is being written, to detect operations that flow values can't intercept."""
+"""Detects operations that flow values can't intercept, by running a profiler while the flow's function is called."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 
 class _Untitled(GenerateJsonSchema):
-    """Pydantic's schema generator, without the titles that just repeat the field name."""
+    """Pydantic's schema generator, without titles that just repeat the field names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
