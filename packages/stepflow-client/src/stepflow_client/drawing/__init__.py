@@ -112,7 +112,7 @@ def draw(
     collapsed into the steps that run them.
 
     Args:
-        flow: The path of a file, or the flow itself.
+        flow: The path to a file, or the flow itself.
         statuses: Step statuses by step ID: `completed`, `failed`, `running`, `cancelled`,
             `not_run` (drawn dashed and gray) or `not_needed` (pale).
         include_servers: Whether to color plugins and show a legend. Defaults to True.
