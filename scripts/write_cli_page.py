@@ -75,7 +75,7 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     repeats = Counter(paragraph.strip() for paragraphs in heads.values() for paragraph in paragraphs)
     repeated = [paragraph for paragraph, count in repeats.items() if count >= SHARED_BY]
     yield "## Shared options\n"
-    yield "Every command except groups has the options under Messages and Help.\n"
+    yield "All commands except groups have the options under Messages and Help.\n"
     yield f"```text\n{options_text(root, shared)}```\n"
     yield from (f"{' '.join(paragraph.split())}\n" for paragraph in repeated)
     homes: dict[Entry, str] = {}

@@ -32,13 +32,13 @@ _COMMANDS = {
     "infer": "Infer a flow's types: what its steps accept and return.",
     "test": "Run the test cases in flow files.",
     "eval": "Compare variants of a flow by their scores.",
-    "lsp": "Run a language server for editors: flows and server configurations.",
+    "lsp": "Run a language server for editing flows and server configurations.",
     "schema": "Print the JSON Schema for flows or server configurations.",
     "codegen": "Generate typed Python objects for flows.",
     "convert": "Convert a flow to YAML or JSON.",
     "visualize": "Draw a flow's graph, without a server.",
     "flows": "Store, list and read flows on a server.",
-    "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
+    "blobs": "Store and read blobs: JSON values and files, addressed by content.",
     "config": "Show and change settings, and manage server profiles.",
     "components": "List, lock and call components, or generate functions for them.",
     "list-components": "Same as 'components list'.",
@@ -50,7 +50,7 @@ _COMMANDS = {
     "repl": "Run commands at a prompt, all on the same server.",
     "health": "Show a server's health, release and capabilities.",
     "doctor": "Diagnose why commands don't work, and suggest fixes.",
-    "completion": "Print a shell completion script for this command.",
+    "completion": "Print a shell completion script for stepflow.",
 }
 
 # Maximum number of files in the working folder that are checked for flows.
@@ -107,9 +107,9 @@ cli = LazyGroup(
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=SECTIONS,
     more_help=_suggest_commands_for_local_flows,
-    help="""Run Stepflow flows on a server, remote or embedded.
+    help="""Run Stepflow flows on a remote or embedded server.
 
-    Only results go to standard output; everything else goes to standard error.
+    Only results go to standard output. Everything else goes to standard error.
     """,
     epilog=EXIT_CODES_HELP,
     params=[

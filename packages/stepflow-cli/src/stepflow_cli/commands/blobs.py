@@ -39,16 +39,16 @@ _BLOB = View(columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"),
     to="blob_type",
     type=Choice(["data", "flow", "binary"]),
 )
-@option("--filename NAME", "Store this file name with the blob. [default: FILE's name]")
+@option("--filename NAME", "Store this file name with the blob. [default: the name of FILE]")
 @running_server_options
 @record_options
 def _store_blob(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file or a JSON value on a server and print its ID.
 
-    .json, .yaml and .yml files are stored as JSON values, with integers of up to 64 bits unchanged. Other files, and
-    standard input (-), are stored as bytes. Use --type to override this.
+    .json, .yaml and .yml files are stored as JSON values. Integers of up to 64 bits are preserved exactly. Other files,
+    and standard input (-), are stored as bytes.
 
-    The ID is the hash of the content. If you store the same content again, its file name is replaced.
+    The ID is a hash of the content. Storing the same content again replaces its file name.
     """
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data: Any
@@ -80,7 +80,8 @@ def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
     JSON values are printed as JSON, or written as YAML if the file is .yaml. Bytes are written unchanged to --output
     FILE or a pipe. To print them to the terminal, use --output -.
 
-    Use -o json for a record with the blob's type and file name, and for bytes, the size and the data in `base64`.
+    Use -o json to print a record with the blob's type and file name. For bytes, it includes the size and the data in
+    `base64`.
     """
     with connect(server) as target:
         try:

@@ -49,12 +49,12 @@ _COMPONENTS = View(
 @command.command("list")
 @option(
     "--schemas/--no-schemas",
-    "Also print the components' schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
+    "Also print each component's schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
     default=None,
 )
 @option(
     "--hide-unreachable/--no-hide-unreachable",
-    "Hide components that no route reaches, if routes are known. [default: --hide-unreachable]",
+    "Hide components that no route leads to, if the routes are known. [default: --hide-unreachable]",
     default=True,
 )
 @server_options(default="embedded", reads_project=True)
@@ -64,7 +64,7 @@ def list_components_command(
 ) -> None:
     """List the components that flows can use.
 
-    PATH is the path to use as a step's `component`. Servers don't report it; for an embedded server, it comes from the
+    PATH is what a step uses as its `component`. Servers don't report it. For an embedded server, it comes from the
     configuration.
     """
     if schemas and output.format in (None, "table") and not output.fields:
@@ -104,7 +104,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
 
     'validate --offline' and 'infer' can then check flows without a server: use --components FILE, or set components =
     "FILE" in the project's stepflow.toml. With --check, the exit code is 1 if the server's components have changed, and
-    the message lists them with the keys that differ.
+    the message lists the changed components and keys.
     """
     named = load_project_settings(None).components
     output = output or str(named or _FILE)
@@ -183,13 +183,14 @@ def _index_components_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str,
 @command.command("stubs", conflicts=[check_needs_file, excludes("--from", SERVER_NAMES)])
 @option(
     "--from FILE",
-    "Read a file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a server]",
+    "Read a file written by 'components lock'. [default: components in stepflow.toml, unless an option names a server]",
     to="locked",
     type=FILE,
 )
 @option(
     "--only GLOB",
-    "Include only components whose path matches, such as '/shop/*'; repeatable. [default: all except builtin ones]",
+    "Include only components whose path matches GLOB, such as '/shop/*'; repeatable. [default: all except builtin "
+    "ones]",
     multiple=True,
 )
 @server_options(default="embedded", reads_project=True)
@@ -200,7 +201,7 @@ def _write_stubs(
 ) -> None:
     """Generate a Python module with a typed function for each component, for flows in Python.
 
-    The module needs only stepflow-client. The same components always produce the same module.
+    The module depends only on stepflow-client. The same components always produce the same module.
     """
     from stepflow_client.flows.project import require_existing_file
 
@@ -230,8 +231,8 @@ def _call_component(
 ) -> None:
     """Call a single component without a flow and print its output.
 
-    PATH is the path that a step would use as its `component`, such as /builtin/create_messages. You can pass the input
-    with an option or pipe it in as JSON; otherwise, it's null.
+    PATH is what a step would use as its `component`, such as /builtin/create_messages. You can pass the input with an
+    option or pipe it in as JSON. The default is null.
 
     The call runs as a one-step flow and is recorded like any other run. The output is printed as JSON. As with 'run',
     use -o to print the whole result, even if the call fails.

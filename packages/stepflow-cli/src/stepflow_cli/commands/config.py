@@ -37,13 +37,13 @@ command = LazyGroup(
       url = "https://stepflow.example.com"
       token_command = ["pass", "show", "stepflow"]
 
-    A profile's keys are url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
-    ca_file; cert_file; key_file; and proxy. --url or STEPFLOW_URL replaces a profile.
-    STEPFLOW_TIMEOUT overrides its timeout; its token and proxy override the environment.
+    A profile can contain url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
+    ca_file; cert_file; key_file; and proxy. --url or STEPFLOW_URL replaces the profile. STEPFLOW_TIMEOUT overrides its
+    timeout, but its token and proxy override the environment.
 
-    Above the profiles, set history = false to stop recording runs (like STEPFLOW_HISTORY=off), or set history to a
-    database's URL, postgresql://HOST/NAME, to record them there. To check flows for a specific release, use target =
-    "0.13", like --target or STEPFLOW_TARGET.
+    Above the profiles, set history = false to stop recording runs (like STEPFLOW_HISTORY=off), or set history =
+    "postgresql://HOST/NAME" to record them in a database. To check flows for a specific release, set target = "0.13"
+    (like --target or STEPFLOW_TARGET).
     """,
 )
 
@@ -57,7 +57,7 @@ _SETTINGS = View(columns("name", "value", "origin"), name="name", folds=True)
 def _list_effective_settings(show_origin: bool, server: ServerOptions, output: Output) -> None:
     """Show the settings in effect, such as the server that commands use.
 
-    They include the environment and this command's flags. A token is never shown, only its source.
+    This includes the environment and this command's flags. Tokens are never shown, only their source.
     """
     from ..settings.list_settings import abbreviate_home_folder, list_settings
 
@@ -85,7 +85,7 @@ def _print_setting(key: str, server: ServerOptions, output: Output) -> None:
     For the value in effect, use a KEY from 'stepflow config list' (url, profile, token, timeout, history, target and so
     on). For a value in the file, use current, profiles.NAME or profiles.NAME.KEY.
 
-    The exit code is 1 if the setting isn't set. A token is never shown, only its source.
+    If KEY isn't set, the exit code is 1. Tokens are never shown, only their source.
     """
     from ..settings.edit_config_file import parse_setting_key
     from ..settings.list_settings import list_settings
@@ -133,15 +133,15 @@ _CHANGED = View(columns("name", "value", "file"), name="name")
 def _change_setting(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a profile key, the history, or the release to check flows for.
 
-    KEY is profiles.NAME.KEY, current, history, target, or just KEY for the selected --profile or the current one. To
+    KEY is profiles.NAME.KEY, current, history, target, or just KEY to change the --profile or the current profile. To
     create a profile, set its url.
 
-    The history is on, off or the URL of a database that several hosts can share: postgresql://HOST/NAME. After
-    'stepflow config set target 0.13', flow checks ignore problems that only affect other releases, as with 'stepflow
-    validate --target'.
+    history is on, off or the URL of a database that several hosts can share: postgresql://HOST/NAME. After 'stepflow
+    config set target 0.13', flow checks ignore problems that only affect other releases, as with 'stepflow validate
+    --target'.
 
-    Tokens are never written to the file. Instead, name a variable that holds the token (token_env), a file that others
-    can't read (token_file), or a command that prints it (token_command). Comments in the file are kept.
+    Tokens are never written to the file. Instead, name an environment variable (token_env), a file that others can't
+    read (token_file), or a command that prints the token (token_command). Comments in the file are kept.
     """
     from ..settings.edit_config_file import change_setting, parse_setting_key
 
@@ -160,10 +160,10 @@ _REMOVED = View(columns("name", "file"), name="name")
 @changed_profile_option
 @record_options
 def _remove_setting(key: str, profile: str | None, output: Output) -> None:
-    """Remove a profile key, or a whole profile.
+    """Remove a profile key or an entire profile.
 
-    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, target, or just KEY. If you remove
-    the current profile, none is current.
+    KEY is profiles.NAME.KEY, profiles.NAME for the entire profile, current, history, target, or just KEY. If you remove
+    the current profile, no profile is current.
     """
     from ..settings.edit_config_file import parse_setting_key, remove_setting
 

@@ -23,16 +23,16 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 @click.command("convert", cls=Command, conflicts=[check_needs_file])
 @flow_argument
 @OUTPUT.option(
-    "--to", "Write yaml or json. [default: from the extension of --output, else yaml]", to="form", type=Choice(_FORMATS)
+    "--to", "Write YAML or JSON. [default: from the extension of --output, else yaml]", to="form", type=Choice(_FORMATS)
 )
 @output_file_option("Write the flow to this file, or - for standard output.")
 @check_option
 def convert_command(flow: str, form: str | None, output: str | None, check: bool) -> None:
     """FLOW can be a YAML or JSON file, - to read standard input, or MODULE:FUNCTION for a flow in Python. The same flow
-    always produces the same file. Nothing runs, and you don't need a server.
+    always produces the same file. Nothing is run, and no server is needed.
 
-    For a function with @flow, the YAML has a comment with the source line of each top-level step. Comments in a YAML
-    file aren't kept.
+    For a function decorated with @flow, comments in the YAML give the source line of each top-level step. Comments in a
+    YAML source file are lost.
     """
     from stepflow_client._command import write_yaml
 
@@ -54,16 +54,18 @@ def convert_command(flow: str, form: str | None, output: str | None, check: bool
 
 @click.command("codegen", cls=Command, conflicts=[check_needs_file])
 @flows_argument(of_project=True)
-@output_file_option("Write the module to this file, or - for standard output; it locates the flows relative to it.")
+@output_file_option(
+    "Write the module to this file, or - for standard output. The module finds its flows relative to this file."
+)
 @check_option
 def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     """FLOW can be a YAML or JSON file, or a folder of them. By default, the project's flows are used.
 
-    The module has an object for each flow, with the methods run, submit, start_run, map and result. Schemas of the
-    input, output and variables become pydantic models or type aliases. mypy and pyright can check your calls.
+    The module contains an object for each flow, with the methods run, submit, start_run, map and result. The schemas of
+    the input, output and variables become pydantic models or type aliases, so mypy and pyright can check your calls.
 
-    The module needs only stepflow-client. The same flows always produce the same module with the same release
-    of datamodel-code-generator, which comes with the stepflow-cli[codegen] extra.
+    The module depends only on stepflow-client. The same flows and release of datamodel-code-generator (in the
+    stepflow-cli[codegen] extra) always produce the same module.
     """
     from ..validation.flow_checks import expand_folders
 

@@ -32,7 +32,7 @@ _HEALTH = View(columns("url", "status:status", "release", "commit", "time:time",
 )
 @WAITING.option(
     "--wait TIME",
-    "Wait this long for the server and its components: 90s or 5m. [default: 10s with --component, else none]",
+    "Wait up to this long for the server and its components: 90s or 5m. [default: 10s with --component, else none]",
     type=DURATION,
 )
 @server_options(default="server")
@@ -40,8 +40,8 @@ _HEALTH = View(columns("url", "status:status", "release", "commit", "time:time",
 def health_command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
     """The exit code is 1 if the server isn't healthy.
 
-    Use --wait to wait until the server responds and has the components. If you name none, it waits until all plugins
-    have workers.
+    Use --wait to wait until the server responds and offers every --component. Without --component, the command waits
+    until all plugins have workers.
     """
     with connect(server) as target:
         if components or wait is not None:
@@ -72,7 +72,7 @@ _TABLE = View(columns("check", "status:status", "found"), folds=True)
 @server_options(default="embedded", reads_project=True)
 @output_options
 def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """These checks cover the server that 'run' would use, with its configuration:
+    """The command checks this machine and the server that 'run' would use:
 
     \b
       this machine   versions, stepflow on PATH, profiles, the configuration
@@ -82,11 +82,11 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
       the server     release, authorization, clock, missing workers,
                      whether something buffers its event stream
 
-    If --url, a profile or STEPFLOW_URL names the server, a short run named stepflow-doctor measures the event stream
+    If --url, a profile or STEPFLOW_URL selects the server, a short run named stepflow-doctor measures the event stream
     (on 0.12 and newer).
 
-    The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and otherwise 1, or 2 if
-    a setting is invalid.
+    The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, 2 if a setting is
+    invalid, and 1 for other failures.
     """
     from ..settings.list_settings import abbreviate_home_folder
 

@@ -39,9 +39,9 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
     neither flows nor server configurations.
 
     If STEPFLOW_URL, a profile or the editor's 'server' setting names a server, flows are also checked there when you
-    save them. A project can't name a server, and none is started.
+    save them. A project can't name a server, and the command never starts one.
 
-    As in 'validate', components and other settings come from the flow's project; --components takes precedence.
+    As in 'validate', components and other settings come from the flow's project. --components takes precedence.
 
     This requires the stepflow-cli[lsp] extra.
     """
@@ -103,7 +103,7 @@ def completion_command(shell: str) -> None:
     \b
       eval "$(stepflow completion zsh)"
 
-    For fish, write the script once:
+    For fish, save the script once:
 
     \b
       stepflow completion fish > ~/.config/fish/completions/stepflow.fish

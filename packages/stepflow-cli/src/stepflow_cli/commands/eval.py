@@ -50,10 +50,10 @@ _cases = (
     flow_argument,
     _CASES.option(
         "--cases FILE",
-        "Read cases from CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
-        "'expected' is the expected output. If the rest are 'input' and perhaps name, tags and metadata, 'input' is "
-        "the input; otherwise, all of them are. Or use history:QUERY for the completed runs of 'stepflow history list "
-        "QUERY', expecting their outputs. [default: the flow's test cases]",
+        "Read cases from a CSV, JSON lines (.jsonl, or -) or Parquet file, or a list in a YAML or JSON file. The "
+        "column or key 'expected' is the expected output. If the rest are 'input' and optionally name, tags and "
+        "metadata, 'input' is the input. If not, all of them are. history:QUERY uses the completed runs that "
+        "'stepflow history list QUERY' finds, and expects their outputs. [default: the flow's test cases]",
         type=FILE,
     ),
     _CASES.option(
@@ -72,31 +72,31 @@ _cases = (
 _what = (
     _VARIANTS.option(
         "--variant WORDS",
-        "Add a variant: NAME is the flow as is, NAME:VARIABLE=VALUE sets a variable, NAME:STEP.input.KEY=VALUE sets "
-        "a value of a step, NAME=FLOW uses a different flow. Repeatable; repeat NAME to add to that variant. The "
-        "others are compared with the first. [default: the flow as is]",
+        "Add a variant: NAME is the flow as is, NAME:VARIABLE=VALUE sets a variable, NAME:STEP.input.KEY=VALUE "
+        "overrides one value in a step's input, and NAME=FLOW uses a different flow. Repeatable. Repeat NAME to add to "
+        "that variant. Variants are compared with the first. [default: the flow as is]",
         to="variants",
         multiple=True,
     ),
     setting_options,
     _SCORES.option(
         "--score SCORE",
-        "Add a built-in score, such as exact:category, contains:reply, close:price:5%, json_distance, latency or "
-        "output_field:cost:lower, or use scores.py for the functions in a file, scores.py:polite for one of them, or "
-        "judge.yaml for a flow. Name it with NAME=SCORE. Repeatable.",
+        "Add a score: a built-in one such as exact:category, contains:reply, close:price:5%, json_distance, latency "
+        "or output_field:cost:lower, the functions in a file (scores.py), one of them (scores.py:polite), or a flow "
+        "(judge.yaml). Name it with NAME=SCORE. Repeatable.",
         to="scores",
         multiple=True,
     ),
     _SCORES.option(
         "--max-scores N",
-        "Maximum number of scores to compute at once. [default: 8]",
+        "Compute at most N scores at once. [default: 8]",
         type=click.IntRange(1, 1000),
         default=8,
     ),
     no_check_option(_CASES),
     BATCH.option(
         "--max-concurrency N",
-        "Maximum number of steps to execute at once, divided among the variants. [default: the server decides]",
+        "Execute at most N steps at once, divided among the variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
     as_one_argument("retry", RetryOptions, *retry_options),
@@ -105,13 +105,13 @@ _what = (
 _results = (
     OUTPUT.option(
         "-O, --output PATH",
-        "Save the evaluation in this folder, for --resume and --baseline; or write a file, by extension: the page "
-        "(.html), JUnit (.xml), the report (.json), or with --worst the worst cases (.jsonl). Repeatable.",
+        "Save the evaluation in this folder for --resume and --baseline, or write this file: a page (.html), JUnit "
+        "(.xml), the report (.json) or, with --worst, the worst cases (.jsonl). Repeatable.",
         to="paths",
         multiple=True,
         type=FILE,
     ),
-    OUTPUT.option("--resume", "Continue the evaluation in the folder; compute new scores."),
+    OUTPUT.option("--resume", "Continue the evaluation in the folder, and compute new scores."),
     _GATES.option(
         "--baseline FOLDER",
         "Compare with the earlier evaluation in this folder, and fail if a score is clearly worse.",
@@ -119,7 +119,7 @@ _results = (
     ),
     OUTPUT.option(
         "--slice FIELD",
-        "Also print scores per tag (tags) or per value of a case field: a metadata key, or an input field such as "
+        "Also print scores for each tag (tags), or for each value of a metadata key or input field such as "
         "user.language.",
         to="slice_by",
     ),
@@ -131,18 +131,18 @@ _results = (
 @as_one_argument("options", _build_eval_options, *_cases, *_what, *_results)
 @_GATES.option(
     "--fail-below SCORE=NUMBER",
-    "Fail if a score's mean is below this, or above it if lower is better: failed=0.01. Repeatable; use "
-    "VARIANT:SCORE=NUMBER for a single variant.",
+    "Fail if a score's mean is below NUMBER, or above it if lower is better, as in failed=0.01. Repeatable. For a "
+    "single variant, use VARIANT:SCORE=NUMBER.",
     to="below",
     multiple=True,
 )
 @_GATES.option(
     "--tolerance [SCORE=]NUMBER",
-    "Allow scores to be this much worse than --baseline. Repeatable. [default: 0]",
+    "Allow scores to be this much worse than the baseline. Repeatable. [default: 0]",
     to="tolerances",
     multiple=True,
 )
-@_GATES.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than --baseline.")
+@_GATES.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than the baseline.")
 @server_options(default="embedded", reads_project=True)
 @make_table_output_options(html="html", junit="junit")
 def command(
@@ -153,21 +153,21 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Each variant of FLOW runs on all cases, and its outputs are scored. The table shows each score's mean with its
-    95% interval, and the change from the first variant. The verdict is 'unclear' if the change may be due to chance. To
-    show an earlier evaluation again, use its folder as FLOW. For a folder with several evaluations, the table shows
-    each score of the last 10 (or --limit N), oldest first.
+    """Each variant of FLOW runs on all cases, and its outputs are scored. The table shows each score's mean and 95%
+    confidence interval, and the change from the first variant. The verdict is 'unclear' if the change could be due to
+    chance. To show an earlier evaluation again, pass its folder as FLOW. For a folder with several evaluations, the
+    table shows the scores of the last 10 (or --limit N), oldest first.
 
-    The exit code is 1 if a score misses --fail-below or is worse than --baseline, or if all items of a variant failed.
-    Times get no verdict with --baseline because they were measured at a different time. Failed runs and scores that
-    raise are counted, but don't stop the evaluation.
+    The exit code is 1 if a score fails --fail-below or is worse than the baseline, or if all items of a variant failed.
+    With --baseline, durations get no verdict because they were measured at a different time. Failed runs, and scores
+    that raise an exception, are counted but don't stop the evaluation.
 
-    With --output FOLDER, use --resume to continue after Ctrl-C or a crash without repeating finished cases or scores.
-    Scores are recomputed if their `version` has changed. An embedded server stops with the command, so runs in flight
+    Use --resume with --output FOLDER to continue after Ctrl-C or a crash without repeating finished cases or scores.
+    Scores are recomputed if their `version` has changed. An embedded server stops with the command, so unfinished runs
     are repeated.
 
     Functions in a scores file can accept the parameters input, output, expected and item. They return a number, true or
-    false, a label, or a dict of these. Functions whose names start with _ are only used if you name them.
+    false, a label, or a dict of these. A function whose name starts with _ is used only if you name it.
     """
     from stepflow_client.evaluation.gates import GateRules
 

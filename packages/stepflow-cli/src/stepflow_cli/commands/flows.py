@@ -54,10 +54,10 @@ _FLOW = View(
 @watch_option
 @output_options
 def _recent_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
-    """List the flows of recent runs, most recent first.
+    """List the flows that ran recently, most recent first.
 
-    Servers can't list their flows, so this command lists the flows of the server's newest 1,000 runs. RUNS counts only
-    those runs, and flows that never ran are missing.
+    Servers can't list their flows, so this command finds them in the server's 1,000 most recent runs. RUNS counts only
+    those runs, and flows that haven't run aren't listed.
     """
     from ..output.live import check_redrawable, show_live_table
 
@@ -137,8 +137,8 @@ _EXAMPLES = View(columns("name", "description", "input"), name="name")
 
 @command.command("get", conflicts=[excludes("--examples --variables")])
 @flow_argument
-@option("--examples", "Print the examples, and the inputs of the test cases, instead.")
-@option("--variables", "List the variables that the flow declares, instead.")
+@option("--examples", "Print the flow's examples and test inputs instead.")
+@option("--variables", "List the flow's variables instead.")
 @running_server_options
 @file_output_options
 def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
@@ -202,10 +202,10 @@ _DELETED = View(columns("flow_id:id", "status:status"), name="flow_id", folds=Tr
 @running_server_options
 @record_options
 def _delete_flows(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """Request the deletion of flows.
+    """Ask a server to delete flows.
 
-    Released servers accept the request but don't delete anything, so the command then checks what happened. The
-    status is 'deleted' if the flow is gone, or 'kept' if it still exists.
+    Released servers accept the request but don't delete anything, so the command then checks whether the flows still
+    exist. The status of a flow is 'deleted' or 'kept'.
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:

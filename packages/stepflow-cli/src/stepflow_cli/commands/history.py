@@ -34,17 +34,18 @@ command = LazyGroup(
     "history",
     aliases={"get": "show", "prune": "clear"},
     help="""
-    Current servers don't return a run's input, variables or overrides. Commands that start runs, except 'test' and
-    'doctor', therefore record them on this machine, in history.db in your state folder, which only you can read. Values
-    of secret variables aren't recorded. For a batch of several runs, only the first run is recorded, without its
-    inputs. The history keeps 10,000 runs, for 90 days.
+    Current servers don't return a run's input, variables or overrides, so commands that start runs (except 'test' and
+    'doctor') record them in history.db in your state folder, which only you can read. Values of secret variables aren't
+    recorded. If a batch is split into several runs, only the first is recorded, without its inputs. The history keeps
+    up to 10,000 runs for 90 days.
 
-    To turn off recording, use 'stepflow config set history off' or STEPFLOW_HISTORY=off. To share the history between
-    hosts, set history to the URL of a PostgreSQL database. If a run can't be recorded, you get a warning, not an error.
+    To turn recording off, run 'stepflow config set history off' or set STEPFLOW_HISTORY=off. To share the history
+    between hosts, set history to the URL of a PostgreSQL database. If a run can't be recorded, you get a warning, not
+    an error.
 
     Instead of a run ID, you can use @last for the last recorded run or @2 for the one before it. 'runs' commands then
-    use that run's server. With --url or --profile, runs are counted on that server, and 'run --reuse' counts the runs
-    of its flow. Only 'stepflow history' accepts a batch of more than one run.
+    use that run's server. With --url or --profile, only runs on that server are counted, and 'run --reuse' counts only
+    runs of its flow. Only 'stepflow history' accepts a batch that was split.
     """,
 )
 
@@ -63,11 +64,11 @@ def _list_recorded_runs(
 ) -> None:
     """List the recorded runs, or those that match QUERY, newest first.
 
-    All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
-    The search covers the recorded IDs, server, flow, input, variables, overrides, labels and note, and ignores the case
-    of ASCII letters. NAME=VALUE also finds a label. STATUS is the last one that a command saw, or - if there is none.
-    It's unconfirmed while a run is being created, or if the run may exist because its process exited or lost the
-    response.
+    Runs must match every word of QUERY, for example flow:order status:failed customer=42 since:tuesday until:1h "not
+    found". The search covers the recorded IDs, server, flow, input, variables, overrides, labels and note, and ignores
+    the case of ASCII letters. NAME=VALUE also matches labels. STATUS is the last status that a command saw, or - if
+    there is none. It's 'unconfirmed' while a run is being created, or if the run may exist because its process exited
+    or lost the response.
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
@@ -83,7 +84,7 @@ def _list_recorded_runs(
 def _show_recorded_run(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
-    @last, @2 and so on count the recorded runs of all servers. Values of secret variables are never recorded and are
+    @last, @2 and so on count the recorded runs on all servers. Values of secret variables are never recorded and are
     shown as ***. Use -o json or -o yaml to include the flow.
     """
     output.print_record(build_history_record(_get_recorded_entry(run_id), full=True), ENTRY_IN_FULL)
@@ -119,8 +120,8 @@ _CLEARED = View(columns("removed:number", "file"), name="removed")
 def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
-    The file's data is overwritten; a database's tables are rewritten. Without RUN, the command also removes logs of
-    that age, which 'runs logs' prints, even if their server is still running. Servers keep their runs.
+    The data in history.db is overwritten. In a database, the tables are rewritten. Without RUN, logs of the same age,
+    which 'runs logs' prints, are removed too, even if their server is still running. Servers keep their runs.
     """
     from ..server.embedded_server_logs import delete_old_logs
 

@@ -35,14 +35,14 @@ _BESIDE = os.path.join(os.devnull, "")
 @components_option
 @option("--strict", "Report outputs without a type as errors, not warnings.", hidden=True)
 @output_file_option(
-    "Write the flow with its missing schemas to this file, or - for standard output; without a file name, to one "
-    "such as hello.inferred.yaml. Comments and layout are kept.",
+    "Write the flow, with missing schemas filled in, to this file, or - for standard output. -O alone writes to a "
+    "file such as hello.inferred.yaml. Comments and layout are kept.",
     "written",
     metavar="[FILE]",
     is_flag=False,
     flag_value=_BESIDE,
 )
-@OUTPUT.option("--show-step-inputs", "Show the input each step receives and expects.")
+@OUTPUT.option("--show-step-inputs", "Show what input each step receives and expects.")
 @server_options(default="embedded")
 @make_table_output_options()
 def infer_command(
@@ -56,11 +56,11 @@ def infer_command(
     output: Output,
 ) -> None:
     """FLOW can be a YAML or JSON file, or - to read standard input. Types come from the flow's own schemas, then from
-    the components (on a server, in --components or in the project). The command follows them through paths, branches
-    and nested flows. Nothing runs.
+    the components (on a server, in --components or in the project), and are followed through paths, branches and nested
+    flows. Nothing is run.
 
-    Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
-    'stepflow validate --type-check' reports the same problems along with its other findings.
+    A value that can't match its type is an error (exit code 3). A value that might not match, or an output without a
+    type, is a warning. 'stepflow validate --type-check' also reports these problems.
     """
     from stepflow_client._command import infer_from_flow_text
     from stepflow_client.flows.reading import decode_text

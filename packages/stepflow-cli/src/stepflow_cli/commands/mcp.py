@@ -80,9 +80,9 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
     as_one_argument(
         "values",
         _build_variable_values,
-        _FLOWS.option("--variables FILE", "Read the flows' variables from this file.", type=FILE),
+        _FLOWS.option("--variables FILE", "Read variables for the flows from this file.", type=FILE),
         _FLOWS.option(
-            "--var NAME=VALUE", "Set a variable of the flows; agents cannot set any. Repeatable.", multiple=True
+            "--var NAME=VALUE", "Set a variable for the flows. Agents cannot set variables. Repeatable.", multiple=True
         ),
     ),
     _FLOWS.option(
@@ -92,29 +92,29 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
     ),
     _AGENTS.option(
         "--tools GROUPS",
-        "Also offer these tools, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
+        "Also offer these groups or single tools, separated by commas: runs, diagnose, author. [default: runs]",
         default="runs",
     ),
-    _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
+    _AGENTS.option("--all-runs", "Let agents see and cancel all runs on the server."),
     as_one_argument(
         "bounds",
         AgentLimits,
         _AGENTS.option(
             "--max-wait SECONDS",
-            "Let a call wait this long for its run before it returns the run's ID. [default: 50]",
+            "Let a call wait this long for its run before it returns the run ID. [default: 50]",
             type=_SECONDS,
             default=50.0,
         ),
         _AGENTS.option(
             "--max-runs N",
-            "Maximum number of unfinished agent runs. [default: 20]",
+            "Allow at most N unfinished agent runs. [default: 20]",
             to="runs",
             type=click.IntRange(1),
             default=20,
         ),
         _AGENTS.option(
             "--max-rate N",
-            "Maximum number of calls per second, on average. [default: 20]",
+            "Allow at most N calls per second, on average. [default: 20]",
             to="rate",
             type=_SECONDS,
             default=20.0,
@@ -132,12 +132,12 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
     """Serve flows as tools for agents, over the Model Context Protocol.
 
     The agent's host starts this command and talks to it over standard input and output. To configure a host, run
-    'stepflow mcp config'. With --http, agents send the token that's printed, or the one in STEPFLOW_MCP_TOKEN.
+    'stepflow mcp config'. With --http, agents must send the printed token, or the one in STEPFLOW_MCP_TOKEN.
 
-    Each flow is a tool with the flow's schemas. If a call takes too long, a connection breaks or (without --local) this
-    command exits, runs continue on the server, and agents can read their results later. Runs started by agents are in
-    the history, with labels such as via=mcp and tool. Changed files are reloaded. Values of secret variables are *** in
-    all responses.
+    Each flow becomes a tool with the same schemas. Runs continue on the server if a call takes too long, a connection
+    breaks or (without --local) this command exits, and agents can read the results later. The history records runs
+    started by agents, with labels such as via=mcp and tool. Changed files are reloaded. Responses show values of secret
+    variables as ***.
 
     This requires the stepflow-cli[mcp] extra.
     """
@@ -158,9 +158,9 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
 def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print the configuration that makes an agent host start 'stepflow mcp serve'.
 
-    You can pass the options of 'mcp serve', except --http. The entry includes them and the server named by the
-    environment or a profile. File paths become absolute. The file to add the entry to is printed on standard error. The
-    entry is printed only if 'mcp serve' can serve the flows.
+    You can pass any option of 'mcp serve' except --http. The entry includes these options, and the server if the
+    environment or a profile names one. File paths become absolute. Standard error says which file to add the entry to.
+    The entry is printed only if 'mcp serve' can serve the flows.
     """
     from ..mcp.transports import load_flow_catalog
 

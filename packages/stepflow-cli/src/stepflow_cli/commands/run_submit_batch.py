@@ -120,15 +120,15 @@ _BATCH_MAIN = (
 )
 def batch_command(options: RunOptions) -> None:
     """INPUTS can be a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
-    to read JSON lines from standard input. FLOW is as in 'stepflow run'.
+    to read JSON lines from standard input. For FLOW, see 'stepflow run'.
 
-    The command prints a record for each input, with its output or error, as JSON lines in input order. Up to 400 inputs
-    share one run, except with -o csv or -O; larger batches are split.
+    The command prints one record per input, in input order: a JSON line with the output or error. Up to 400 inputs
+    share one run, except with -o csv or -O. Larger batches are split.
 
-    With -O FILE, records are written as runs end, with a journal next to the file.
+    With -O FILE, each record is written when its run ends, and a journal is kept next to the file.
 
     With --detach, all inputs become one run on a server, and the command prints its ID. --on-interrupt cancel also
-    cancels the runs on --timeout.
+    cancels the runs when --timeout expires.
     """
     from ..runs.run_dispatch import execute_run_command
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
-_RUN_HELP = "RUN is a run's ID or its first digits. @last is the newest recorded run, and @2 is the one before it."
+_RUN_HELP = "RUN is a run ID or its first digits. @last is the newest recorded run, and @2 the one before that."
 # The help heading of the options that every command accepts.
 _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -44,11 +44,11 @@ def list_common_options() -> list[click.Parameter]:
     options: list[click.Parameter] = []
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
     level_help = (
-        "Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off, or info with -v or "
-        "--log-file]"
+        "Set the log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off, or info "
+        "with -v or --log-file]"
     )
     file_help = "Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]"
-    add("-v, --verbose", "Print more messages; -vv adds debug logs and tracebacks.", "verbosity", count=True)
+    add("-v, --verbose", "Print more messages. -vv adds debug logs and tracebacks.", "verbosity", count=True)
     add("-q, --quiet", "Suppress notes and progress.")
     add("--log-level LEVEL", level_help, type=levels, envvar="STEPFLOW_LOG_LEVEL")
     add("--log-file FILE", file_help, type=FILE, envvar="STEPFLOW_LOG_FILE")

@@ -55,7 +55,7 @@ retry_options = (
     ),
     BATCH.option(
         "--retry-on CODE",
-        "With --retry, rerun only inputs with this error code, as in the records; repeatable.",
+        "With --retry, rerun only inputs whose record has this error code; repeatable.",
         to="codes",
         multiple=True,
         type=Choice(RETRY_CODES),
@@ -69,21 +69,24 @@ stream_options = (
         "Read INPUTS in this format. [default: from the file extension; JSON lines for -]",
         type=Choice(INPUT_FORMATS),
     ),
-    BATCH.option("--resume", "Continue an interrupted batch, from the journal next to --output FILE."),
-    BATCH.option("--retry-failed", "Run the failed inputs of --output FILE again, and replace their records."),
+    BATCH.option("--resume", "Continue an interrupted batch from the journal next to --output FILE."),
+    BATCH.option("--retry-failed", "Rerun the inputs that failed in --output FILE, and replace their records."),
     BATCH.option("--skip N", "Skip the first N inputs.", type=click.IntRange(min=0), default=0),
     limit_option("Run at most N inputs.", section=BATCH),
     BATCH.option(
         "--sample N",
-        "Run N randomly chosen inputs out of those left by --skip and --limit.",
+        "Run N randomly chosen inputs, after applying --skip and --limit.",
         type=click.IntRange(min=1),
     ),
     BATCH.option(
-        "--seed N", "Seed the random choice: the same inputs and seed give the same sample. [default: 0]", type=int
+        "--seed N",
+        "Seed the random choice. The same inputs and seed give the same sample. [default: 0]",
+        type=int,
     ),
     BATCH.option(
         "--on-bad-line",
-        "Count malformed lines as failed inputs, or stop the batch. [default: fail with --output, else stop]",
+        "Count malformed lines as failed inputs (fail), or stop the batch (stop). [default: fail with --output, else "
+        "stop]",
         type=Choice(["fail", "stop"]),
         default=None,
     ),

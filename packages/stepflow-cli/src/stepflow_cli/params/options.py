@@ -346,7 +346,7 @@ def server_options(
         reads_project: Whether an embedded server may use the project's configuration.
         has_config_default: Whether the help says which configuration is used by default.
     """
-    config_help = "Configure the embedded server with this file; implies --local."
+    config_help = "Configure the embedded server with this file (implies --local)."
     if has_config_default:
         places = f"{_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder"
         config_help += f" [default: {places}, else the builtin components]"
@@ -377,7 +377,7 @@ def output_file_option(help: str, name: str = "output", *, metavar: str = "FILE"
     return OUTPUT.option(f"-O, --output {metavar}", help, name, type=FILE, **more)
 
 
-check_option = OUTPUT.option("--check", "Write nothing; fail if FILE is out of date.")
+check_option = OUTPUT.option("--check", "Fail if FILE is out of date, instead of writing it.")
 """Adds --check for commands that write a file, passed as `check`."""
 check_needs_file = needs("--check", "--output")
 SERVER_NAMES = "--url --profile --local --config"
@@ -434,7 +434,7 @@ def _output_options(
         return output
 
     names = [*formats, *(aliases or ())]
-    help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
+    help = f"Print as {', '.join(names[:-1])} or {names[-1]}. With json and jsonl, errors are JSON too."
     decorators = [output_format_option(names, help, callback=_set_json_errors)]
     if file:
         decorators.insert(0, output_file_option("Write the result to this file, or - for standard output.", "to_file"))
@@ -444,7 +444,7 @@ def _output_options(
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
             OUTPUT.option("--json A,B.C", "Same as -o json --fields A,B.C.", **json_option),
-            OUTPUT.option("--wide", "Never shorten table columns or run IDs, however long the lines get."),
+            OUTPUT.option("--wide", "Never truncate table columns or run IDs."),
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
@@ -514,7 +514,7 @@ def limit_option(help: str, *, default: int | None = None, section: Section = OP
     return section.option("-n, --limit N", f"{help}{shown_default}", type=click.IntRange(min=1))
 
 
-watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C; needs a terminal.")
+watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C. Requires a terminal.")
 """Adds --watch, passed as `watch`. The command must call `output.live.check_redrawable` before sending requests."""
 
 
