@@ -24,7 +24,8 @@ _ENDINGS |= {"htm": "html", "txt": "text", "gv": "dot", "mmd": "mermaid"}
 @flow_argument
 @output_format_option(
     _FORMATS,
-    f"Output format: {', '.join(_FORMATS)}. [default: from the --output extension, else text on a terminal, else svg]",
+    f"Write as {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}. "
+    "[default: from the --output extension, else text on a terminal, else svg]",
 )
 @output_file_option("Write the picture to this file, or - for standard output.")
 @OUTPUT.option("--open", "Open the file in the browser; requires --output.", to="show")
