@@ -75,7 +75,7 @@ class ComponentStub(NamedTuple):
 
 
 def _copy_field_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    """Return our own schema (more precise) with the field descriptions from the server (better written)."""
+    """Return our own schema, which is more precise, with the server's field descriptions, which are better written."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
     for key, each in schema.get("properties", {}).items():

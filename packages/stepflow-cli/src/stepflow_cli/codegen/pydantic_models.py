@@ -26,7 +26,7 @@ _CONSTRAINTS = {
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
 """Constraints that require a nested type to be named."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-# Length limits this large are ignored.
+# Ignore length limits this large.
 _MAX_SIZE = 2**31
 
 
@@ -72,7 +72,7 @@ def _is_valid_constraint(key: str, value: Any) -> bool:
 def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     """Remove invalid defaults from named schemas, and mark the optional properties that may be null.
 
-    The field's description mentions the default that was removed.
+    Each default that was removed is mentioned in its field's description.
 
     Args:
         named: The schemas by name, normalized for code generation.
@@ -200,6 +200,6 @@ def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_type_alias=True,
             use_union_operator=True,
         )
-    # Escape the control characters in descriptions. String literals may contain them too, but escaping doesn't change
-    # their value.
+    # Escape the control characters in descriptions. Some string literals contain them too, but escaping doesn't change
+    # a literal's value.
     return escape_lines_for_terminal(str(text)).removeprefix("#").lstrip()

@@ -19,7 +19,7 @@ RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{na
 def make_variable_name(text: str) -> str:
     """Convert a flow's name to a variable name, e.g. `Order tea!` to `order_tea`.
 
-    Invalid and reserved names get the prefix `flow`.
+    Invalid and reserved names are prefixed with `flow`.
     """
     name = _to_snake_case(text)
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in RESERVED_NAMES else name

@@ -18,7 +18,7 @@ from .python_names import UniqueNames, make_identifier
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-# Names that annotations use.
+# Names used in annotations.
 _TYPE_WORDS = {
     "str", "int", "float", "bool", "list", "dict", "tuple", "property", "Any", "Literal", "Annotated", "Name",
     "NotRequired", "Mapping", "Sequence",

@@ -28,7 +28,7 @@ _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definition
 
 @dataclass
 class SchemaDocument:
-    """A document in which references are resolved."""
+    """A document against which references are resolved."""
 
     label: str
     """The name used for the document in error messages."""
@@ -445,7 +445,7 @@ def _count_nested_schemas(read: Any) -> int:
 
 
 def _is_class_schema(schema: Any) -> bool:
-    """Return True if the schema becomes a class, which only objects with known properties do."""
+    """Return True if the schema becomes a class. Only objects with known properties do."""
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return False
     kinds = schema.get("type", "object")

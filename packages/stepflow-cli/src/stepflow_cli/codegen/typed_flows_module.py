@@ -81,7 +81,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """Return a relative path with forward slashes, or on Windows an absolute path if the drive is a different one."""
+    """Return a relative path with forward slashes, or an absolute path if the file is on a different Windows drive."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:
