@@ -63,7 +63,7 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
 
 
 _CHECKS = View(columns("check", "status:status", "message"), name="check", fields=("hint",))
-# Human-readable table, where `found` combines the message and hint.
+# The human-readable table. Its `found` column combines the message and the hint.
 _TABLE = View(columns("check", "status:status", "found"), folds=True)
 
 

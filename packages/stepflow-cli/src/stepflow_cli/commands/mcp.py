@@ -35,7 +35,7 @@ class AgentHost(NamedTuple):
     """An application that hosts agents."""
 
     file: str
-    """Where its configuration file is."""
+    """The location of its configuration file."""
     key: str
     """The configuration key under which servers are listed."""
     form: str = "json"
@@ -184,10 +184,10 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
 
 
 def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
-    """Return the options and environment variables with which a host can use the same server from anywhere.
+    """Return the options and environment variables that let a host use the same server from anywhere.
 
     Raises:
-        Problem: If the URL contains a password, because it would end up in a file.
+        Problem: If the URL contains a password, because the password would end up in a file.
     """
     choice = choose_server(server)
     if choice.is_embedded:
@@ -213,7 +213,7 @@ def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, env
         host: The host.
         arguments: The arguments for `stepflow mcp serve`.
         name: The server's name in the configuration.
-        environment: Variables the command needs.
+        environment: The environment variables that the command needs.
     """
     # Use an absolute path, because a host starts in another folder and often with a different PATH.
     own = Path(sys.argv[0])

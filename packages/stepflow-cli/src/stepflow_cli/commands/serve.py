@@ -129,7 +129,7 @@ def command(
             code = ExitCode.NO_SERVER
             raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error
         if error.__cause__ is not None:
-            # The server rejected its configuration. The cause says on which line.
+            # The server rejected its configuration. The cause says which line is at fault.
             raise
         # Don't show the log if the message already gives the reason.
         raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error

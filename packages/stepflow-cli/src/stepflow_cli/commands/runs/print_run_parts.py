@@ -97,7 +97,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     statuses = FAILED_STATUSES if failed else status
     with connect_to_run(server, run_id) as (target, run_id):
         listed = target.client.get_run_items(run_id)
-    # Use an iterator so that items are only parsed as they are printed (with `| head`, just a few).
+    # Use an iterator so that items are parsed only as they're printed (with `| head`, that's just a few of them).
     items = (item.to_dict() for item in iter(listed.items) if not statuses or item.status.value in statuses)
     output.print_records(items, ITEM)
 
