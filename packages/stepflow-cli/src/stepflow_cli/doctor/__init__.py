@@ -14,7 +14,7 @@ class CheckResult:
     """The check's name."""
     status: Literal["ok", "warning", "error", "skipped"]
     message: str
-    """What was found, in one sentence."""
+    """A sentence that says what was found."""
     hint: str | None = None
     """How to fix it."""
     exit_code: int = 1

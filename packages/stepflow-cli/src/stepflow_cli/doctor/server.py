@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 10.0
 # Maximum clock difference, in seconds.
 _SKEW = 5.0
-# How long the run that measures the event stream takes, in seconds.
+# The duration, in seconds, of the run that measures the event stream.
 _SLEEP = 1.5
 
 
