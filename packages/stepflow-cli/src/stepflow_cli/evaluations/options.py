@@ -234,7 +234,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     """Load a variant's flow.
 
     Raises:
-        Problem: If the flow doesn't exist. The hint helps if a variable's value was mistaken for a flow.
+        Problem: If the flow doesn't exist. The hint explains what to do if a variable's value was mistaken for a flow.
     """
     try:
         flow = load_flow_unless_id(word)
@@ -466,7 +466,7 @@ def parse_worst_cases(word: str) -> Limit:
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
     """Check the names of scores and variants before anything runs.
 
-    Names that scores don't create until later can't be checked.
+    Some scores only create their names during the evaluation, so those names can't be checked here.
 
     Raises:
         Problem: If a score or variant doesn't exist. The hint suggests the most similar name.

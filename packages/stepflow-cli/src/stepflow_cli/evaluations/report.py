@@ -56,7 +56,7 @@ _TREND = View(
 )
 # Longer inputs are not included in printed commands.
 _MAX_INPUT_LENGTH = 500
-# How the report is printed as a single record.
+# How to print the report as a single record.
 _REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",

@@ -78,7 +78,7 @@ class EvaluationPlan:
         self.variants: Mapping[str, Variant] | None = build_variants(options.variants, self._flow)
         self.scores = load_scores(options.scores)
         if options.history_cases_query is not None and not self.scores:
-            # The recorded outputs are the expected ones.
+            # Expect the same outputs as the recorded runs.
             self.scores = load_scores(["exact"])
         names = [] if options.cases else list_example_names({"test": self._flow.get("test")})
         if options.cases is None and not names:
@@ -116,7 +116,7 @@ class EvaluationPlan:
         continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
         try:
-            # Scores can print things. Don't let that end up on standard output, which is for the report.
+            # Scores can print things. Keep their output off standard output, which is reserved for the report.
             printed = redirect_stdout(sys.stderr)
             # If the server is named, the client's warnings have already been printed.
             warnings = nullcontext() if target.runtime is None else reporting_outages()
