@@ -30,7 +30,7 @@ def load_last_failed_cases(flow: Path) -> set[str]:
     """Return the names of a flow file's cases that failed when they last ran."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_failed_cases_file(flow).read_text("utf-8"))
-        # The file also contains the flow's path, which is meant for people. Make sure that it matches.
+        # The file also contains the flow's path (for people who open the file). Make sure that the path matches.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
 

@@ -161,7 +161,7 @@ def list_coverage_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
-    """Yield readable text: for each flow, how many steps were reached and which steps weren't."""
+    """Yield readable text that says how many steps of each flow were reached, and which steps weren't."""
     for file in done:
         yield from map(escape, iter_coverage_lines(file.file.tests.path, file.steps))
 

@@ -149,7 +149,7 @@ class FileResults:
     """The results. Empty if the file was skipped because an earlier case failed."""
     seconds: float = 0.0
     steps: Sequence[StepCoverage] = ()
-    """The flow's steps along with the cases that reach them, if they are collected."""
+    """The flow's steps along with the cases that reach them. Empty unless coverage is measured."""
 
 
 def run_test_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:

@@ -54,7 +54,7 @@ def build_test_case(
         variables: The run's variables. Defaults to none.
         mocks: The outcomes of steps as flow results, by step ID. Defaults to None, which means that all steps are
             executed.
-        flow: The flow. Values that are copied from it are expected exactly. Defaults to None (unknown).
+        flow: The flow. The case expects exact matches for values copied from it. Defaults to None (unknown).
         at: When the run was executed. Defaults to None (now).
 
     Raises:
@@ -131,7 +131,7 @@ def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mappi
 def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written_keys:
-        # There are no positions in JSON that isn't valid YAML, e.g. because of very long keys.
+        # Positions aren't available for JSON that isn't valid YAML (for example, because a key is too long).
         raise NotEditableError
     if test is None:
         return build_keys_addition(text, root, {"test": {"cases": [case]}})
@@ -260,7 +260,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         hint = "runs started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the run's input is unknown, so it cannot become a test case", hint=hint)
     account = explain_items(shown)[item.index]
-    # The other steps were skipped because they read a step that failed.
+    # The other steps were skipped because they depend on a step that failed.
     ran = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     listed = [step for step in shown.steps or () if step.step_id in ran]
     outcomes = {step.step_id: make_outcome_dict(step.output, step.error) for step in listed}
