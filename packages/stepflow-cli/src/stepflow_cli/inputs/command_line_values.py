@@ -438,7 +438,7 @@ IndexedInput = tuple[int, Any]
 
 
 def slice_inputs(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
-    """Skip `skip` inputs and return up to `limit` of the following ones (or all of them if `limit` is None)."""
+    """Skip the first `skip` inputs, then return up to `limit` more (or all the others if `limit` is None)."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 

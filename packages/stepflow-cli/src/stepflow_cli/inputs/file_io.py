@@ -64,7 +64,7 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
 
 @contextmanager
 def converting_write_errors(path: str) -> Iterator[None]:
-    """Convert errors from writing a file to a `Problem`, unless the reader of a pipe has closed it.
+    """Convert errors raised while writing a file to a `Problem`, except when the reader of a pipe has closed it.
 
     Raises:
         Problem: If the file can't be written.
@@ -119,7 +119,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
         hint = error.hint
-        # Don't suggest YAML for JSON with backslashes before its quotes, because it would parse as a different mapping.
+        # Don't suggest YAML for JSON with backslashes before its quotes: YAML would parse it as a different mapping.
         if not stdin_format and not text.lstrip().startswith('{\\"'):
             with suppress(FlowFileError):
                 if isinstance(parse_yaml(text), (dict, list)):

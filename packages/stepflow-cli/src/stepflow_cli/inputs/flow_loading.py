@@ -170,7 +170,7 @@ def check_flow_exists(path: str) -> None:
 def read_flow_text(name: str) -> FlowText:
     """Return a flow's text.
 
-    Its `error` says why it can't be parsed. For Python flows, line numbers refer to the Python source.
+    If the text can't be parsed, its `error` says why. For Python flows, line numbers refer to the Python source.
 
     Raises:
         Problem, FlowFileError: If the flow can't be read.
@@ -268,10 +268,10 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
-    """Return the input of an example or test case. If there is one of each, the example takes precedence.
+    """Return the input of an example or test case. If an example and a test case share the name, the example wins.
 
     Raises:
-        Problem: If the flow has neither.
+        Problem: If the flow has no example or test case with this name.
     """
     from stepflow_client._command import collect_examples
 
