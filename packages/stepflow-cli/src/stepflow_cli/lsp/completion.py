@@ -100,7 +100,7 @@ def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
         body: The snippet.
         text: The document.
         start: The offset at which to insert the snippet.
-        is_json: Whether the document is JSON, in which placeholders aren't used.
+        is_json: Whether the document is JSON. If it is, no placeholders are used.
         is_supported: Whether the editor supports snippets. If it does, it indents their lines like the current line.
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
@@ -329,7 +329,7 @@ def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
-    """Yield paths into a type that continue the typed text, along with other paths that are sure to exist."""
+    """Yield paths into a type that continue the typed text, along with other paths that are known to exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
     if begin not in ("", "$"):

@@ -18,7 +18,7 @@ _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32
 
 
 class DocumentText:
-    """A text in which protocol positions can be looked up.
+    """Text in which LSP positions can be looked up.
 
     Their columns count the code units of an encoding (usually UTF-16).
     """
@@ -33,7 +33,10 @@ class DocumentText:
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def to_offset(self, position: types.Position) -> int:
-        """Convert a position to an offset. A position past the end of its line, or of the text, becomes that end."""
+        """Convert a position to an offset.
+
+        A position past the end of its line (or of the text) is moved back to that end.
+        """
         if position.line >= len(self.line_starts):
             return len(self.text)
         start = self.line_starts[position.line]
@@ -41,7 +44,7 @@ class DocumentText:
         if line.isascii():
             return start + min(position.character, len(line))
         units = line.encode(self._codec, "surrogatepass")[: position.character * self._unit]
-        # A position in the middle of a character becomes the start of that character.
+        # Move a position in the middle of a character to the start of that character.
         return start + len(units.decode(self._codec, "ignore" if self._unit < 4 else "surrogatepass"))
 
     def to_position(self, offset: int) -> types.Position:
@@ -94,7 +97,7 @@ _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
-# In longer texts, reparsing everything on each attempt would be too slow.
+# In longer documents, reparsing everything on each attempt would be too slow.
 _LARGE = 100_000
 
 
@@ -186,7 +189,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
 
 
 def _find_open_marks(text: str) -> list[str]:
-    """Return the brackets left open at the end of a YAML or JSON text, along with the open quote if there is one."""
+    """Return the brackets left open at the end of YAML or JSON text, along with the open quote if there is one."""
     marks: list[str] = []
     try:
         for token in yaml.scan(text.replace("\t", " "), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -237,7 +240,7 @@ def _find_json_step(text: str, offset: int) -> _ParseableSection | None:
 
 
 def _iter_json_step_ranges(text: str) -> Iterator[tuple[int, int | None]]:
-    """Yield the start and end of each step in a JSON text. Stop after an invalid step, which has None as its end."""
+    """Yield the start and end of each step in JSON text. Stop after an invalid step, whose end is None."""
     read, at = json.JSONDecoder().raw_decode, _skip_whitespace(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
