@@ -29,7 +29,7 @@ class Session:
     log_level: str | None = None
     log_file: str | None = None
     log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
-    """The value of STEPFLOW_LOG. Unset the variable, because the client (imported later) would log without escaping."""
+    """The value of STEPFLOW_LOG, which is then unset because the client (imported later) would log without escaping."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
@@ -79,7 +79,7 @@ def _parse_log_level_variable(text: str) -> str | None:
     """Return the log level from STEPFLOW_LOG, or None if it isn't set.
 
     Raises:
-        Problem: If the value isn't a log level. (With such a value, the client would log everything.)
+        Problem: If the value isn't a log level. (The client would log everything if it saw an invalid value.)
     """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
@@ -106,7 +106,7 @@ _NAMES = {
 }
 
 
-# How Click words messages about invalid numbers, and how we do.
+# Click's messages about invalid numbers, along with our own wording for them.
 _PLAINER = (
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not a valid float( range)?", "is not a number"),
@@ -139,7 +139,7 @@ SERVER_FAILURES = {
     ),
     *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
 }
-"""The kinds of failures that are caused by a server's response, or by getting none."""
+"""The kinds of failures caused by a server's response, or by the lack of one."""
 
 
 class ExitCode(IntEnum):
@@ -184,7 +184,7 @@ EXIT_CODES_HELP = (
 
 
 class NamedServer(NamedTuple):
-    """A server, as named in messages."""
+    """A server as it's referred to in messages."""
 
     url: str
     """The URL, without the password."""
@@ -299,7 +299,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
     return Problem(message, kind="internal", hint="to see the traceback, use -vv")
 
 
-# Hints by kind of object, for objects that don't exist on the server.
+# Hints for objects that don't exist on the server, keyed by the kind of object.
 _LISTS = {
     "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
     "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
@@ -403,7 +403,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return True if a command line asks for JSON. It may be an invalid one, because usage errors must be JSON too."""
+    """Return True if a command line asks for JSON. It may be invalid, because usage errors are printed as JSON too."""
     return any(
         name == "--json" or (name in ("-o", "--format") and value in ("json", "jsonl"))
         for name, value in _iter_raw_options(args)

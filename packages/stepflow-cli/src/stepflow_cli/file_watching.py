@@ -65,7 +65,10 @@ class WatchedFiles:
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
     def refresh_file_list(self) -> None:
-        """Update the list of files, because changed files may refer to new ones. Changes not reported yet are kept."""
+        """Update the list of files, because changed files may refer to new ones.
+
+        Changes that haven't been reported yet are kept.
+        """
         paths = list(self._find())
         if paths != self._paths:
             self._paths = paths
@@ -80,7 +83,7 @@ class WatchedFiles:
                 if now is None or now[1]:
                     signatures[name] = now
                 elif name in self._known:
-                    # Some editors truncate a file before they write it, so ignore a change to an empty file.
+                    # Some editors truncate a file before they write it, so ignore changes that leave a file empty.
                     signatures[name] = self._known[name]
                 if len(signatures) >= _MAX_FILES:
                     break
@@ -213,7 +216,7 @@ def _run_and_capture(command: Callable[[], None]) -> str:
 
 def _print_result_difference(before: str, after: str) -> None:
     if before == after:
-        # With --output FILE, nothing is printed, so nothing is known about the result.
+        # With --output FILE, nothing is printed, so we can't tell whether the result has changed.
         if after:
             note("same result as before")
         return
