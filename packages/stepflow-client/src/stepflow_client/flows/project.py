@@ -33,7 +33,7 @@ def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
 
 
 def find_yaml_and_json_files(folder: str | PathLike[str]) -> Iterator[Path]:
-    """Yield the files that could be flows judging by their names, in the order of `find_flow_files`."""
+    """Yield the files that could be flows, judging by their names, in the same order as `find_flow_files`."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (Path(inside, name) for name in sorted(names) if _could_be_flow(name))
@@ -56,13 +56,13 @@ def _could_be_flow(name: str) -> bool:
 
 
 def is_server_config_name(name: str) -> bool:
-    """Return whether a file name denotes a server configuration, e.g. `stepflow-config.yml`."""
+    """Return whether a file name looks like a server configuration's, e.g. `stepflow-config.yml`."""
     path = Path(name)
     return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
 
 
 def is_flow_text(text: str) -> bool:
-    """Return whether some text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
+    """Return whether the text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
     # Fast path: this is enough to recognize most flow files, and nearly all the large ones.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
@@ -71,7 +71,7 @@ def is_flow_text(text: str) -> bool:
 
 
 def find_top_level_keys(text: str) -> set[str]:
-    """Return the top-level keys in some text, or all of its keys if it starts with a brace but isn't valid JSON."""
+    """Return the text's top-level keys, or all of its keys if it starts with a brace but isn't valid JSON."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))
     try:
@@ -120,7 +120,7 @@ class Project(NamedTuple):
     components: Path | None = None
     """The components that flows may use, in a file written by `stepflow components lock`."""
     target: str | None = None
-    """The server release that flows target."""
+    """The server release that the flows target."""
     config: Path | None = None
     """Configuration for the embedded server."""
     test_config: Path | None = None

@@ -27,7 +27,10 @@ def add_python_place_to_hint(error: FlowError | None, flow: object) -> FlowError
 
 
 def describe_python_place(flow: object, step_id: str | None) -> str | None:
-    """Say where a step is written in Python (or the flow's output, if no step is given). Return None if unknown."""
+    """Return a phrase that says where in Python a step is written, or None if unknown.
+
+    If `step_id` is None, the phrase is about the flow's output.
+    """
     places, what = get_python_places_by_path(flow), "the output" if step_id is None else f"step {step_id!r}"
     path: Path = ("output",)
     if step_id is not None and places:

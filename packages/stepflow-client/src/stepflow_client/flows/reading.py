@@ -73,7 +73,7 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
     """Read a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server accepts.
 
     Devices and pipes also work, up to the same size. Reading from a pipe fails if no data arrives for 30 seconds, or by
-    the call's deadline if that is sooner.
+    the call's deadline, whichever comes first.
 
     Raises:
         FlowFileNotFoundError: If the file doesn't exist.
@@ -150,7 +150,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
 
     Args:
         text: A single YAML document.
-        source: The name of the text in errors.
+        source: What to call the text in error messages.
 
     Raises:
         FlowFileError: If the text is not YAML, contains values JSON can't represent, or is over 32 MiB and not JSON.
@@ -374,7 +374,7 @@ def _name_json_kind(value: Any) -> str:
     return {type(None): "nothing", str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
 
 
-# The parts of a flow with optional keys. Everything else is data.
+# The parts of a flow that have optional keys. Everything else is data.
 _FLOW_PARTS: Mapping[str, Any] = {
     "steps": {"onError": {}}, "examples": {}, "schemas": {"properties": {}}, "test": {"cases": {}},
 }  # fmt: skip

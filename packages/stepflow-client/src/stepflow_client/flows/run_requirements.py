@@ -43,12 +43,12 @@ class RunRequirements(NamedTuple):
     input_check: Validator | None
     """Checks a run's inputs, or None if the flow accepts any input."""
     variable_checks: Mapping[str, Validator]
-    """Validators for the values of variables, by name. Variables that accept any value aren't included."""
+    """Validators for variable values, by variable name. Variables that accept any value aren't included."""
     decoder: OutputDecoder
     """Decodes responses about runs without variables."""
 
     def make_hiding_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
-        """Return a decoder for the responses about a run with these variables."""
+        """Return a decoder for responses about a run with these variables. It hides their secret values."""
         if not variables:
             return self.decoder
         return make_output_decoder(self.decoder.like, find_variable_secrets(variables, self.declared))
@@ -57,7 +57,7 @@ class RunRequirements(NamedTuple):
         """Reject overrides of unknown steps, as servers do, and overrides with unknown keys, which servers ignore.
 
         Raises:
-            InvalidArgumentError: If there is such an override. The hint suggests the closest name.
+            InvalidArgumentError: If an override is rejected. The hint suggests the closest name.
         """
         for step, change in (overrides or {}).items():
             if step not in self.steps.by_id:
@@ -72,7 +72,7 @@ class RunRequirements(NamedTuple):
     def check_variables(
         self, given: Mapping[str, Any], overrides: Any, *, from_env: bool = False, check_values: bool = True
     ) -> None:
-        """Check that the flow has every variable that was passed, and that none of the variables it needs is missing.
+        """Check that the flow has every variable that was passed, and that no variable it needs is missing.
 
         The flow needs a variable if it requires the variable and is certain to read it. Null counts as a value.
 
@@ -236,7 +236,7 @@ def _find_read_variables(steps: FlowSteps) -> set[str]:
 def find_required_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
-    """Return the references that must succeed for the output to succeed, including those in the steps it needs.
+    """Return the references that must succeed for the output to succeed, including any in the steps the output needs.
 
     With `with_must_execute`, also include references in `mustExecute` steps. Overridden steps are skipped because they
     may read anything.
@@ -265,7 +265,7 @@ def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | in
 def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     """Return an input's fields, at any depth, that a flow neither declares nor reads.
 
-    Any field is fine in an object that the flow reads as a whole, or whose schema allows additional fields.
+    Any field is allowed in an object that the flow reads as a whole, or whose schema allows additional fields.
     """
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))

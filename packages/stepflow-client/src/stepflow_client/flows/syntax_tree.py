@@ -42,7 +42,7 @@ class Key(NamedTuple):
 class Node:
     """A value and its position. Line and column are 1-based, or 0 if unknown.
 
-    An alias has offsets of its own, but the line and column of the node it refers to.
+    An alias has its own offsets, but the line and column of the node it refers to.
     """
 
     __slots__ = (
@@ -90,7 +90,7 @@ class Node:
         return "$" + text
 
     def get(self, key: str) -> Node | None:
-        """Return the value for a key, or None if there isn't one."""
+        """Return the value for a key, or None if the key doesn't exist."""
         return self.items.get(key)
 
     def at(self, *path: str | int) -> Node | None:

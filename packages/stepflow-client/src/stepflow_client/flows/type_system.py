@@ -330,7 +330,7 @@ _MAX_ELEMENTS = 200
 
 
 def schema_to_type(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
-    """Return the type of values that match a schema. An invalid schema gives an unknown type.
+    """Return the type of values that match a schema. If the schema is invalid, the type is unknown.
 
     Args:
         schema: Any JSON value.
