@@ -48,9 +48,9 @@ class CaseResult(Record):
     result: FlowResult | None = None
     """The run's result, or None if the case could not be run."""
     message: str = ""
-    """The reason why the verdict is `error`."""
+    """Why the verdict is `error`."""
     attempt: int = 1
-    """The attempt's number, starting at 1."""
+    """The attempt number, starting at 1."""
     duration: float = 0.0
     """How long the case's steps took, in seconds, if step times were requested and are available. Otherwise, how long
     the case's run or the whole batch took."""
@@ -168,7 +168,7 @@ class _CaseRunner:
         return [results[index] for index in range(len(attempts))]
 
     def _run_batch(self, attempts: Sequence[CaseResult], finished: int) -> list[CaseResult]:
-        """Run a batch of cases that have the same variables. `finished` is the number of cases already done."""
+        """Run a batch of cases that have the same variables. `finished` is the number of cases already finished."""
         report, started = self.on_progress, time.monotonic()
         try:
             inputs = [attempt.case.input for attempt in attempts]
@@ -256,7 +256,7 @@ class _CaseRunner:
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
         """Return each item's duration, along with its step outcomes if they are being recorded.
 
-        An item that has no step times gets the batch's duration, `seconds`.
+        If an item has no step times, use the batch's duration, `seconds`.
         """
         outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
         times: list[list[datetime]] = [[] for _ in range(count)]
@@ -270,7 +270,7 @@ class _CaseRunner:
         return list(zip(outcomes, durations, strict=True))
 
     def _read_steps_if_needed(self, run_id: str, *, include_times: bool) -> Iterable[StepDetails]:
-        """Return a run's steps, or nothing if they aren't needed. If only their times are needed, ignore errors."""
+        """Return a run's steps, or an empty list if they aren't needed. If only times are needed, ignore errors."""
         if self.record is not None:
             require_capability(self.client.server_info(), "step_outputs", "recording")
             return self.client.get_run_steps(run_id, include_times=include_times)

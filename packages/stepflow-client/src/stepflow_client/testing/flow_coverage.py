@@ -72,7 +72,10 @@ class FlowCoverage:
                 self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
     def _add_run(self, case: str, within: tuple[str, ...], record: ItemRecord, mocked: Collection[str] = ()) -> None:
-        """Add a run of the flow, or of a sub-flow inside the steps `within`, in which some steps were mocked."""
+        """Record which steps were reached by a run of the flow, or of a sub-flow inside the steps `within`.
+
+        Steps in `mocked` were mocked in this run.
+        """
         for account in explain_item("", 0, record).steps:
             step = self._steps.get((*within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
