@@ -80,7 +80,7 @@ def _make_list_html(value: list[Any]) -> str | None:
 
 
 class Records(Shown):
-    """Base class of iterables of models that can be converted to dicts or a data frame."""
+    """Base class of model collections that can be converted to dicts or a data frame."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ class Records(Shown):
         return [entry.to_dict() for entry in cast("Iterable[Any]", self)]
 
     def to_dataframe(self) -> Any:
-        """Return the entries as a pandas data frame (or polars, if pandas isn't installed), with times as datetimes.
+        """Return the entries as a data frame (pandas, or polars if pandas isn't installed), with times as datetimes.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -255,7 +255,7 @@ class Model(Record):
 
     @classmethod
     def _make_unchecked(cls, *values: Any) -> Self:
-        """Create an instance from values for all fields that are known to be valid.
+        """Create an instance from a complete set of field values that are known to be valid.
 
         This takes a third of the usual time, which matters for large batches.
         """

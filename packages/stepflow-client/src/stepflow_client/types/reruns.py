@@ -27,7 +27,7 @@ class RunDifference(Model):
     In batches, an item's paths start with `$.items[N]`, e.g. `$.items[3].steps.ID.output`.
     """
     kind: Literal["changed", "added", "removed"]
-    """`added` if only the second run has the value, `removed` if only the first does, `changed` if both differ."""
+    """`added` if only the second run has the value, `removed` if only the first does, `changed` if it differs."""
     a: Any
     """The value in the first run (any JSON value), or None for `added`."""
     b: Any

@@ -215,7 +215,7 @@ class Outcome(TypedResult[OutputT], Model, Shown):
     index: int
     """The input's position, from 0."""
     key: str | int | None
-    """The input's `id` or, if it has none, `key`. Only set if the input is an object and the value a string or int."""
+    """The input's `id` or else its `key`. Only set if the input is an object and the value is a string or int."""
     run_id: str | None
     """The ID of the run that executed the input, or None if the input could not be sent."""
     status: ExecutionStatus

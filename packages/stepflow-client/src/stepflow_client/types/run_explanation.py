@@ -71,7 +71,7 @@ def format_state(
 
 
 def get_displayed_step_state(step: StepAccount) -> str:
-    """Return the state to show in diagrams and by color, or the server's status if the state is unknown."""
+    """Return the state to use in diagrams and for colors, or the server's status if the state is unknown."""
     if step.is_kept:
         return "completed"
     return step.status.value if step.state == "unknown" and step.status is not None else step.state

@@ -27,7 +27,7 @@ class ComponentInfo(Model, Shown):
     """A component that flows can use."""
 
     name: str = ""
-    """The name without route prefix or leading slash. Defaults to a name derived from `path`."""
+    """The name without its route prefix or leading slash. Defaults to a name derived from `path`."""
     plugin: str | None = None
     """The plugin that provides the component, if reported (0.13 and newer)."""
     path: str | None = None
@@ -115,7 +115,7 @@ class ToolResult(Model):
     """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so that neither
     can be mistaken for other text."""
     structured: Mapping[str, Any] | None = None
-    """The same as a JSON object that has `run_id`, `status`, and `output`, `error` or `next`. None without a run."""
+    """The same result as a JSON object with `run_id`, `status`, and `output`, `error` or `next`. None without a run."""
     run_id: str | None = None
     """The run ID, or None if no run was started."""
     is_error: bool = False
