@@ -253,7 +253,7 @@ class History:
 
         Args:
             entry_id: The ID returned by `record`.
-            run_id: The run's ID. Pass None if no run was created, to remove the entry.
+            run_id: The run's ID. If no run was created, pass None to remove the entry.
         """
         row = self._pending.pop(arguments.check_text(entry_id, "entry_id"), None)
         checked_id = None if run_id is None else _get_run_id(run_id)
@@ -297,7 +297,7 @@ class History:
         self._store.change("annotate a run", change, run_id=checked_id, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
-        """Keep a run's step outputs, so you can rerun the run even after its server (e.g. an embedded one) is gone.
+        """Keep a run's step outputs, so that you can rerun it even after its server (e.g. an embedded one) is gone.
 
         The caller must leave out outputs that contain secrets. Outputs are kept for the newest 20 runs, up to 5 million
         characters of JSON each. Storage errors are logged once, as a warning.
@@ -592,7 +592,7 @@ def _encode_json(value: Any) -> str:
 def _hide_passwords(text: str) -> str:
     """Hide users and passwords in URLs.
 
-    Each is replaced by a mark, so that a rerun doesn't mistake the remaining URL for the real argument.
+    Each is replaced by a placeholder, so that a rerun doesn't mistake the remaining URL for the real argument.
     """
     # Also replace NUL, which PostgreSQL can't store.
     return _PASSWORD_IN_URL.sub(secrets.HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))

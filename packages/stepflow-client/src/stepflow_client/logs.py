@@ -50,8 +50,8 @@ class LogConfig:
     """The level of the server's own log lines. With `"off"`, you won't see the reason for a failed start either.
 
     Defaults to None, which means `"info"` if someone is likely to read the lines: if the logger that receives them is
-    enabled for INFO when the server starts, or if the server starts workers (its own lines put theirs in context).
-    Otherwise it means `"warn"`, because a server at level info uses a third more CPU for a small run.
+    enabled for INFO when the server starts, or if the server starts workers (whose lines need the server's for
+    context). Otherwise it means `"warn"`, because a server at level info uses a third more CPU for a small run.
     """
 
     other_level: LevelFilter | None = None
@@ -129,7 +129,7 @@ class LogEntry(Record):
     """The line number in the source file, if the line names it."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """The line's remaining fields."""
+    """The line's other fields."""
 
     @property
     def run_ids(self) -> frozenset[str]:

@@ -122,7 +122,7 @@ class ResultCache:
 
     @property
     def refresh(self) -> bool:
-        """Whether flows are run even if there's a cached result."""
+        """Whether to run flows even if there's a cached result."""
         return self._refresh
 
     def __repr__(self) -> str:

@@ -119,8 +119,8 @@ class StepflowRuntime(SuggestsNames):
         self._clients = weakref.WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
         self._clients_lock = threading.Lock()
-        # At exit, leave stopping to the supervisors' own exit hook. Unlike this finalizer, it can wait for the server
-        # to stop.
+        # At exit, let the supervisors' own exit hook stop the server. Unlike this finalizer, it can wait until the
+        # server has stopped.
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
@@ -444,7 +444,7 @@ class StepflowRuntime(SuggestsNames):
         )
 
     def __repr__(self) -> str:
-        """Return a description with the process ID and port, without waiting until they are known."""
+        """Return a description with the process ID and port. Doesn't wait until they are known."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 
