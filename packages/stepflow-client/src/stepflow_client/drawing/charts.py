@@ -92,7 +92,7 @@ def draw_timeline(
     span: tuple[float, float] | None = None,
     zoom: Callable[[float, float], str] | None = None,
 ) -> str:
-    """Draw a Gantt chart with one row per bar, a time scale at the top, and a mark at each later attempt.
+    """Draw a Gantt chart with one row per bar, a time scale at the top, and a mark wherever a later attempt starts.
 
     Args:
         bars: The rows.

@@ -99,7 +99,7 @@ class GraphNode:
 
 
 class GraphEdge(NamedTuple):
-    """An edge from one node to another that reads its output."""
+    """An edge from a node to another node that reads its output."""
 
     source: str
     target: str
@@ -220,8 +220,8 @@ def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int)
         if not isinstance(nested, Mapping) or not isinstance(nested.get("steps"), list) or depth >= _MAX_DEPTH:
             continue
         if not name:
-            # Skip this flow: with an empty step ID as their group, its nodes would end up in the outer flow. (The
-            # checks report empty step IDs.)
+            # Skip this flow, because its nodes would have an empty step ID as their group and so end up in the outer
+            # flow. (The checks report empty step IDs.)
             continue
         graph.sub_flows.append(SubFlow(prefix + name, str(nested.get("name") or name), group))
         first = len(graph.nodes)
@@ -253,7 +253,7 @@ def _build_step_node(step: Step, prefix: str, group: str, is_needed: bool) -> Gr
 
 # Minimum number of equivalent steps that share a box.
 _MIN_FOLDED = 5
-# Maximum number of boxes at which nested flows are still drawn.
+# If a graph has more nodes than this, nested flows are collapsed.
 _MAX_UNFOLDED = 40
 # States of a step or run, in increasing order of precedence.
 _WORST = (
@@ -289,7 +289,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     Two steps are equivalent if they have the same component and error handling, and the same kinds of edges to
     equivalent steps. This also folds fan-outs whose branches consist of several steps.
 
-    If `is_whole`, every step keeps its own box.
+    If `is_whole` is True, every step keeps its own box.
     """
     members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes}
     if is_whole:

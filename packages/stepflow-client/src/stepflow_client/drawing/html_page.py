@@ -94,7 +94,7 @@ clip-path:path(evenodd,"M4.5 0a4.5 4.5 0 1 0 .01 0zM4.5 2a2.5 2.5 0 1 0 .01 0z")
 """Shows a status as an icon, word and color: `<b class="status failed">failed</b>`."""
 
 STATUSES = frozenset({*_SHAPES, "recovery_failed", "not_needed", "not_started"})
-"""The statuses that `STATUS_STYLE` covers. Don't set a class for any others."""
+"""The statuses that `STATUS_STYLE` covers. Don't set a class for any other status."""
 
 MARK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#3a45c9"/>'
@@ -102,7 +102,7 @@ MARK = (
     'stroke-width="2"/><path d="M4 17a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0zM15 7a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z" '
     'fill="#fff"/></svg>'
 )
-"""The logo, a step up from one flow node to the next."""
+"""The logo: two flow nodes, joined by a step up from the first to the second."""
 
 HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
 """The logo for use next to the name. Hidden from screen readers."""

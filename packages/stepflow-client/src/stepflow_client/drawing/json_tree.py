@@ -43,7 +43,7 @@ def json_tree(
     link: Link | None = None,
     decoder: OutputDecoder | None = None,
 ) -> str:
-    """Format a value as an HTML tree of collapsible objects and lists. The outer two levels start open.
+    """Format a value as an HTML tree of collapsible objects and lists. The two outermost levels start open.
 
     Outer levels take precedence, so all entries of the value itself are included before any nested ones.
 

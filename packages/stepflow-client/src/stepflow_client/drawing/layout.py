@@ -86,8 +86,8 @@ class Route(NamedTuple):
     """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
-    """Either one curve or two (to the label and from it). Each consists of a start point plus three points per Bézier
-    segment."""
+    """Either one curve, or two (one leading to the label and one leading away from it). Each consists of a start point
+    plus three points per Bézier segment."""
     label: Box | None
 
 
@@ -98,7 +98,7 @@ class Layout(NamedTuple):
     height: float
     nodes: dict[str, Box]
     edges: list[Route]
-    """Routes, in the order of the graph's edges."""
+    """The edges' routes, in the same order as in the graph."""
     sub_flows: dict[str, Box]
 
 

@@ -121,7 +121,7 @@ def _format_validation_result(result: types.ValidationResult) -> str:
     return _format_fields_table(rows)
 
 
-# Register explicitly, because `Listing[Any]` is a separate class that no listing derives from.
+# Register it explicitly, because `Listing[Any]` is a separate class that no listing derives from.
 @format_html.register(Listing)
 def _format_listing(listing: Listing[Any]) -> str:
     *columns, what = listing._get_columns()

@@ -74,7 +74,7 @@ class RunReport(Shown):
 
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
-        """Each step's account, keyed by item index and step ID."""
+        """What happened to each step, keyed by item index and step ID."""
         return {(index, step.step_id): step for index, account in self.accounts.items() for step in account.steps}
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
@@ -96,7 +96,7 @@ class RunReport(Shown):
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
-        """Return whether a listed step was run. (Steps that read a failed step are also listed as failed.)"""
+        """Return whether a listed step actually ran. (Steps that depend on a failed step are also listed as failed.)"""
         if not isinstance(step, (StepDetails, StepTime)):
             raise argument_error("step", "one of the report's steps", step)
         account = self.step_accounts.get((step.item_index, step.step_id))
@@ -122,7 +122,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
     Secrets include the default values of the flow's secret variables, the values of their environment variables and, if
     this client started the run, any values passed for them.
 
-    The run's arguments come from the server if it reports them, otherwise from the client's `history`.
+    The run's arguments come from the server if it reports them, and otherwise from the client's `history`.
 
     Args:
         client: A client for the server.
@@ -146,7 +146,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
 
 def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments, secrets: Secrets | None = None) -> RunArguments:
-    """Return a run's arguments with secret values (by default, the stored flow's) replaced by `***`."""
+    """Return a run's arguments with secret values (by default, those of the stored flow) replaced by `***`."""
     secrets = _find_flow_and_env_secrets(flow) if secrets is None else secrets
     hidden = {name: secrets.hide_in(getattr(arguments, name)) for name in ("inputs", "variables", "overrides")}
     return replace(arguments, **hidden)

@@ -187,7 +187,7 @@ def _format_step_state(report: RunReport, step: StepDetails) -> str:
 
 
 def _write_result(report: RunReport) -> str:
-    """Format a single-item run's output, or the reason why it failed."""
+    """Format a single-item run's output, or the reason it failed."""
     result = report.items[0].result
     account = next(iter(report.accounts.values()), None)
     notes = []
@@ -258,7 +258,7 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
         states[step.step_id].add(get_displayed_step_state(step))
     worst = {}
     for name, step_states in states.items():
-        # Don't report a step as "not run" if it ran for any of the items.
+        # Don't report a step as "not run" if it ran for any item.
         if "completed" in step_states:
             step_states.discard("not_run")
         worst[name] = get_worst_state(step_states)

@@ -73,12 +73,12 @@ class DrawOptions(NamedTuple):
     """A name that is unique within the page."""
     urls_by_node_id: Mapping[str, str] = {}
     failed_children: Mapping[str, int] = {}
-    """The number of a completed step's failed sub-run items, by node ID."""
+    """The number of failed sub-run items for each completed step, keyed by node ID."""
     current_node_id: str = ""
 
 
 def draw_svg(graph: FlowGraph, options: DrawOptions, layout: Layout | None = None) -> str:
-    """Return a graph as SVG. If its layout is already known, pass it as `layout`.
+    """Return a graph as SVG. If you already have its layout, pass it as `layout`.
 
     Raises:
         DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
