@@ -181,8 +181,8 @@ class Columns:
     def _count_failures_as_false(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        If no variant has a score for a case, there may be nothing to compare with. Failures in such a case only count
-        if every completed case has the score.
+        If no variant has a score for a case, the variants may have had nothing to compare their outputs with, so
+        failures in that case only count if every completed case has the score.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):

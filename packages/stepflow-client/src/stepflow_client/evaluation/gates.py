@@ -44,7 +44,7 @@ class GateRules(NamedTuple):
     """Requirements that an evaluation must meet, in addition to completing at least one item."""
 
     below: Sequence[Limit] = ()
-    """Minimum values for scores, or maximums for scores where low values are good."""
+    """Minimum values for scores, or maximum values for scores where low values are good."""
     tolerances: Sequence[Limit] = ()
     """How much worse scores may be than the baseline's scores."""
     strict: bool = False

@@ -151,7 +151,7 @@ class Variant:
     flow: FlowSource | None = None
     """A different flow, as a path or its content. Defaults to the evaluation's flow."""
     variables: Variables | None = None
-    """Variable values. These take precedence over the evaluation's."""
+    """Variable values. These take precedence over the evaluation's variables."""
     overrides: Any = None
     """Changes to steps, as for `run`."""
 
@@ -196,7 +196,7 @@ class EvaluationItem(Record):
     item_index: int | None = None
     """The item's index within its run, if the run has several items."""
     duration: float | None = None
-    """Seconds from the start of the item's first step to the end of its last one, or None if they aren't reported."""
+    """Seconds from the start of the item's first step to the end of its last one, or None if not reported."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """Scores by name, e.g. `exact.category`."""
     score_errors: Mapping[str, str] = field(default_factory=dict)
@@ -332,7 +332,7 @@ class ResultColumns(NamedTuple):
         return cls(item.variant, [item.case], item.repeat + 1, *columns, scores, failed)
 
 
-# If a variant has at least this many items, `map` creates enough runs by default.
+# If a variant has at least this many items, `map` by default creates enough runs for comparing times.
 _MANY = 5_000
 
 

@@ -52,7 +52,8 @@ class EvaluationReport(ShownAsTable):
         items: The items. They're iterated over several times.
         name: The evaluation's name.
         variants: The variants' names, starting with the baseline. Defaults to the order of the items.
-        baselines: A mapping from each variant to the variant it's compared with. Defaults to the first variant for all.
+        baselines: A mapping from each variant to the variant it's compared with. By default, every variant is compared
+            with the first one.
         lower_is_better: The names of scores where low values are good.
         timed: The names of scores that measure time. Comparisons keep items of the same run together, because they
             share a queue.
@@ -155,7 +156,7 @@ class EvaluationReport(ShownAsTable):
                 name.
 
         Raises:
-            InvalidArgumentError: If the evaluations have no case in common, or if a variant already has this name.
+            InvalidArgumentError: If the evaluations have no cases in common, or if a variant already has this name.
         """
         arguments.check_instance(baseline, "baseline", EvaluationReport)
         arguments.check_text(name, "name")
@@ -287,7 +288,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             AssertionError: If there is a regression.
             InvalidArgumentError: If the variant or score doesn't exist, if no case has the score in both variants, or
-                if it measures time and the variants ran at different times.
+                if the score measures time and the variants ran at different times.
         """
         arguments.check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
@@ -338,7 +339,7 @@ class EvaluationReport(ShownAsTable):
             fail_below: Minimum means by score name, or maximums if low values are good.
             tolerance: How much worse scores may be than the baseline's, or a mapping from score names to tolerances.
                 Defaults to 0.
-            strict: Whether a gate fails if the cases can't decide it. Defaults to False.
+            strict: Whether a gate fails if there are too few cases to decide it. Defaults to False.
 
         Raises:
             InvalidArgumentError: If a score doesn't exist or a limit isn't a number.
@@ -520,8 +521,8 @@ class EvaluationReport(ShownAsTable):
     def to_junit(self, path: str | os.PathLike[str] | None = None, *, gates: Sequence[Gate] | None = None) -> str:
         """Return the report as JUnit XML, and optionally write it to a file.
 
-        Variants become test suites and gates become test cases. If the cases can't decide a gate, it's marked as
-        skipped. Item scores are stored as properties of the suite.
+        Variants become test suites and gates become test cases. If there are too few cases to decide a gate, it's
+        marked as skipped. Item scores are stored as properties of the suite.
 
         Args:
             path: The file to write, if any.

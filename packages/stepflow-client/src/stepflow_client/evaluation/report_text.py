@@ -115,7 +115,7 @@ def format_comparison(comparison: Comparison) -> str:
 
 
 def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """Yield the headings, then a row for each score and, if durations are known, a row for the time."""
+    """Yield the headings, then a row for each score and, if durations are known, a row for durations."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
     for change in comparison._get_all_score_changes():
         yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))
@@ -125,7 +125,7 @@ def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
     """Return a table's lines. The first row contains the headings. The last column and the first `left` columns are
-    left-aligned. If `left` is more than 1, a name that repeats in the first column is left blank."""
+    left-aligned. If `left` is more than 1, repeated names in the first column are left blank."""
     count = len(rows[0])
     shown = [[visible(cell) for cell in row[:count]] for row in rows]
     for above, row in zip([row[0] for row in shown], shown[1:], strict=False):

@@ -29,7 +29,7 @@ from ..flows.run_requirements import make_input_validator
 from .records import EvaluationItem, ScoreValue
 
 MISSING = object()
-# Maximum text length for comparing character by character.
+# Longer strings are compared word by word instead of character by character.
 _MAX_COMPARED_LENGTH = 2_000
 
 
@@ -69,8 +69,8 @@ class Score:
     def get_expected_part(self, expected: Any) -> Any:
         """Return the expected value of the part to score, or None if the case has no expected value for it.
 
-        If the case expects an object, the expected part is looked up at the same path. Any other value is itself the
-        expected value of the part.
+        If the case expects an object, the expected part is looked up at the same path. If it expects anything else,
+        that is the expected value of the part.
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
@@ -152,8 +152,8 @@ class _Regex(Score):
 def json_distance(path: str = "") -> Score:
     """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
-    The score is the mean over all leaf values. A key missing on either side counts as 1. A string counts by the
-    fraction of it that differs, and a number by its relative difference. Lower is better.
+    The score is the mean over all leaf values. A key missing on either side counts as 1. For a string, the distance is
+    the fraction of it that differs; for a number, it's the relative difference. Lower is better.
 
     Args:
         path: The part of the output to score. Defaults to the whole output.
@@ -201,7 +201,7 @@ def _iter_leaves(value: Any) -> Iterator[Any]:
 def _measure_text_distance(expected: str, actual: str) -> float:
     if expected == actual:
         return 0.0
-    # Compare long texts word by word, because the time it takes grows with the square of the length.
+    # Compare long strings word by word, because the time it takes grows with the square of the length.
     if max(len(expected), len(actual)) > _MAX_COMPARED_LENGTH:
         return 1.0 - SequenceMatcher(None, expected.split(), actual.split()).ratio()
     return 1.0 - SequenceMatcher(None, expected, actual, autojunk=False).ratio()
@@ -289,7 +289,7 @@ def output_field(path: str, *, name: str | None = None, lower_is_better: bool = 
     If the field is missing from an output, an error is recorded instead.
 
     Args:
-        path: The field: a number, boolean or string.
+        path: The path to the field, which must contain a number, boolean or string.
         name: The score's name. Defaults to the path.
         lower_is_better: Whether low values are good, e.g. for costs. Defaults to False.
     """

@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS scores (
 # Maps the columns stored for items (other than their outputs) to the items' fields.
 _DETAILS = {"status": "status", "error": "error", "run_id": "run_id", "item": "item_index", "duration": "duration"}
 _FILE = "evaluation.db"
-# Target size of a page of cases, in bytes. A page may be larger if the size of the cases suddenly grows.
+# Target size of a page of cases, in bytes. A page may be larger if the cases suddenly get larger.
 _MAX_BYTES = 8 << 20
 
 _Columns: TypeAlias = dict[str, list[Any]]
@@ -158,8 +158,8 @@ class EvaluationStore:
             about: Additional values for the evaluation.
 
         Raises:
-            JournalError: If one of the folder's cases is missing, or if the number of repeats or a variant's settings
-                differ.
+            JournalError: If one of the folder's cases is missing from `cases`, or if the number of repeats or a
+                variant's settings differ.
         """
         before, changed = self.read_setting("count"), []
         if before is not None:
@@ -415,7 +415,7 @@ class StoredItems:
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
-    """Collect the secrets of all variants' flows: variable defaults, environment values and the values passed.
+    """Collect the secrets of all variants' flows: variable defaults, environment values and any values passed.
 
     Args:
         flows: The flows.

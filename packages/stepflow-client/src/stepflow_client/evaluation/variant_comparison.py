@@ -182,7 +182,7 @@ class Comparison(ShownAsTable, Record):
     """A comparison of two variants. You can `print` it; notebooks show it as a table."""
 
     before: str
-    """The variant that the other is compared with."""
+    """The variant that the other one is compared with."""
     after: str
     """The variant being compared."""
     scores: Sequence[ScoreChange]

@@ -41,7 +41,7 @@ from ..store import EvaluationStore, StoredItems, collect_secrets
 
 # Polling interval, in seconds.
 _INTERVAL = 0.05
-# Seconds to wait for the synchronous version's threads to finish before the folder can be used again.
+# How many seconds to wait for the synchronous version's threads to finish, so that the folder can be used again.
 _GRACE = 5.0
 # Maximum number of items waiting for scores. Once it's reached, no more outcomes are read until some have been scored.
 _MAX_WAITING = 2_000
@@ -74,7 +74,7 @@ class Evaluator:
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
-        """Blocks with items waiting for a score, each with the positions of those items, keyed by the score's key."""
+        """For each score key, the blocks with items waiting for that score and the positions of those items."""
         self._workers: SyncTaskSet[int] = SyncTaskSet()
         self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
@@ -142,7 +142,7 @@ class Evaluator:
         self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
     def _read_item_durations(self, block: ItemBlock) -> int:
-        """Read the durations of a block's items. Return the number of scorers that have ended: always 0 here."""
+        """Read the durations of a block's items. Return 0, because no scorer has ended."""
         began = time.monotonic()
         for run_id in block.items_by_run:
             times = ItemTimes(run_id)
@@ -162,7 +162,7 @@ class Evaluator:
     def _run_variant(
         self, variant: PlannedVariant, number: int, inputs: _VariantInputs, stored: Mapping[int, int]
     ) -> int:
-        """Run a variant on the cases. Return the number of scorers that have ended: always 0 here."""
+        """Run a variant on the cases. Return 0, because no scorer has ended."""
         stream = self.client.map(
             inputs=inputs,
             journal=self.store.get_variant_journal_path(number),
@@ -202,7 +202,7 @@ class Evaluator:
                 self._workers.start(partial(self._run_scorer, scorer, block, some))
 
     def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
-        """Score some of a block's items. Return the number of scorers that have ended: always 1 here."""
+        """Score some of a block's items. Return 1, because one scorer has ended."""
         context = block, places, self.client, self.store, lambda: not self._turns.is_over
         sync_apply_scorer(scorer, partial(scorer.score_and_store_items, *context), self._threads)
         return 1
@@ -291,7 +291,7 @@ class _VariantInputs(SyncInputReader):
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
         """Wait for this variant's turn, then return up to `max_count` inputs."""
         if not self._turns.wait_for_turn(self.place):
-            # Raise an error, because simply ending would mean that all inputs have been read.
+            # Return an error, because an empty list alone would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
         cases = list(islice(self._cases, max_count))
         self._open.update(enumerate(cases, self._index))
@@ -315,7 +315,8 @@ def history_cases(
     """Return completed runs on the client's server as cases, oldest first. Their outputs become the expected outputs.
 
     A run's labels become its case's metadata. Runs are skipped if they used different variables or any overrides, if
-    they kept outputs from earlier runs, or if the server has deleted them. A warning with their number is logged.
+    they kept outputs from earlier runs, or if the server has deleted them. A warning is logged with the number of
+    skipped runs.
 
     Example:
         ```python
@@ -418,7 +419,7 @@ def evaluate(
 
     Args:
         client: The client.
-        flow: The flow, as for `run`, but not a stored flow's ID.
+        flow: The flow, as for `run`, except that it can't be the ID of a stored flow.
         cases: A file path, as for `read_inputs`, or a collection of `EvaluationCase` objects, `{input, expected, name,
             metadata, tags}` objects, pydantic-evals cases (a `Dataset` works as well), rows, or plain inputs. A row's
             `expected` field is the expected output, and the remaining fields are the input. Defaults to the flow's test
@@ -441,29 +442,29 @@ def evaluate(
         variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
         overrides: Changes to steps for all variants, as for `run`.
         check_input: Whether to check each input against the flow's input schema, as for `map`. Defaults to True.
-        max_concurrency: Maximum number of items executed at once across all variants, but at least one per variant.
+        max_concurrency: Maximum number of items executed at once across all variants (at least one per variant).
             Defaults to the server's own limit.
         max_scores: Maximum number of score functions running at once. Functions that aren't coroutine functions run in
             threads. Defaults to 8.
         chunk_size: Maximum number of items in one run, as for `map`.
         max_attempts: Maximum number of attempts per item, as for `map`.
         retry_on: The failures to retry, as for `map`.
-        on_lost: What to do with items whose run is in the journal but gone from the server, as for `map`.
+        on_lost: What to do with items whose run is in the journal but no longer on the server, as for `map`.
         on_cancel: What to do with runs in flight if the call ends early, as for `map`.
-        labels: Additional labels for the runs. They already get `eval` (the name), `variant`, `case` and `repeat` (as a
-            range such as `3..17` if a run covers several). Requires a client with a history; without one, runs have no
-            labels.
+        labels: Additional labels for the runs, which always get the labels `eval` (the name), `variant`, `case` and
+            `repeat` (as a range such as `3..17` if a run covers several). Requires a client with a history; without
+            one, runs have no labels.
         include_durations: Whether to read each item's duration, from the start of its first step to the end of its last
             step. This takes one request per run and requires Stepflow 0.12 or newer. By default, reading durations may
             take up to a twentieth of the evaluation's time (so only a few are read if the flow takes milliseconds). If
-            `latency` is a score, all of them are read.
+            `latency` is a score, all durations are read.
         progress: Whether to show progress, or a function to call with it, as for `map`.
 
     Raises:
         FlowFileError: If a flow file or the file with the cases cannot be read.
         InvalidArgumentError: If an argument is invalid.
-        JournalError: If the folder has cases missing from this call or a variant with a different flow, variables or
-            overrides, if it is damaged or in use, or if it cannot be read or written.
+        JournalError: If the folder contains cases that this call doesn't, if one of its variants had a different flow,
+            variables or overrides, if it is damaged or in use, or if it cannot be read or written.
         InvalidFlowError: If the server rejects a flow.
         AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, repeat the call later to
             find out.
@@ -491,7 +492,7 @@ def evaluate(
     if labels is not None:
         arguments.check_labels(labels)
     check_progress_option(progress)
-    # The report needs numpy, so fail now instead of hours later.
+    # The report needs numpy, so if it's missing, fail now instead of hours later.
     import_numpy()
     content = load_flow(flow)
     planned = records.plan_variants(content, variants, variables, overrides)
