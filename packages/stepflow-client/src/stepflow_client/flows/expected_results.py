@@ -52,8 +52,8 @@ def has_error_code(expected: Any, error: FlowError | None) -> bool:
     """Return whether a failure has the error code that a flow file expects.
 
     A name from the file format (`COMPONENT_FAILED`) or from this package (`component_failed`) works with every release,
-    regardless of case. A number can be either one of these codes' numbers or the server's own code (on older servers).
-    Matchers are applied to the code's name in the file format.
+    regardless of case. A number can be the wire number of one of these codes or, on older servers, the server's own
+    code. Matchers are applied to the code's name in the file format.
     """
     if error is None or error.code is None:
         return False
@@ -269,7 +269,7 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
 
-# Strings that have nothing in common. Assume that a pattern that matches all of them matches every string.
+# These strings have nothing in common, so a pattern that matches all of them is assumed to match any string.
 _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 
 

@@ -86,7 +86,7 @@ class Findings:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.is_unchecked_by_server = False
-        """Whether servers read this part of the flow only at run time, so its problems don't cause a rejection."""
+        """Whether servers read this part of the flow only at run time, so problems in it don't cause a rejection."""
         self.is_checking_types = False
         """Whether types are currently being checked."""
 

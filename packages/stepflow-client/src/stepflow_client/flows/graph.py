@@ -123,7 +123,7 @@ class FlowSteps:
         ]
         self.by_id: dict[str, Step] = {}
         for step in self.all:
-            # Keep the first (servers reject duplicate IDs anyway).
+            # Keep the first step with this ID (servers reject duplicate IDs anyway).
             self.by_id.setdefault(step.id, step)
 
     @cached_property
@@ -196,7 +196,7 @@ class FlowSteps:
 
     @cached_property
     def cyclic_steps(self) -> set[str]:
-        """Steps that lie on a cycle, or on a path from one cycle to another."""
+        """Steps on a cycle, or on a path from one cycle to another."""
         left = _find_names_leading_to_cycles(self._awaited_steps)
         return left and left & _find_names_leading_to_cycles(_invert_edges(self._awaited_steps))
 
@@ -261,7 +261,7 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
     The step's output becomes the flow's output. Overrides may add dependencies.
 
     Raises:
-        InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
+        InvalidArgumentError: If the flow has no such step, or if the overrides are malformed.
     """
     steps, changes = check_step_exists(flow, step), unify_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).dependencies_by_step)

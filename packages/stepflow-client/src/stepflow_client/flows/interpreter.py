@@ -26,7 +26,7 @@ class Failure(Exception):
     """A step or item failed. Carries a message and the wire protocol's error code."""
 
     def __init__(self, code: int, message: str, *, is_own: bool = False, step: str | None = None) -> None:
-        """Record what failed: a component (if `is_own`, in which case error handling applies), a step, or the
+        """Record what failed: a component (if `is_own` is True, in which case error handling applies), a step, or the
         expression itself."""
         super().__init__(message)
         self.code, self.message, self.is_own, self.step = code, message, is_own, step

@@ -190,7 +190,7 @@ class Validator:
         """Cached descriptions, keyed by object `id()`. They're needed even if another `anyOf` alternative matches."""
 
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
-        """Return the first mismatches. Empty if the value is nested too deeply to check.
+        """Return the first mismatches. The list is empty if the value is nested too deeply to check.
 
         If `max_count` is low, fewer parts of a value are compared with alternatives that it doesn't match.
         """
@@ -217,7 +217,7 @@ class Validator:
         """Check all inputs of a run, which may come from a file.
 
         Raises:
-            InvalidArgumentError: If an input doesn't match. The hint includes the advice.
+            InvalidArgumentError: If an input doesn't match. The hint includes `advice`.
         """
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
