@@ -1,4 +1,7 @@
-"""Shell completion, built on click's. There's no way to show an error here, so errors simply produce no completions."""
+"""Shell completion, built on top of click's own.
+
+There's no way to show an error here, so errors simply produce no completions.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from .settings.server_choice import ServerOptions
 
-# Maximum time in seconds that a completion waits for the server.
+# Maximum number of seconds that a completion waits for the server.
 _TIMEOUT = 1.0
 _NEWEST = 50
 # Maximum number of history positions to offer.

@@ -15,7 +15,7 @@ STOP = (signal.SIGINT, *TERMINATION)
 
 @contextmanager
 def using_stop_signal_handler(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Handle the `STOP` signals while the block runs. Signals that were ignored (such as under nohup) stay ignored."""
+    """Handle the `STOP` signals while the block runs. Signals already ignored (e.g. under nohup) stay ignored."""
     before = {number: signal.getsignal(number) for number in STOP if signal.getsignal(number) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, handler)

@@ -1,7 +1,7 @@
 """Standard streams for commands. Python's own streams can raise errors in situations where a command shouldn't fail.
 
 If output can't be written, for example because the stream is closed (`>&-`), a `Problem` is raised. Messages that can't
-be written to standard error are silently dropped. A closed standard input counts as empty.
+be written to standard error are silently dropped. If standard input is closed, it's treated as empty.
 """
 
 from __future__ import annotations
@@ -129,6 +129,6 @@ def _reopen_stream(stream: Any, kind: type[TextIOWrapper]) -> Any:
         encoding=stream.encoding,
         # If the terminal's encoding lacks a character, escape it instead of failing.
         errors="backslashreplace",
-        # Flush every line if Python would have done so: on a terminal, or if PYTHONUNBUFFERED is set.
+        # Flush after every line if Python would have done so: on a terminal, or if PYTHONUNBUFFERED is set.
         line_buffering=stream.line_buffering or stream.write_through,
     )

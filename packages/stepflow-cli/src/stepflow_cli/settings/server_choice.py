@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 DEFAULT_PORT = 7837
-"""The default port for `stepflow serve`. The client defines the same value, but it's slower to import."""
+"""The default port for `stepflow serve`. Repeats the client's value, because importing the client is slower."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
@@ -62,7 +62,7 @@ class ServerChoice:
     """The server that a command uses, along with all related settings."""
 
     url: Setting
-    """The server's URL. A value of None means an embedded server."""
+    """The server's URL, or None for an embedded server."""
     profile: Profile | None
     """The profile in use, if any."""
     settings: tuple[Setting, ...]
@@ -75,7 +75,7 @@ class ServerChoice:
     def embedded_config(self) -> Setting:
         """The configuration file for the embedded server.
 
-        A value of None means that only the builtin components are used.
+        None means that only the builtin components are used.
 
         Raises:
             FlowFileError: If a folder contains two configuration files, or if the project file is invalid or names a
@@ -98,7 +98,7 @@ class ServerChoice:
 
     @property
     def ignored_config_message(self) -> str | None:
-        """A one-line message saying that a configuration for an embedded server is ignored, or None if none is.
+        """A one-line message saying that an embedded server's configuration is ignored, or None if that's not the case.
 
         Users who explicitly choose a server know that it has its own configuration, so they don't see this message.
         """
@@ -117,7 +117,7 @@ class ServerChoice:
 
     @property
     def explanation(self) -> str:
-        """One line that describes the server and where that choice came from."""
+        """A one-line description of the server and of how it was chosen."""
         if not self.is_embedded:
             return f"server {self.url_without_password} ({format_setting_origin(self.url.origin)})"
         config = self.embedded_config
@@ -131,7 +131,7 @@ class ServerChoice:
 
     @property
     def credentials_description(self) -> str | None:
-        """A description of the credentials that the command sends (never the credentials themselves), or None."""
+        """A description of the credentials that the command sends (never the credentials themselves), if any."""
         token = next((setting for setting in self.settings if setting.name == "token"), None)
         if token is not None and token.value is not None:
             where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
@@ -258,7 +258,7 @@ TARGET_VARIABLE = "STEPFLOW_TARGET"
 def get_target_release_setting(
     profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
 ) -> Setting:
-    """Return the setting for the release that flows target. A value of None means all releases.
+    """Return the setting for the release that flows target. None means all releases.
 
     Args:
         profiles: The contents of the configuration file. By default, the file is read from disk if needed.

@@ -202,7 +202,7 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     elif subject.group is None:
         edited = [entered if index == subject.index else value for index, value in enumerate(known)]
     else:
-        # Each item has its own input, so apply only the edits that the user made to the one on display.
+        # Each item has its own input, so only apply the edits that the user made to the input on display.
         patch, changed = make_merge_patch(subject.masked_input, entered), set(subject.item_indexes)
         edited = [apply_patch(value, patch) if index in changed else value for index, value in enumerate(known)]
     try:

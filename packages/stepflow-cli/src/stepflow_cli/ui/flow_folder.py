@@ -41,8 +41,8 @@ class FlowFile:
 class FlowFolder:
     """The flow files in a folder and its subfolders.
 
-    A file is looked up by comparing its relative path with those of the listed files. A name sent by a browser is never
-    used as a path.
+    To look up a file, the requested path is compared with the relative paths of the listed files. A name sent by a
+    browser is never used as a path.
 
     Raises:
         OSError: If the folder doesn't exist.

@@ -25,7 +25,7 @@ _MARKS = 12
 
 @dataclass
 class FlowWithRuns:
-    """A flow and the runs of it that were fetched, newest first."""
+    """A flow, along with the runs that were fetched for it, newest first."""
 
     name: str
     runs: list[RunDetails] = field(default_factory=list)
@@ -64,7 +64,7 @@ class FlowsPageContents:
     read: int
     """The number of runs that were fetched, starting with the newest."""
     since: datetime | None
-    """When the oldest of these runs was created, or None if the server has no older ones."""
+    """When the oldest of these runs was created, or None if the server has no older runs."""
 
 
 async def search_flows(

@@ -137,7 +137,7 @@ def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[Fold
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:
-            # For example, the drawing packages aren't installed.
+            # This happens, for example, if the drawing packages aren't installed.
             return folded, None
     _layouts.put_newest(key, drawing)
     return drawing

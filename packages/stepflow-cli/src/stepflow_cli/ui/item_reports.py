@@ -30,7 +30,7 @@ class ItemReport:
     """One item of a run, along with everything needed to show it."""
 
     report: RunReport
-    """The item and its steps. Outputs stay as the server sent them, because a page only shows small parts."""
+    """The item and its steps. Outputs stay as the server sent them, because a page shows only small parts of them."""
     decoder: OutputDecoder
     """Decodes the flow's output."""
     total: int
@@ -54,7 +54,7 @@ class ItemReport:
 
     @property
     def account(self) -> RunAccount | None:
-        """The states of the steps, and the reason why the item failed (if it did)."""
+        """The state of each step and, if the item failed, an explanation of why."""
         return next(iter(self.report.accounts.values()), None)
 
     @cached_property

@@ -90,6 +90,6 @@ class ItemUrls:
 
 
 def build_query_string(**values: object) -> str:
-    """Build a query string without the empty values. If nothing is left, return an empty string."""
+    """Build a query string, leaving out empty values. If all of them are empty, return an empty string."""
     parameters = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else ""

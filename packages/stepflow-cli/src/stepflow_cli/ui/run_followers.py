@@ -64,7 +64,7 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MAX_UNUSED = 64
-# Maximum number of events for which step times are recorded. After that, only item times are.
+# Maximum number of events for which step times are recorded. After that, only item times are recorded.
 _MAX_EVENTS = 4_000
 _HEALTH_SECONDS = 1.0
 # If a run has had no events for this many seconds (or for twice its longest pause so far, if that's longer), its page
@@ -87,7 +87,7 @@ class ServerHealth:
 
     @property
     def server_time(self) -> datetime:
-        """The current time according to the server's clock, as far as it's known."""
+        """The current time by the server's clock, estimated from the last health check."""
         return datetime.now(UTC) + self._offset
 
     async def is_server_up(self) -> bool:

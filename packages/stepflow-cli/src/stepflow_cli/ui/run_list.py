@@ -151,7 +151,7 @@ class RunFinder:
         return result
 
     def _search_history(self, word: str) -> dict[str, str]:
-        """Return the label, note or other reason that made each recorded run match, by run ID."""
+        """Return the part of each recorded run that matched (e.g. a label or the note), by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())

@@ -447,7 +447,7 @@ def is_raw_edited(before: str | None, raw: str) -> bool:
 
 
 def should_parse_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
-    """Return whether to read the input from the form's JSON or YAML text (which was edited) and not from its fields.
+    """Return True if the input should be read from the form's JSON or YAML text instead of from its fields.
 
     Raises:
         ValueError: If the fields were edited as well. (If scripts are enabled, the browser doesn't send the fields once

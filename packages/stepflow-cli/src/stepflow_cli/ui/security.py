@@ -268,7 +268,7 @@ class FormTokens:
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
-        # The signature proves that we issued the ticket, so it must start with a number.
+        # The signature proves that we issued the ticket, so it's certain to start with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
         if not is_reusable:

@@ -55,7 +55,7 @@ def infer_sub_run_creator(run: RunDetails, flow: Mapping[str, Any], steps: Seque
 
 
 MAX_ROWS = 100
-# How far the times of log lines may lie outside a step's own times and still match the step.
+# A log line is matched to a step if it was logged at most this long before the step started or after it ended.
 _LOG_TOLERANCE = timedelta(milliseconds=200)
 
 

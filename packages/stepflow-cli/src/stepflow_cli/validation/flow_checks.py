@@ -57,7 +57,7 @@ class CheckRules:
     ignore: Sequence[str] = ()
     """The rules to leave out."""
     fail_on: str = "error"
-    """The lowest level of finding that makes the flow invalid."""
+    """The lowest level at which a finding makes the flow invalid."""
 
     def is_rule_reported(self, rule: str) -> bool:
         """Return whether the findings of a rule are reported."""
@@ -232,7 +232,7 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
             checked.unchecked += 1
             continue
         if flow is not None:
-            # The offline checks find unreachable steps. The server's check ignores mustExecute.
+            # The offline checks already find unreachable steps, and the server's check ignores mustExecute.
             if record["kind"] == "unreachableStep":
                 continue
             node = locate_diagnostic_node(flow.root, record["path"])

@@ -24,7 +24,7 @@ from .runs import follow_running_batches, parse_number_parameter, parse_run_list
 # Minimum time in seconds between events to the page, because thousands of run events can arrive at once.
 _MIN_INTERVAL = 0.5
 _POLL_SECONDS = 1.5
-# How often (in seconds) a page is told to refresh while it stays open after the last event of its run.
+# How often, in seconds, to tell a page to refresh if it's still open after the last event of its run.
 _FINAL_INTERVAL = 3.0
 _KEEPALIVE_INTERVAL = 10
 _CHANGE = "event: change\ndata: {}\n\n"

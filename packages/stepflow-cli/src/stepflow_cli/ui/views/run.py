@@ -57,7 +57,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
-    # If steps weren't read, the items alone don't tell which steps to color.
+    # If the steps weren't read, the items alone don't tell us which steps to color.
     accounts = report.accounts if steps else {}
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
