@@ -149,7 +149,7 @@ class Batch:
         """The next chunk's number, the next input's index, and the position of the next outcomes to yield."""
 
     async def iterate_outcomes(self, deadline: float | None) -> AsyncGenerator[list[Outcome], None]:
-        """Run the flow on all inputs. Whenever a group of inputs has ended, yield a list of their outcomes."""
+        """Run the flow on all inputs. Whenever a group of inputs has finished, yield a list of their outcomes."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
             # Never yield inside a scope, because it would then apply to the caller's code too.
@@ -296,8 +296,8 @@ class Batch:
                     key = self._options["idempotency_key"](values[0])
                     chunk.idempotency_key = None if key is None else check_key(key)
                 except Exception as error:
-                    # Treat this like an exception raised by the inputs, which is raised after the outcomes of all
-                    # earlier inputs.
+                    # Treat this as if the inputs had raised the exception: raise it once the outcomes of all earlier
+                    # inputs have been yielded.
                     self._failure = error
                     return Chunk(self._number, self._index, chunk.tag)
         chunk.digest = digest.hexdigest()

@@ -72,7 +72,7 @@ async def wait_until_components_listed(
         raise argument_error("components", "a path such as /python/summarize, or a list of paths", components)
     deadline, outer = compute_deadline(timeout), current_deadline()
     if outer is not None and (deadline is None or outer < deadline):
-        # The deadline of the surrounding call comes first.
+        # The surrounding call's deadline is earlier than ours, so use that one.
         deadline, timeout = outer, round(outer - time.monotonic(), 3)
     missing, failure = "", "it has not responded"
     kind: type[TransportError] = RequestTimeoutError

@@ -470,10 +470,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             idempotency_key: A key of your choice, such as a document's ID. If a run of this flow already exists under
                 the key, that run is returned, no matter which process created it. Keys last as long as the server's
                 store. Requires the flow itself rather than its ID. Different flows can use the same key. If you change
-                the flow, its old keys no longer apply, unless you pass an `idempotency_scope`. A new key takes up to
-                nine more small requests. Simultaneous calls with the same key return the same run, even across
-                programs. If an earlier call crashed after it may have created the run, the next call waits for that
-                call's lease to expire, which usually takes 7 s.
+                the flow, its old keys no longer apply, unless you pass an `idempotency_scope`. The first call with a
+                new key makes up to nine additional small requests. Simultaneous calls with the same key return the same
+                run, even across programs. If an earlier call crashed after it may have created the run, the next call
+                waits for that call's lease to expire, which usually takes 7 s.
             idempotency_scope: A name for the kind of thing that the key identifies, such as `ticket`. Within a scope, a
                 key has one run regardless of the flow. If the existing run used a different version of the flow, the
                 client logs this and sets the result's `older_flow_id`. Defaults to the client's scope. Without a scope,
@@ -496,10 +496,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 then a `FlowResult[output_type]` whose output is an instance of that type if the run succeeds.
             cache: A result cache. If it contains the result of an earlier run with the same flow, input, variables and
                 overrides, that result is returned without sending a request, with `cached_at` set and the `run_id` of
-                the earlier run. Otherwise, the flow runs, and its result is cached if the run succeeds. Simultaneous
-                calls of this client for the same result share one run, even if it fails. If the call running the flow
-                is cancelled or times out, another call runs the flow again. To run a flow only once across clients and
-                processes, use `idempotency_key` instead (it can't be combined with a cache).
+                the earlier run. Otherwise, the flow runs, and its result is cached if the run succeeds. If several
+                calls of this client need the same result at the same time, they share one run, even if it fails. If the
+                call running the flow is cancelled or times out, another call runs the flow again. To run a flow only
+                once across clients and processes, use `idempotency_key` instead (it can't be combined with a cache).
             labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
                 `history`, just like those from `stepflow run --label`.
 
@@ -830,10 +830,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> SyncOutcomeStream[OutputT]:
         """Run a flow on any number of inputs, yielding one outcome per input.
 
-        Inputs are only read when there's room for them, so they can be endless. Neither inputs nor outcomes fill up
-        memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are in flight
-        (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's outcomes.
-        If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
+        Inputs are only read when there's room for them, so they can be endless, and neither inputs nor outcomes pile up
+        in memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are in
+        flight (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's
+        outcomes. If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
 
         Example:
             ```python
@@ -1554,7 +1554,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             data: Bytes or any JSON value. JSON is stored exactly as is, on every release.
-            filename: A file name to store with the blob, which must be ASCII for bytes.
+            filename: A file name to store with the blob. It must be ASCII if `data` is bytes.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
@@ -1619,7 +1619,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         newer. `keep="succeeded"` works on every release, but if outputs can't be read, it executes failed items from
         the beginning. The server's builtin components must be at `/builtin`.
 
-        No server returns a run's variables, and since 0.12 they don't return its input or overrides either. A client
+        Servers never return a run's variables, and since 0.12 they don't return its input or overrides either. A client
         with a `history` falls back on the recorded arguments: the input if you don't pass one, and any variables and
         overrides that you don't replace. The values of secret variables aren't recorded. Without a history, pass
         everything again. The outputs of kept steps still reflect the values of the earlier run, and the plan's
@@ -1640,8 +1640,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 `unchanged` keeps every completed step whose output would be the same again, because its definition,
                 overrides, input and variables (and those of the steps it reads) haven't changed.
                 `Keep(before="summarize")` executes this step and everything that reads its output, while
-                `Keep(all_except="summarize")` executes just this step (see `Keep`). The values of secret variables
-                aren't compared, and neither are worker programs. Without a history, `unchanged` executes all steps that
+                `Keep(all_except="summarize")` executes just this step (see `Keep`). Changes to the values of secret
+                variables or to worker programs aren't detected. Without a history, `unchanged` executes all steps that
                 read an input or variable that you pass, and ignores the earlier run's overrides.
             input: The earlier run's input. For a batch, pass a list of all its inputs, or of just the inputs for
                 `items`. You can leave it out if it's recorded, or if none of the executed steps reads it.
@@ -1652,8 +1652,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             force: Whether to keep steps even if their definition has changed or they have overrides. Defaults to False.
             items: Indexes of the items to run again, counting from 0. The results of all other items are kept. Defaults
                 to all items whose results `keep` doesn't cover.
-            inherit: Which recorded arguments to use if you don't pass them, out of `input`, `variables` and
-                `overrides`. Defaults to all three. If you leave out the last two, the new run uses the flow as is.
+            inherit: Which of the recorded arguments (`input`, `variables` and `overrides`) to use if you don't pass
+                them. Defaults to all three. If you leave out the last two, the new run uses the flow as is.
             max_concurrency: Maximum number of tasks that each new run executes at once (see `create_run`).
             idempotency_key: A string of up to 512 characters that identifies this call. If several calls use the same
                 key, even from different processes, one of them creates the new runs and the others return those runs.
@@ -1729,9 +1729,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return the differences between two runs: status, flow, and each item's step outputs, output and errors.
 
         Both runs must be on this server. Their inputs, variables and overrides aren't compared, but you can see the
-        effects of those in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended is compared
-        in its current state. If a step wasn't run because a step that it reads failed, its status is `not_run` and it
-        has no error.
+        effects of those in the steps. Step outputs are compared on 0.12 and newer. If a run hasn't ended, its current
+        state is compared. If a step wasn't run because a step that it reads failed, its status is `not_run` and it has
+        no error.
 
         Example:
             ```python
@@ -1763,9 +1763,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> RunAccount:
         """Explain why an item failed: which step caused it, and which steps didn't run because of it.
 
-        Servers also list every step that reads a failed step as failed, with the same error. The account separates
-        cause from effect. It also lists steps that weren't needed by anything, and items of sub-runs that failed even
-        though the step that created them completed. A run that hasn't ended is explained in its current state.
+        When a step fails, servers also mark every step that reads its output as failed, with the same error. The
+        account distinguishes the step that caused the failure from steps that just didn't run because of it. It also
+        lists steps that weren't needed by anything, and items of sub-runs that failed even though the step that created
+        them completed. If the run hasn't ended, its current state is explained.
 
         Anything the server doesn't report (e.g. step errors and outputs before 0.12) is listed in `unknown`. If the
         run's input and variables are needed, they come from the server if it reports them, or else from the client's
