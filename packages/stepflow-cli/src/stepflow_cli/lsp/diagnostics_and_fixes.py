@@ -58,7 +58,7 @@ def _get_severity(level: str) -> types.DiagnosticSeverity:
 
 
 def _get_finding_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
-    """Return the offsets at which a finding starts and ends, cutting it off at the end of its first line."""
+    """Return the start and end offsets of a finding, cutting it off at the end of its first line."""
     if finding.start < 0:
         return text.get_span_to_line_end(finding.line, finding.column)
     return finding.start, max(finding.start, min(finding.end, text.get_line_end(finding.start)))
@@ -74,7 +74,7 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
             first, last = _get_finding_span(finding, text)
             if first <= end and start <= last:
                 actions.extend(_build_quick_fix(analysis, uri, finding))
-    # Building the "fix all" action means rechecking the whole flow, so only do it if the editor asks for one.
+    # Building the "fix all" action means rechecking the whole flow, so only do it if the editor asks for that action.
     if kinds is not None and _is_kind_requested(FIX_ALL, kinds) and analysis.kind == "flow":
         actions.extend(_build_fix_all_action(analysis, uri))
     return actions

@@ -52,7 +52,7 @@ from .cursor import DocumentText, blank_invalid_lines
 from .mentions import Mention, find_mentions
 
 MAX_LENGTH = 2**20
-"""Maximum length in characters of a document that is checked. Analyzing one of this length takes a few seconds."""
+"""Documents with more characters than this aren't checked. Analyzing a document of this length takes a few seconds."""
 
 _FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
 # The start of an unindented YAML line that isn't a key and can't become a key.
@@ -105,7 +105,7 @@ class Analysis:
 
     @pause_garbage_collector()
     def infer_types(self) -> Analysis:
-        """Infer the flow's types and store them in the analysis, which is also returned."""
+        """Infer the flow's types, store them in the analysis, and return the analysis."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
@@ -175,7 +175,7 @@ class ProjectRulesCache:
         self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
 
     def get_rules(self, path: str) -> CheckRules:
-        """Return the rules for a file. Settings that can't be used are logged and then ignored."""
+        """Return the rules for a file. Settings that can't be used are logged and ignored."""
         try:
             project = load_project_settings(path)
         except StepflowClientError as error:
@@ -356,8 +356,8 @@ class OpenDocuments:
 
     def _schedule_analysis(self, document: Document, pause: float = 0) -> None:
         if document.is_being_checked:
-            # Let the running analysis finish, or completions would get no new types while the user keeps typing. It
-            # continues with the new text afterwards.
+            # Let the running analysis finish. Otherwise, completions would get no new types while the user keeps
+            # typing. The new text is analyzed right after that.
             return
         if document.task is not None:
             document.task.cancel()

@@ -30,11 +30,11 @@ class Mention(NamedTuple):
     """Mentions with the same scope and name refer to the same thing."""
     start: int
     end: int
-    """`start` and `end` are the name's range in the file, or that of the whole value if the value contains escapes."""
+    """`start` and `end` are the name's range in the file, or the whole value's range if the value contains escapes."""
     node: Node | Key
     """The value or key containing the name."""
     text: str
-    """The text of the value, either the name alone or a path."""
+    """The text of the value, either just the name or a path."""
     span: tuple[int, int]
     """The range within `text` that contains the name, including its dot or brackets in a path."""
     flow: Node

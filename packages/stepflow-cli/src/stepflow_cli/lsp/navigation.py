@@ -38,7 +38,7 @@ _BUILTIN_TEXTS = {
 
 
 def find_component_description(catalog: ComponentCatalog, component: str) -> str | None:
-    """Return a component's description, or None if it has none."""
+    """Return a component's description, or None if it doesn't have one."""
     name = catalog.known.find_listed_name(component)
     description = catalog.known.descriptions.get(name) if name is not None else None
     return description or _BUILTIN_TEXTS.get(component)

@@ -22,14 +22,14 @@ Schemas = list[Mapping[str, Any]]
 
 @dataclass
 class NodeContext:
-    """The place of a key or value in a flow.
+    """The position of a key or value in a flow.
 
     The node's tree may cover only part of the text, but types and schemas come from an analysis of the whole text.
     """
 
     analysis: Analysis
     node: Node
-    """The value, or the mapping if the place is a key."""
+    """The value or, for a key, the mapping that contains it."""
     flow: Node
     """The innermost flow containing the node, in the same tree."""
     path: Path
@@ -55,7 +55,7 @@ class NodeContext:
 
     @cached_property
     def readable_steps(self) -> list[StepTypes]:
-        """The steps that can be read from here: those before the node's own step, or all steps outside of one."""
+        """The steps that can be read from here: those before the node's own step, or all steps if it isn't in one."""
         if self.reads is None:
             return []
         steps = list(self.reads.steps.values())
@@ -81,7 +81,7 @@ class NodeContext:
 
     @property
     def _path_in_case_or_example(self) -> Path:
-        """The node's path within its test case or example. Empty outside of them."""
+        """The node's path within its test case or example. Empty if the node isn't in one."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()
@@ -143,8 +143,8 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
 
     Args:
         analysis: The document's analysis.
-        node: The value, or the mapping if the place is a key.
-        first_step: The number of steps left out at the start of the tree.
+        node: The value or, for a key, the mapping that contains it.
+        first_step: The number of steps missing from the start of the tree.
     """
     chain = [node]
     while chain[-1].parent is not None:
@@ -176,7 +176,7 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
 def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas that apply at a path within a value, including any subschemas that apply there.
 
-    This includes every alternative, but only the branch of a condition that applies to the value.
+    The result includes every alternative but, for a condition, only the branch that applies to the value.
     """
     schemas = _add_applicable_subschemas([schema], value, defs)
     current: Any = value

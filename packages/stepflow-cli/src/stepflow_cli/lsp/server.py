@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class _DocumentlessProtocol(LanguageServerProtocol):
-    """The protocol without the copy of each document that pygls keeps.
+    """A protocol that, unlike the one in pygls, doesn't keep its own copy of each document.
 
     pygls splits lines at more characters than the protocol does, so it would apply edits in the wrong place.
     """
