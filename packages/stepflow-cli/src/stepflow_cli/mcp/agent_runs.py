@@ -104,7 +104,7 @@ class AgentRuns:
         """Start a run and return its ID. For a repeated request, return the ID of the original run instead.
 
         Args:
-            names: The IDs that identify the request. A repeated request has at least one of them in common.
+            names: The IDs that identify the request. A repeated request shares at least one of them with the original.
             create: Starts the run.
 
         Raises:
@@ -134,8 +134,8 @@ class AgentRuns:
         try:
             run_id = await create()
         except TimeoutError as error:
-            # Some servers don't respond until the run has ended, so the request may time out. The error then has the
-            # run ID.
+            # Some servers don't respond until the run has ended, so the request may time out. In that case, the error
+            # contains the run ID.
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise

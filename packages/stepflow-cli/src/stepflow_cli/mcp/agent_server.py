@@ -95,7 +95,7 @@ class AgentServer:
 
     @asynccontextmanager
     async def watching_flow_files(self) -> AsyncIterator[None]:
-        """Watch the flow files for changes as long as the block is running."""
+        """Watch the flow files for changes while the block is running."""
         watching = asyncio.ensure_future(self._poll_flow_files())
         try:
             yield

@@ -82,8 +82,8 @@ _UNKNOWN_ROUTE = "/ROUTE"
 def _infer_component_path(component: ComponentInfo, catalog: FlowCatalog) -> str:
     """Return the path that steps use to refer to a component.
 
-    Servers don't report their routes, so take them from the configuration of an embedded server, or infer them from the
-    served flows for any other server.
+    Servers don't report their routes, so take them from the configuration if the server is embedded. Otherwise, infer
+    them from the served flows.
     """
     if component.path:
         return component.path

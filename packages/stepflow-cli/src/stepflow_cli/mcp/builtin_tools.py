@@ -93,7 +93,7 @@ async def _get_run(call: ToolCall) -> ToolResult:
 
 
 PAGE_LENGTH = 20_000
-"""Number of characters of an output in each page."""
+"""Number of output characters per page."""
 
 
 async def read_masked_output(runs: AgentRuns, catalog: FlowCatalog, run_id: str, item: int) -> str:
@@ -230,5 +230,5 @@ TOOLS = (
 
 
 def select_builtin_tools(names: Sequence[str]) -> list[BuiltinTool]:
-    """Select tools by group or name. `run_flow_text` must be named explicitly, because larger groups leave it out."""
+    """Select tools by group or name. `run_flow_text` must be named explicitly, because no larger group includes it."""
     return [tool for tool in TOOLS if tool.group in names or tool.name in names]

@@ -104,7 +104,7 @@ async def rerun(call: ToolCall) -> ToolResult:
         if tool is not None:
             spec = tool
             if "overrides" in options:
-                # With the overrides, the flow may read different input fields.
+                # The overrides may make the flow read different input fields.
                 spec = make_tool_spec(apply_overrides_if_valid(tool.flow, options["overrides"]), tool.name)
             await async_compute(partial(spec.check_input, value))
     if tool is not None:

@@ -60,7 +60,7 @@ class OfferedTools:
         tools = []
         for spec in self.catalog.tools.values():
             is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_flow_file(spec.name)))
-            # Assume that a flow is destructive unless the user says otherwise, because its steps don't reveal it.
+            # Assume that a flow is destructive unless the user says otherwise, because we can't tell from its steps.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool in self.run_tools.values():
             description = _describe_tool(tool.spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
@@ -135,7 +135,7 @@ class EarlyHandshake:
         self._offer = offer
         self._replayed: list[str] = []
         self.answered_id: Any = None
-        """The request ID of the handshake, or None if none was answered."""
+        """The request ID of the handshake, or None if no handshake was answered."""
 
     async def answer_until_imported(self, importing: asyncio.Future[Any]) -> None:
         """Answer each line until one requires the MCP package or the import is complete."""
@@ -188,7 +188,10 @@ def _parse_jsonrpc_message(line: str) -> dict[str, Any]:
 
 
 def _is_valid_handshake(params: Any) -> bool:
-    """Return whether a handshake is valid. This has to be as strict as the MCP package, which processes it later."""
+    """Return whether a handshake is valid.
+
+    This check has to be as strict as the one in the MCP package, which processes the handshake later.
+    """
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
     client = params.get("clientInfo")

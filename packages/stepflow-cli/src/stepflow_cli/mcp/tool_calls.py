@@ -79,7 +79,7 @@ class ToolCall:
     key: str | None = None
     """The idempotency key sent by the agent."""
     request_ids: list[Any] = field(default_factory=list)
-    """The IDs that identify the request. A repeated request has at least one of them in common."""
+    """The IDs that identify the request. A repeated request shares at least one with the original."""
     report: Report | None = None
 
     def get_run_id(self) -> str:

@@ -60,7 +60,7 @@ async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator
 def _build_error_response(failure: ValidationError) -> JSONRPCError:
     """Return an error response that includes the request's ID if it can be determined."""
     first, *more = failure.errors(include_url=False)
-    # The parser reports an object that isn't a valid request as a response that lacks fields.
+    # The parser reports an object that isn't a valid request as a response with missing fields.
     code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
     if first["type"] == "json_invalid":
         code = PARSE_ERROR
@@ -79,7 +79,7 @@ class _HandshakeResponseFilter:
 
     Args:
         responses: The underlying stream.
-        handshake: The request ID of the answered handshake, or None if none was answered.
+        handshake: The request ID of the answered handshake, or None if no handshake was answered.
     """
 
     def __init__(self, responses: Any, handshake: Any) -> None:
