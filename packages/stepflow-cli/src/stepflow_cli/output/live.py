@@ -83,7 +83,7 @@ def live_display(
         stream: The terminal. Defaults to stdout.
         color: `auto`, `always` or `never`. Defaults to the setting from the command line, which is only available in
             the main thread.
-        stays: Whether to leave the final display on the screen, printed in full.
+        stays: Whether to print the final display in full and leave it on the screen.
     """
     from rich.console import Console
     from rich.live import Live

@@ -63,7 +63,7 @@ class Spinner:
 
     def __init__(self, text: str, *, is_shown: bool = True) -> None:
         self.is_shown = is_shown
-        """Whether the spinner may appear at all. It only does so if the command takes long enough."""
+        """Whether the spinner may appear at all. Even then, it only appears if the command takes long enough."""
         self._text = text
         self._status: Any = None
         self._lock = threading.Lock()

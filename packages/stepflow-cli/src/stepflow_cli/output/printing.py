@@ -32,7 +32,7 @@ class Output(NamedTuple):
     fields: Sequence[str] = ()
     """The dotted names of the fields to print. If there are none, all fields are printed."""
     value_format: str | None = None
-    """The format to use without `format` (not in `print_record`). None means that each method has its own default."""
+    """The format to use if `format` is None (except in `print_record`). If None, each method uses its own default."""
     path: str | None = None
     """The file to write to. None or `-` means stdout."""
     wide: bool = False

@@ -254,8 +254,8 @@ _MIN_LENGTH = 8
 
 def get_display_width(text: str) -> int:
     """Return the text's width in terminal columns. Some characters take up two columns, others none."""
-    # Characters below U+0300, such as the µ in durations, take up one column. Avoid importing rich for them, which
-    # takes 3 ms.
+    # Characters below U+0300, such as the µ in durations, take up one column. Don't import rich just for them, because
+    # that takes 3 ms.
     if text.isascii() or max(text) < "\u0300":
         return len(text)
     from rich.cells import cell_len
