@@ -181,7 +181,7 @@ _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 
 
 class LazyGroup(click.Group):
-    """A group that doesn't import a command's module until the command is called, so the group's help needs no imports.
+    """A group that only imports a command's module when the command is called, and none of them to show its own help.
 
     The summary of a lazily imported command comes from `summaries`, and the rest of its help from its docstring. For a
     command added with `@group.command()`, both come from the docstring.
@@ -325,7 +325,7 @@ def get_summary(command: click.Command) -> str:
 def _suggest_command(word: str, ctx: click.Context) -> str | None:
     """Return a `did you mean ...?` hint for an unknown command, or None if no command has a similar name.
 
-    The hint names a command in the same group alone, and any other command with its full path.
+    The hint gives just the name of a command in the same group, and the full path of any other command.
 
     Args:
         word: The word that the user typed.
@@ -335,7 +335,7 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
 
     here, root = ctx.command_path, ctx.find_root()
     cli: Any = root.command
-    # Import only the groups and not their commands.
+    # Import only the groups, not their commands.
     groups = [(cli, root.command_path)]
     groups += [(cli.get_command(root, name), f"{root.command_path} {name}".strip()) for name in cli.groups]
     ranks: dict[str, tuple[bool, bool, bool, float]] = {}

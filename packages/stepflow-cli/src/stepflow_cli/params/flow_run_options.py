@@ -122,10 +122,11 @@ NO_FLOW = "pass at least one flow file as FLOW"
 
 
 def flows_argument(*, of_project: bool) -> ParameterDecorator:
-    """Return a decorator that adds `FLOW...` and a hidden `--flow FILE`, which the command receives as a list, `flows`.
+    """Return a decorator that adds `FLOW...` and a hidden `--flow FILE`, passed as a list named `flows`.
 
     Args:
-        of_project: Whether to use the project's flows if none are passed. A flow of `-` is read from standard input.
+        of_project: Whether to use the project's flows if none are passed. If a flow is `-`, it is read from standard
+            input.
     """
 
     def choose_flows(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:

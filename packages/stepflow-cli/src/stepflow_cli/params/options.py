@@ -161,15 +161,15 @@ class Conflict(NamedTuple):
 
 
 def excludes(options: str, others: str = "", hint: str | None = None) -> Conflict:
-    """Return the rule that none of `options` can be used with any of `others`.
+    """Return a rule that none of `options` can be used with any of `others`.
 
-    By default, `options` exclude each other.
+    If `others` is empty, `options` exclude each other.
     """
     return Conflict(options, others or options, False, hint)
 
 
 def needs(options: str, other: str, hint: str | None = None) -> Conflict:
-    """Return the rule that each of `options` can only be used together with `other`."""
+    """Return a rule that each of `options` can only be used together with `other`."""
     return Conflict(options, other, True, hint)
 
 
@@ -308,7 +308,7 @@ def as_one_argument(argument: str, build: Callable[..., Any], *decorators: Param
     Args:
         argument: The command's argument.
         build: Called with the values as keyword arguments.
-        decorators: The decorators that add the parameters. They can come from this function too.
+        decorators: The decorators that add the parameters. They may themselves come from this function.
     """
     return _GroupedParameters(argument, build, decorators)
 
@@ -332,7 +332,7 @@ def _url_and_profile_options(default: str, *, is_needed: bool = True) -> tuple[P
 running_server_options = as_one_argument(
     "server", partial(ServerOptions, default="server", may_stop_on_exit=False), *_url_and_profile_options(DEFAULT_URL)
 )
-"""Adds --url and --profile for commands that work with what is on a server, passed as `server`, a `ServerOptions`."""
+"""Adds --url and --profile for commands that work with data on a server, passed as `server`, a `ServerOptions`."""
 
 
 def server_options(

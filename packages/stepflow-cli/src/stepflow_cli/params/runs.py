@@ -107,7 +107,7 @@ class _StatusListChoice(Choice):
         return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Complete the last status of the list."""
+        """Complete the last status in the list."""
         before, comma, last = incomplete.rpartition(",")
         items = super().shell_complete(ctx, param, last)
         for item in items:

@@ -16,7 +16,8 @@ _EMPTY = "an embedded server would be empty here; to name a different server, us
 _EMBEDDED = "to start an embedded server, use 'stepflow run'"
 _LIST = "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"
 
-# Options, with the command in front if the hint only applies there, and with a value if it only applies to that value.
+# Options. Each starts with a command if the hint only applies to that command, and ends with a value if the hint only
+# applies to that value.
 _OPTIONS = {
     "--log-destination": "logs go to standard error, or to the file that --log-file names",
     "--log-format": "logs are for people; for results and errors that programs can read, use -o json",
@@ -86,7 +87,7 @@ def find_unknown_option_hint(command: str, options: Iterable[str], known: Collec
     Args:
         command: The command's name.
         options: The option's spellings, with or without its value after a space.
-        known: Options the command has. No other option is suggested.
+        known: The options that the command has. Only these are suggested.
     """
     for option in options:
         hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option)
