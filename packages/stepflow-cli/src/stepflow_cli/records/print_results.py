@@ -117,7 +117,7 @@ def failed_batch_problem(failed: int, total: int, runs: Collection[str | None], 
     Args:
         failed: The number of failed inputs.
         total: The number of inputs in the batch.
-        runs: The IDs of the runs with failed inputs, and None if any of these inputs were not sent.
+        runs: The IDs of the runs with failed inputs, plus None if any of these inputs were never sent.
         hint: A hint about the first failure.
     """
     run_id = next(iter(runs)) if len(runs) == 1 else None

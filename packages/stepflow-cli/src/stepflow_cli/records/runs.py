@@ -112,7 +112,7 @@ def get_single_run_view(account: RunAccount | None, links: Collection[str] = ())
 
     Args:
         account: The account that explains the run's failure, or None if the run did not fail.
-        links: The record's fields that refer to other attempts of the run.
+        links: The record's fields that refer to other attempts at the run.
     """
     shown = [column for name, column in _LINKS.items() if name in links]
     if account is not None:
@@ -135,7 +135,7 @@ ITEM = View(
 
 
 def _format_step_status(record: Mapping[str, Any]) -> str:
-    """Describe a step's status, such as `not run (a failed)` if it needs step a, which failed, or `kept` in a rerun."""
+    """Describe a step's status, such as `not run (a failed)` if it depends on failed step a, or `kept` in a rerun."""
     from stepflow_client.types.run_explanation import format_state
 
     marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
