@@ -286,7 +286,7 @@ class BatchRun:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
-                # Ignore the input's key. It is copied to the record, so it has a use even if the flow doesn't read it.
+                # Ignore the input's key. It is copied to the record, so it is useful even if the flow doesn't read it.
                 fields = {name: field for name, field in value.items() if name not in ("id", "key")}
                 note_unread_input_fields(self._job.flow_with_overrides, fields)
             self.progress.begun += 1
@@ -361,7 +361,7 @@ class BatchRun:
             raise convert_to_problem(error, hint=hint) from None
         except (FlowFileError, JournalError) as error:
             # If the output or its journal can't be written, for example because the disk is full, the batch can be
-            # continued. Other errors have hints of their own.
+            # continued. Other errors have their own hints.
             is_resumable = not error.hint or error.hint.endswith("start it again with this journal")
             raise convert_to_problem(error, hint=hint if is_resumable else None) from None
         except Problem as problem:

@@ -1,4 +1,4 @@
-"""Explains why runs failed, based on an account of their steps and reasons that the server doesn't report."""
+"""Explains why runs failed, including reasons that the server doesn't report, based on an account of their steps."""
 
 from __future__ import annotations
 

@@ -93,10 +93,10 @@ class StoppedServerError(Problem):
 def connect_to_runs(
     server: ServerOptions, texts: Sequence[str], *, announce_runs: bool = False
 ) -> Iterator[tuple[Target, list[str]]]:
-    """Connect to the server that has these runs. Yield it along with their IDs, in this order and without duplicates.
+    """Connect to the server that has these runs, and yield it along with their IDs (in order and without duplicates).
 
     `@last`, `@2` and so on count back from the newest run that was started on this machine. If an option selects a
-    server, only its runs count.
+    server, only runs on that server count.
 
     Args:
         server: The server options from the command line.
@@ -150,7 +150,7 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
 def check_flow_matches_run(
     target: Target, run_id: str, flow: Mapping[str, Any], other: Mapping[str, Any], name: str
 ) -> None:
-    """Check that a flow is the flow of a run or another version of it.
+    """Check that a flow is the one that a run executed, or another version of it.
 
     Args:
         target: The server.

@@ -197,7 +197,8 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
                 problems.append(problem)
             return run
 
-    # First make sure that the server can be reached. If it can't, there's no point in a hint to return to it.
+    # First make sure that the server can be reached. If it can't, there's no point in suggesting how to return to the
+    # run.
     target.client.server_info()
     runs = for_each_run(ids, wait_for_run, problems)
     print_processed_runs(output, (run.to_dict() for run in runs if run is not None), RUN)

@@ -105,7 +105,7 @@ def _build_rerun_arguments(job: Job) -> dict[str, Any]:
         arguments["keep"] = Keep(all_except=job.reuse.only_step)
         return arguments
     if job.has_input:
-        # Wrap the input in a list. If it is a list itself, it would be treated as a batch.
+        # Wrap the input in a list. Otherwise, an input that is itself a list would be treated as a batch.
         arguments["input"] = [job.input]
     arguments["keep"] = Keep("unchanged", before=job.reuse.from_step)
     return arguments

@@ -31,7 +31,7 @@ class ReuseOptions(NamedTuple):
     """Options for reusing outputs from an earlier run of the flow. If every field is None, nothing is reused."""
 
     run: str | None = None
-    """The ID or ID prefix of the earlier run, or its place (`@last`, `@2` and so on) among the runs of this flow."""
+    """The ID or ID prefix of the earlier run, or its position (`@last`, `@2` and so on) among the runs of this flow."""
     from_step: str | None = None
     """Execute this step and everything that depends on it."""
     only_step: str | None = None

@@ -48,8 +48,8 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     """Show a run's progress on standard error while the block is waiting for the run.
 
     On a terminal, the view of `runs watch` appears after a second and is erased at the end. If there is no terminal, or
-    logs are printed there, a line is printed every 10 seconds instead. If JSON or quiet output was requested, nothing
-    is shown.
+    if logs are printed to it, a line is printed every 10 seconds instead. If JSON or quiet output was requested,
+    nothing is shown.
 
     Args:
         target: The server. A separate thread watches the run with a client of its own.
@@ -144,14 +144,14 @@ class _ProgressDisplay:
 
 
 def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
-    """Add what a job needs from the server: a stored flow (and then its arguments), and the earlier run to reuse.
+    """Fetch what a job still needs: a stored flow (whose arguments are then read) and the earlier run to reuse.
 
     Raises:
         Problem: If the flow isn't on the server, the run isn't in the history, or an argument is invalid.
     """
     if job.has_unloaded_flow:
         try:
-            # In the same order each time, so that a batch can be resumed.
+            # Use the same order each time, so that a batch can be resumed.
             job.flow = sort_flow_keys(target.client.get_flow(str(job.flow_id)).flow)
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
@@ -197,7 +197,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                     place = describe_python_place(import_python_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
-    # Only do this if the run succeeded. Failures have a hint of their own.
+    # Only do this if the run succeeded. Failures have their own hint.
     job.note_unread_input_fields()
 
 
@@ -218,7 +218,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
                     return start_reusing_outputs(target, job)
                 run = target.client.start_run(
                     job.flow_id or job.flow,
-                    # Wrap the input in a list. If it is a list itself, it would be treated as a batch.
+                    # Wrap the input in a list. Otherwise, an input that is itself a list would be treated as a batch.
                     [job.input] if job.batch is None else job.batch,
                     **job.start_arguments,
                     idempotency_key=options.idempotency_key,

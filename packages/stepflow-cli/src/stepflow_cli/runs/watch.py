@@ -113,7 +113,7 @@ class RunningRunsFollower:
             if record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_EVENT_ITEMS
         }
         self._stop_following_others(set(totals))
-        # Start with batches, because they take longest.
+        # Start with batches, because they take the longest.
         for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
             # If there is an error, keep the old counts. The request for the list already shows whether the server can
             # be reached.
@@ -229,7 +229,7 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
 def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
     """Return the steps to show.
 
-    If they don't all fit, prefer those that are running, then failed ones, then the next to run.
+    If they don't all fit, prefer running steps, then failed ones, then the next to run.
     """
     order = {"running": 0, "failed": 1, "waiting": 2}
 
@@ -293,7 +293,10 @@ class RunWatch:
     """A run being followed."""
 
     def __init__(self, target: Target, run_id: str, timeout: float | None = None) -> None:
-        """Fetch the run and the server's time. `timeout` limits how many seconds to follow the run from now on."""
+        """Fetch the run and the server's time.
+
+        `timeout` is the maximum number of seconds to follow the run, counting from now.
+        """
         self._target = target
         self._deadline = compute_deadline(timeout)
         with deadline_scope(self._deadline):
@@ -404,7 +407,7 @@ class RunWatch:
             step.unclear.add(item)
 
     def _fetch_step_error(self, event: RunEvent) -> str | None:
-        """Return a failed step's error, but only when the step first fails, because a batch can have many failures."""
+        """Return a failed step's error, but only the first time it fails, because a batch can have many failures."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.get_or_add_event_run(event)
