@@ -242,7 +242,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
 
 
 def is_port_open(host: str, port: int) -> bool:
-    """Return whether something accepts connections on a port."""
+    """Return whether anything is accepting connections on a port."""
     import socket
 
     try:

@@ -33,7 +33,7 @@ LEVELS = ("info", "warn", "error")
 """The levels of the lines to keep, from least to most severe."""
 
 _MAX_FILES = 50
-# Maximum size of a file in bytes. A file that is full is rotated and replaces the one that was rotated before it.
+# Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one.
 _MAX_BYTES = 10 * 2**20
 
 
@@ -129,7 +129,7 @@ class _LogWriter:
         self._failed = False
 
     def append_lines(self, lines: Sequence[RawLine]) -> None:
-        """Append lines to the file. If this fails, print a note and write no more lines."""
+        """Append lines to the file. If this fails, print a note and stop writing."""
         data = b"".join(_encode_log_line(line) for line in lines if line.level in LEVELS)
         if self._failed or not data:
             return
@@ -162,7 +162,7 @@ def _get_log_folder() -> Path:
 
 
 def _list_log_files() -> list[Path]:
-    """Return the log files. The one that was written most recently comes last."""
+    """Return the log files, with the most recently written one last."""
     aged = []
     for path in _get_log_folder().glob("*.jsonl*"):
         # Skip anything that isn't a regular file. Reading a pipe, for example, might never end.
@@ -173,7 +173,7 @@ def _list_log_files() -> list[Path]:
 
 
 def _parse_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
-    """Yield the lines of each log that contains a string. They include the lines of its rotated file."""
+    """Yield the lines of each log that contains a string, including the lines of its rotated file."""
     files = set(_list_log_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         data = b""
