@@ -14,14 +14,14 @@ from ..inputs.file_io import converting_write_errors
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_rejecting_password, parse_profile
 from .server_choice import check_valid_release
 
-# The keys that aren't in a profile.
+# Keys that don't belong to a profile.
 _TOP = ("current", "history", "target")
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
 @dataclass(frozen=True)
 class SettingPath:
-    """The place of a value in the file."""
+    """The location of a value in the file."""
 
     profile: str | None
     """The profile's name, or None for `current`, `history` and `target`."""
@@ -52,7 +52,7 @@ def parse_setting_key(key: str, profile: str | None, profiles: Profiles) -> Sett
         if profile is not None:
             raise usage(f"{key} and --profile both name a profile; use only one of them")
         rest = key.removeprefix("profiles.")
-        # The name of a profile may contain dots.
+        # A profile name may contain dots.
         name, dot, own_key = rest.rpartition(".")
         if rest and (rest in profiles.tables or not dot):
             return SettingPath(rest, None)

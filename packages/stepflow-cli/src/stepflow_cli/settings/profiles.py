@@ -25,11 +25,11 @@ class EnvironmentProxy(NamedTuple):
     variable: str
     """The environment variable that sets the proxy."""
     why_not: str | None = None
-    """If no proxy is used, the reason why the variable doesn't apply."""
+    """If no proxy is used, the reason that the variable doesn't apply."""
 
 
 def split_scheme_host_and_port(url: str) -> tuple[str, str, int]:
-    """Split a server's URL into scheme, host and port. If there is only `host:port`, the scheme is http.
+    """Split a server's URL into scheme, host and port. If the URL is just `host:port`, the scheme is http.
 
     Raises:
         ValueError: If this isn't an http or https URL.
@@ -73,7 +73,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP = ("current", "history", "target", "profiles")
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
-"""The URL of a database that can store a history starts with one of these."""
+"""Database URLs that can be used for the history start with one of these."""
 _BOOLEANS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 # Timeout in seconds for a token command, which may prompt the user to log in.
 _TOKEN_SECONDS = 120.0
@@ -95,7 +95,7 @@ class Profile(NamedTuple):
     token_command: tuple[str, ...] = ()
     """The command that prints the token."""
     timeout: float | None = None
-    """The timeout of a request in seconds."""
+    """The request timeout in seconds."""
     verify: bool = True
     """Whether to verify TLS certificates."""
     ca_file: str | None = None
@@ -103,7 +103,7 @@ class Profile(NamedTuple):
     cert_file: str | None = None
     """The file with the client certificate."""
     key_file: str | None = None
-    """The file with the private key of the client certificate."""
+    """The file with the client certificate's private key."""
     proxy: str | None = None
     """The URL of a proxy."""
 
@@ -188,7 +188,7 @@ class Profiles(NamedTuple):
     current: str | None = None
     """The name of the default profile."""
     tables: Mapping[str, Any] = {}
-    """The keys and values of each profile, by the profile's name."""
+    """The keys and values of each profile, by profile name."""
     history: str | None = None
     """Whether to record runs (`on`, `off` or a database URL), or None if the file doesn't say."""
     target: str | None = None
@@ -359,7 +359,7 @@ def _explain_invalid_command(value: Any) -> str | None:
 
 
 def _split_token_command(command: Any) -> list[Any]:
-    """Return the words of a command, or an empty list if its quotes don't match or it is neither a list nor text."""
+    """Return the words of a command, or an empty list if it has unmatched quotes or is neither a list nor text."""
     if isinstance(command, str):
         with suppress(ValueError):
             return list(shlex.split(command))
