@@ -189,7 +189,7 @@ def _index_components_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str,
 )
 @option(
     "--only GLOB",
-    "Include only components whose path matches GLOB, such as '/shop/*'; repeatable. [default: all except builtin "
+    "Include only components whose path matches GLOB, such as '/shop/*'. Repeatable. [default: all except builtin "
     "ones]",
     multiple=True,
 )

@@ -28,7 +28,7 @@ _HEALTH = View(columns("url", "status:status", "release", "commit", "time:time",
 
 @click.command("health", cls=Command)
 @WAITING.option(
-    "--component PATH", "Require this component, such as /python/summarize; repeatable.", to="components", multiple=True
+    "--component PATH", "Require this component, such as /python/summarize. Repeatable.", to="components", multiple=True
 )
 @WAITING.option(
     "--wait TIME",

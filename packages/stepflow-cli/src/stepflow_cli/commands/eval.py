@@ -100,7 +100,7 @@ _what = (
         type=click.IntRange(1),
     ),
     as_one_argument("retry", RetryOptions, *retry_options),
-    labels_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
+    labels_option("Record this label with the runs in the history. Repeatable.", section=HISTORY),
 )
 _results = (
     OUTPUT.option(

@@ -54,7 +54,7 @@ _FLOW = View(
 @watch_option
 @output_options
 def _recent_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
-    """List the flows that ran recently, most recent first.
+    """List recently run flows, most recent first.
 
     Servers can't list their flows, so this command finds them in the server's 1,000 most recent runs. RUNS counts only
     those runs, and flows that haven't run aren't listed.

@@ -55,7 +55,7 @@ _LIMIT = 30
 
 @command.command("list")
 @query_argument
-@labels_option("List only runs with this label; repeatable.")
+@labels_option("List only runs with this label. Repeatable.")
 @status_option("runs")
 @limit_option("List at most N runs.", default=_LIMIT)
 @output_options
@@ -120,7 +120,7 @@ _CLEARED = View(columns("removed:number", "file"), name="removed")
 def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
-    The data in history.db is overwritten. In a database, the tables are rewritten. Without RUN, logs of the same age,
+    The data in history.db is overwritten. In PostgreSQL, the tables are rewritten. Without RUN, logs of the same age,
     which 'runs logs' prints, are removed too, even if their server is still running. Servers keep their runs.
     """
     from ..server.embedded_server_logs import delete_old_logs

@@ -87,7 +87,7 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
     ),
     _FLOWS.option(
         "--read-only FLOW",
-        "Mark this flow (file or tool name) as free of side effects, so hosts may call it without asking; repeatable.",
+        "Mark this flow (file or tool name) as free of side effects, so hosts may call it without asking. Repeatable.",
         multiple=True,
     ),
     _AGENTS.option(
@@ -152,7 +152,9 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
 
 @command.command("config", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, required=True, metavar="FLOW|DIR...", type=click.UNPROCESSED)
-@option("--client NAME", f"{', '.join(HOSTS)}.", to="host", type=Choice(list(HOSTS)), required=True)
+@option(
+    "--client NAME", f"Configure this host: {', '.join(HOSTS)}.", to="host", type=Choice(list(HOSTS)), required=True
+)
 @option("--name TEXT", "Give the server this name in the host. [default: stepflow]", default="stepflow")
 @click.pass_context
 def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:

@@ -51,8 +51,8 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
     ),
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=lazy_complete("flow_files"))
-@_CASES.option("--case GLOB", "Run only cases with a matching name; repeatable.", to="patterns", multiple=True)
-@_CASES.option("--tag TAG", "Run only cases with this tag; repeatable.", to="tags", multiple=True)
+@_CASES.option("--case GLOB", "Run only cases with a matching name. Repeatable.", to="patterns", multiple=True)
+@_CASES.option("--tag TAG", "Run only cases with this tag. Repeatable.", to="tags", multiple=True)
 @_CASES.option(
     "-k TEXT",
     "Run only cases with this text in their name or a tag. Combine several with and, or, not and parentheses: 'tea "
@@ -61,14 +61,14 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 )
 @_CASES.option(
     "--touching NAME",
-    "Run only cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
+    "Run only cases that may execute this step, or a step with this component, such as /shop/price. Repeatable.",
     to="touched",
     multiple=True,
 )
 @_CASES.option("--last-failed, --lf", "Run only cases that failed last time, or all if none failed.", to="last_failed")
 @_CASES.option(
     "--var NAME=VALUE",
-    "Set a variable in flows that declare it, for cases that do not set it; repeatable.",
+    "Set a variable in flows that declare it, for cases that do not set it. Repeatable.",
     multiple=True,
 )
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
@@ -79,7 +79,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @_FILES.option("--record FILE", "Record step outcomes in this file.", type=FILE)
 @_FILES.option(
     "--record-step GLOB",
-    "Record only steps with a matching ID; repeatable. [default: all]",
+    "Record only steps with a matching ID. Repeatable. [default: all]",
     to="record_steps",
     multiple=True,
 )

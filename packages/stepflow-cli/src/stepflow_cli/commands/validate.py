@@ -58,8 +58,8 @@ def _build_check_options(
     components_option,
     option("--type-check", "Follow types from step to step and report mismatches."),
     option("--target RELEASE", "Check flows only for this server release, for example 0.13."),
-    option("--select RULE,...", "Report only these rules; repeatable.", multiple=True),
-    option("--ignore RULE,...", "Ignore these rules; repeatable.", multiple=True),
+    option("--select RULE,...", "Report only these rules. Repeatable.", multiple=True),
+    option("--ignore RULE,...", "Ignore these rules. Repeatable.", multiple=True),
     option(
         "--fail-on LEVEL",
         "Fail on findings at or above this level: fatal, error or warning. [default: error]",

@@ -55,7 +55,7 @@ retry_options = (
     ),
     BATCH.option(
         "--retry-on CODE",
-        "With --retry, rerun only inputs whose record has this error code; repeatable.",
+        "With --retry, rerun only inputs whose record has this error code. Repeatable.",
         to="codes",
         multiple=True,
         type=Choice(RETRY_CODES),
@@ -144,7 +144,7 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=lazy_complete("flow_files")),
         FLOW.option(
             "--flow FILE",
-            "Add a flow, like FLOW; repeatable.",
+            "Add a flow, like FLOW. Repeatable.",
             to="flow_option",
             multiple=True,
             hidden=True,
@@ -182,7 +182,7 @@ _VARIABLES = (
     VARIABLES.option("--variables-yaml YAML", "Pass the variables as YAML.", hidden=True),
     VARIABLES.option(
         "--var NAME=VALUE",
-        "Set one variable, overriding the other options; repeatable.",
+        "Set one variable, overriding the other options. Repeatable.",
         multiple=True,
         shell_complete=lazy_complete("variables"),
     ),
@@ -306,7 +306,7 @@ def _build_labels_and_note(**given: Any) -> dict[str, Any]:
 history_options = as_one_argument(
     "about",
     _build_labels_and_note,
-    labels_option("Record this label with the run in the history; repeatable.", HISTORY),
+    labels_option("Record this label with the run in the history. Repeatable.", HISTORY),
     HISTORY.option("--note TEXT", "Record a note with the run, so that you can find it later."),
 )
 """Adds --label and --note, passed to the command as `about`, a dict with `labels` and `note` if set."""

@@ -26,7 +26,7 @@ def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
 @click.command("diff", cls=Command)
 @click.argument("a", metavar="A", type=RUN_ID)
 @click.argument("b", metavar="B", type=RUN_ID)
-@option("--ignore PATH", "Ignore this path and everything below it (* matches any key); repeatable.", multiple=True)
+@option("--ignore PATH", "Ignore this path and everything below it (* matches any key). Repeatable.", multiple=True)
 @option(
     "--item N[:M]",
     "Compare only item N of A with item M of B, counted from 0. [default of M: N]",

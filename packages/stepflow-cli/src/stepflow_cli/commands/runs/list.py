@@ -55,7 +55,7 @@ _MAX_SEARCHED = 300
 @option("--root RUN", "List only this root run and its sub-runs, at any depth.", type=RUN_ID)
 @option("--parent RUN", "List only runs created by steps of this run.", type=RUN_ID)
 @option("--roots-only", "Leave out runs created by steps.")
-@labels_option("List only runs that have this label in this machine's history; repeatable.")
+@labels_option("List only runs that have this label in this machine's history. Repeatable.")
 @option("--since TIME", "List only runs created since this time, such as 2026-11-25, or 1h for an hour ago.", type=TIME)
 @option("--until TIME", "List only runs created before this time (local unless you add a time zone).", type=TIME)
 @limit_option("List at most N runs.", default=_LIMIT)

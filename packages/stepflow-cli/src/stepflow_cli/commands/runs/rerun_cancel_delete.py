@@ -116,7 +116,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     ),
     _RERUN.option(
         "--item N",
-        "Rerun only this item, counted from 0; repeatable.",
+        "Rerun only this item, counted from 0. Repeatable.",
         to="items",
         type=click.IntRange(min=0),
         multiple=True,

@@ -45,7 +45,7 @@ _CASE = Section("Case")
 )
 @_CASE.option(
     "--mock STEP",
-    "Save this step's outcome as a mock, so that the test does not execute it; repeatable. Use '*' to mock all steps "
+    "Save this step's outcome as a mock, so that the test does not execute it. Repeatable. Use '*' to mock all steps "
     "except those used only by mocked steps.",
     to="mocked",
     multiple=True,
