@@ -94,7 +94,7 @@ class Connection:
         self.timings = timing_constants.DEFAULT
         """Timings and limits, such as how long to wait and how far back to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
-        """Returns the server's configuration. None if it's unknown. (For an embedded server, it's known.)"""
+        """Returns the server's configuration. None if we don't know it. (For an embedded server, we do.)"""
         self.has_answered = False
         """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
@@ -138,7 +138,7 @@ class Connection:
         return self._api
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a connection that sends additional headers but shares everything else with this one."""
+        """Return a connection that sends additional headers but otherwise shares everything with this one."""
         twin = copy.copy(self)
         twin._set_default_headers(headers)
         twin._api = None
@@ -252,7 +252,7 @@ class Connection:
 
         Args:
             request: The request.
-            may_be_missing: Whether a 404 is a valid answer to the caller's question, so that it's returned rather than
+            may_be_missing: Whether a 404 is a valid answer to the caller's question. If so, it's returned instead of
                 raised as an error.
 
         Raises:

@@ -55,7 +55,7 @@ class CheckedFlow(NamedTuple):
 
     @property
     def content_with_examples(self) -> dict[str, Any]:
-        """The flow in the form in which it's stored.
+        """The flow as it will be stored, including its examples.
 
         Raises:
             InvalidArgumentError: If an example can't be represented in JSON.
@@ -82,7 +82,7 @@ class FlowStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.registries = RunRegistries()
-        # Flows that the server has accepted or that this client has stored, by digest. Neither has to be sent again.
+        # Flows that the server has accepted or that this client has stored, by digest. They don't need to be resent.
         self._accepted: BoundedDict[bytes, list[dict[str, Any]]] = BoundedDict(_MAX_FLOWS)
         self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
         self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)

@@ -1,7 +1,7 @@
 """Follows a run until it ends, either by its events or (if the server doesn't stream any) by polling its state.
 
-This is the only place that decides a run has ended without an event that says so. Event streams, progress, `runs
-watch`, the web pages, and waiting for a run that its server has given up on all rely on it.
+This is the only place that can decide that a run has ended when no event says so. It's used by event streams, progress,
+`runs watch`, the web pages, and the code that waits for a run after its server has given up on it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class IdleSignal(NamedTuple):
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
-    """The state of a run that hasn't ended, if just requested. All past events have been yielded by then."""
+    """The run's state, if we just requested it and the run hasn't ended. All past events have been yielded by then."""
 
 
 class Follower:
@@ -245,8 +245,8 @@ class Follower:
     ) -> StepTimes:
         """Return the times of steps the server has just listed (an empty dict if it doesn't support event streams).
 
-        Servers don't say which event is a running run's latest, so stop reading once every step has an event, or when
-        no event arrives for a while.
+        Servers don't say which event of a running run is the latest, so stop reading once every step has an event, or
+        when no event arrives for a while.
 
         Args:
             run_id: The run.
@@ -291,7 +291,7 @@ class _RequestedState(NamedTuple):
 
 
 class EventStreamReader:
-    """Reads a run's events, reconnecting as often as it takes.
+    """Reads a run's events, reconnecting as often as necessary.
 
     Args:
         connection: The connection.
@@ -316,7 +316,7 @@ class EventStreamReader:
         self._ended: _RequestedState | None = None
         """The run's final state, if it had already ended before the stream was opened."""
         self._state: _RequestedState | None = None
-        """The run's state when last requested alongside the stream, unless an event has arrived since."""
+        """The run's state as last requested alongside the stream. None if an event has arrived since then."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
         self._has_event = False
@@ -372,7 +372,7 @@ class EventStreamReader:
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _RequestedState) -> bool:
-        """Return whether all of a finished run's events have been yielded, after a stream that had no new ones.
+        """Return whether all of a finished run's events have been yielded. Called when a stream had no new events.
 
         Raises:
             ServerConnectionError: If the stream has repeatedly ended before the run did.

@@ -68,7 +68,7 @@ class _KeyedCall(NamedTuple):
 
     @property
     def flow_id_or_scoped_key(self) -> str:
-        """The flow ID or scoped key that marks are stored under. At most one run is created per value."""
+        """The flow ID or scoped key that marks are stored under. At most one run is created for each value."""
         return self.flow_id if self.scope is None else markers.combine_scope_and_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
@@ -79,7 +79,7 @@ class _KeyedCall(NamedTuple):
         return self.arguments._replace(variables=values)
 
     def hash_arguments(self, declared: Mapping[str, FlowVariable]) -> str:
-        """Return a digest of the arguments, as used to run a flow that declares these variables."""
+        """Return a digest of the arguments as they'd be used to run a flow that declares these variables."""
         return markers.hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
 
@@ -129,7 +129,7 @@ class KeyedRuns:
         return None if key_run is None else key_run.run
 
     async def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
-        """Return the run of the call's key, creating it if it doesn't exist.
+        """Return the run for the call's key, creating it if it doesn't exist.
 
         Args:
             call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the key is scoped to
@@ -351,7 +351,7 @@ class KeyedRuns:
             async with aclosing(pages) as listed:
                 runs += [run async for run in listed if run.flow_id in flows]
         # Prefer runs that are actually executing, since a failed creation may have left behind one that isn't. Servers
-        # always do that if they reject a run's overrides.
+        # always leave one behind if they reject a run's overrides.
         executing = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)]
         runs = executing or ([] if all(call.has_given_up for call in calls) else runs)
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.

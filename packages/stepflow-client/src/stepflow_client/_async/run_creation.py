@@ -242,7 +242,7 @@ class RunCreator:
             call_arguments.check_concurrency(limit)
         key: _Key | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
-            # Don't cache the request, because it isn't just the inputs that differ from the flow's other requests.
+            # Don't cache the request, because it differs from the flow's other requests in more than just its inputs.
             key = None
         registry = flows.registries.of_current_process
         shared = registry.find_shared_flow_id(digest)
@@ -325,14 +325,15 @@ class RunCreator:
 
         If `recorded` is set, it's added to the history before the request is sent.
 
-        With `is_single`, the request is sent once, without delay, and its error is raised if there's no run.
+        If `is_single` is set, the request is sent only once and without delay, and its error is raised if there's no
+        run.
         """
         prepared = self._make_run_template(copy, arguments, _limit_hold_seconds_by_deadline(hold_seconds))
         prepared = prepared._replace(on_lost=on_lost, is_single=is_single)
         return await self._create_exactly_once(prepared, arguments, self._flows.registries.of_current_process, recorded)
 
     async def find_server_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
-        """Return errors for the inputs the server rejects, by position (empty if it rejects null as well).
+        """Return errors for the inputs the server rejects, by position (no errors if it rejects null as well).
 
         This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
         nonexistent flow. Servers read the inputs first, so a 404 means that they accepted them.
@@ -382,9 +383,9 @@ class RunCreator:
     ) -> responses.StartedRun:
         """Create a prepared run exactly once and return it.
 
-        If the response is lost, look for the run among those of the flow's root runs that don't belong to another of
-        this client's calls. If it isn't there, resend the request, unless the server may still be processing it. A run
-        found this way is the right one as long as only this client runs the flow and none of its other calls can have
+        If the response is lost, look for the run among the flow's root runs, ignoring any that belong to this client's
+        other calls. If it isn't there, resend the request, unless the server may still be processing it. A run found
+        this way is the right one as long as only this client runs the flow and none of its other calls could have
         created the run.
 
         Args:
@@ -427,7 +428,7 @@ class RunCreator:
                     self._runs.started_flows.append((created.run_id, template.copy.flow))
                 return created
         finally:
-            # A call that was cancelled, for example, isn't settled, and no other call may claim a run it left behind.
+            # For example, a cancelled call isn't settled, and no other call may claim a run that it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
                 self._recorder.confirm_or_remove_entry(entry, made_id, is_settled=call.is_settled)

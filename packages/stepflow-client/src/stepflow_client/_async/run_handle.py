@@ -159,7 +159,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
     async def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
         """Return the server's log from the first line that mentions the run to the last, oldest first.
 
-        Lines that mention only other runs are omitted. The log is available if the client belongs to a
+        Lines that mention only other runs are omitted. The log is only available if the client belongs to a
         `StepflowRuntime`, which keeps `LogConfig.buffer_lines` lines. It may be empty unless `LogConfig.level` is
         `info` or lower.
 

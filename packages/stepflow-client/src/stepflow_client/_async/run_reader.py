@@ -32,7 +32,7 @@ ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """Statuses that mean a run's unfinished items are lost. (A cancelled run's items may still end.)"""
 MAX_ITEMS_FOR_STEPS = 1000
 MAX_ITEMS_REQUESTED = 20
-"""In larger runs, the steps of up to this many items are requested individually (at 20 ms each for 20,000 items)."""
+"""In larger runs, request the steps of up to this many items individually (20 ms each if there are 20,000 items)."""
 _AT_ONCE = 4
 _MAX_FLOWS = 64
 # Numbers in step outputs are restored later, when the steps are read.
@@ -141,7 +141,7 @@ class RunReader:
             steps = await self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
             if steps and failed_items.is_first_failure_ambiguous(listed, failed, steps):
-                # Ignore errors reading the flow, since it only adds details.
+                # Ignore errors when reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_run_flow(listed.run_id)
                     written = None if started is None else stored_flow_form.restore_flow(started)

@@ -66,7 +66,7 @@ class _LazyRun:
 
     @property
     def is_cacheable(self) -> bool:
-        """Whether the run is small and can't change anymore. (Cancelled runs can, because servers continue them.)"""
+        """Whether the run is small and can no longer change. (Cancelled runs can, because servers keep them going.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         is_given_up = is_given_up_by_server(state.status, state.items.running)
@@ -142,7 +142,7 @@ class _LazyRun:
         if steps is None:
             return (await self._runs.add_failure_details(listed, run.status if lost else None)).items
         read = [index for index, listed_steps in self._steps.items() if listed_steps is not None]
-        # An empty list means that the item hasn't started any step; a missing one, that its steps weren't read.
+        # An empty list means that the item hasn't started any steps. If there's no list, its steps weren't read.
         indexes = [items[place].index for place in lost]
         by_item: dict[int, list[StepDetails]] = {i: [] for i in indexes if None in read or i in read}
         for step in steps:
@@ -151,7 +151,7 @@ class _LazyRun:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         flow: Mapping[str, Any] = {}
         if failed_items.is_first_failure_ambiguous(listed, failed, by_item):
-            # Ignore errors reading the flow, since it only adds details.
+            # Ignore errors when reading the flow, since it only adds details.
             with suppress(StepflowClientError):
                 flow = restore_flow(await self.read_stored_flow())
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
@@ -162,7 +162,7 @@ class _LazyRun:
 
 
 class SnapshotReader:
-    """Reads snapshots of runs, caching flows and any parts it has read of finished runs.
+    """Reads snapshots of runs, caching flows and any parts of finished runs that it has read.
 
     Args:
         context: The state shared by the client's services.
@@ -286,7 +286,7 @@ class SnapshotReader:
         """Return the only item of a failed run, along with the error of the step that failed.
 
         If nothing else can be read, return the item unchanged. Whatever was read is cached, so explaining the failure
-        later takes no further requests.
+        later takes no additional requests.
         """
         try:
             run = await self._find_or_read_run(run_id, is_current=False, has_steps=True)

@@ -51,13 +51,13 @@ async def sse_events(
     """Relay a run's events to a browser's EventSource.
 
     Each event becomes a frame with the event's cursor as its ID and the event as JSON data. The last one is followed by
-    an `end` frame, whose data has the `run_id` and `status`. Errors become `problem` frames, with the body from
+    an `end` frame, whose data contains the `run_id` and `status`. Errors become `problem` frames, with the body from
     `problem_details`.
 
     Browsers reconnect automatically, sending the ID of the last event they received, and get the events that follow.
     After the final event, they get a 204 and stop. An ID that isn't from one of these events results in a 400, and a
-    run that doesn't exist in a 404. An EventSource never reconnects after one of those, so temporary errors are sent as
-    a frame in a 200 response instead.
+    run that doesn't exist in a 404. An EventSource never reconnects after either of these, so temporary errors are sent
+    as a frame in a 200 response instead.
 
     Args:
         handle: The run.

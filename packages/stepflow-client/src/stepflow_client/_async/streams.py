@@ -107,6 +107,6 @@ class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class RunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. No connection is held between pages."""
+    """Runs, newest first, read page by page. No connection stays open between pages."""
 
     _holds_resources = False

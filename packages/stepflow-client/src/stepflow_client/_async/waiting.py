@@ -72,7 +72,7 @@ class Waiter:
                 total = first.items.total
             timings, deadline = self._connection.timings, current_deadline()
             longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-            # Poll often enough that noticing the end adds at most a tenth to the wait.
+            # Poll often enough that noticing the end late adds at most a tenth to the total waiting time.
             pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
@@ -212,7 +212,7 @@ class Waiter:
                 started = None
             status: ExecutionStatus | None = None
             if started is None and wait and single and not server.needs_translation:
-                # When a run ends, servers report its items' ends too, so a short run takes just one request.
+                # Servers report a run's items as ended once the run has ended, so a short run takes just one request.
                 answers = await self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):

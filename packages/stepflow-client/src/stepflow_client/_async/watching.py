@@ -136,7 +136,7 @@ class RunWatcher:
     async def _report_until_ended(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
         """Report a run's progress until the run has ended or the caller's deadline has passed.
 
-        Errors from the run or its server aren't raised here, because they'll be raised by waiting for the run. Errors
+        Errors from the run or its server aren't raised here, because waiting for the run will raise them. Errors
         from `report` are raised.
 
         Args:

@@ -80,7 +80,7 @@ class Rerunner:
         """Return the plan and the run to create.
 
         Raises:
-            InvalidArgumentError: If the plan is going to be executed and it needs an input that we can't find.
+            InvalidArgumentError: If the plan is going to be executed but needs an input that we can't find.
         """
         new = None if request.flow is None else self._flows.load_or_fetch_flow(request.flow)
         run_id = call_arguments.check_run_id(request.run_id)

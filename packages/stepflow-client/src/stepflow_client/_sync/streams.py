@@ -109,6 +109,6 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class SyncRunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. No connection is held between pages."""
+    """Runs, newest first, read page by page. No connection stays open between pages."""
 
     _holds_resources = False

@@ -50,7 +50,7 @@ class Retry(Middleware):
         self._budget = RetryBudget(policy)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request, retrying it as often as the policy allows. A failure lists all `attempts`."""
+        """Send a request, retrying it as often as the policy allows. If it fails, the error lists all `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
         self._budget.requests += 1
@@ -230,7 +230,7 @@ class DialectTranslator(Middleware):
             self.server = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request in the current format, and return the response in it too."""
+        """Send a request that's in the current format, and return the response in the same format."""
         server = self.server
         if server is None or request.operation in _ALWAYS_READ or server.needs_translation:
             return self._detect_and_send(request)
@@ -277,7 +277,7 @@ class DialectTranslator(Middleware):
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health, and return the response along with the server it describes.
 
-        If the server is None, treat the response as the one to `request`.
+        If the server is None, treat the response as the response to `request`.
 
         Raises:
             InvalidResponseError: If the response isn't from a Stepflow server.
