@@ -24,7 +24,7 @@ class BoundedDict(OrderedDict[Key, Value]):
 
     def put_newest(self, key: Key, value: Value) -> None:
         """Store an entry as the newest one. If the dict is full, drop the oldest."""
-        # Doing this in this order means that we don't need a lock.
+        # Doing things in this order means that we don't need a lock.
         self.pop(key, None)
         self[key] = value
         if len(self) > self._max_size:

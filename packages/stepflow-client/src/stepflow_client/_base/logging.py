@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _LazyLogger:
-    """The logger `stepflow.client`. Doesn't import `logging`. A program that reads the log has already done so."""
+    """The logger `stepflow.client`. It doesn't import `logging`, since a program that reads the log already has."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []

@@ -199,7 +199,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
                     value.get(root) if isinstance(value, Mapping) and root is not None else value
                     for value in (before[what], after[what])
                 )
-                # Ignore secrets that the history masks, unless we're being cautious: the new one may be different.
+                # Ignore secrets that the history masks, unless we're being cautious (the new value may be different).
                 is_unknown = cautious and what == "input" and has_hidden_part(old, mark)
                 if is_unknown or not may_equal_masked(old, new, mark):
                     changed.add(name)
@@ -304,8 +304,8 @@ class EarlierRun(NamedTuple):
     find_entry: Callable[[str], HistoryEntry | None]
     """Looks up a run in the history."""
     outputs: Sequence[Mapping[str, Any]]
-    """Each item's step outputs that we know without `steps`. For a run from the history, that's all outputs. Otherwise,
-    it's the outputs that the run itself kept, because servers only list a kept step if an executed step reads it."""
+    """The step outputs of each item that we know without `steps`. For a run from the history, that's all outputs. If
+    not, it's the outputs that the run itself kept, since servers only list a kept step if an executed step reads it."""
     results: Sequence[FlowResult] | None = None
     """The items' results, or None if the server doesn't have the run."""
     steps: Sequence[StepDetails] = ()
@@ -480,7 +480,7 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
     items = []
     for index in indexes:
         kept = _select_kept_outputs(new_run, index, steps.get(index, ())) if keeps_outputs else {}
-        # The inputs of kept steps aren't evaluated, so a step that only kept steps read isn't executed.
+        # The inputs of kept steps aren't evaluated, so a step that's only read by kept steps isn't executed.
         needed = FlowSteps(flow).find_steps_to_run(unread=kept) - kept.keys()
         items.append(RerunItem(index, kept, [name for name in get_steps_by_id(flow) if name in needed]))
     if not (request.force or request.keep.all_except is not None):

@@ -47,7 +47,7 @@ def select_cases(
 
 def _parse_case_expression(text: str) -> _Matches:
     """Return a function that checks whether a case matches an expression made of text, `and`, `or`, `not` and
-    parentheses. Consecutive words are treated as a single text.
+    parentheses. Consecutive words are treated as a single string.
 
     Raises:
         InvalidArgumentError: If the expression is malformed.
@@ -116,8 +116,9 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 def iter_steps_reachable_by_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a case could execute or that it mocks, including those in sub-flows.
 
-    Skips steps that nothing needs and steps that only a mocked step reads. If a condition depends only on the input and
-    variables, also skips steps that only the other branch needs. If a condition reads a step, follows both branches.
+    Skips steps that nothing needs and steps that are only read by a mocked step. If a condition depends only on the
+    input and variables, also skips steps that only the other branch needs. If a condition reads a step, follows both
+    branches.
     """
     steps = FlowSteps(tests.flow)
     evaluation = RecordedInterpreter(tests.flow, case.input, get_case_variables(tests, case), {}, is_over=False)

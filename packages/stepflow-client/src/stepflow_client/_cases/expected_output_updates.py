@@ -36,10 +36,10 @@ _MAX_DISTANCE = timedelta(days=1)
 
 
 def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
-    """Return an expected value that matches an actual value, and the values that later runs will produce.
+    """Return an expected value that matches both an actual value and the values that later runs will produce.
 
-    Strings that contain a UUID, or a time close to the run, become a `$regex`. A UUID under the key `run_id` becomes
-    all zeros, since any two run IDs match. Volatile object keys are dropped.
+    Strings that contain a UUID, or a time close to when the run was executed, become a `$regex`. A UUID under the key
+    `run_id` becomes all zeros, since any two run IDs match. Volatile object keys are dropped.
 
     Args:
         value: The actual value.

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     RunId = str | UUID | HasRunId
     """A run: its ID, or an object with a `run_id`."""
 else:
-    # Don't import uuid, which takes a few milliseconds.
+    # Don't import uuid here, because that takes a few milliseconds.
     RunId = str | HasRunId
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 """The usual format of a run ID."""
