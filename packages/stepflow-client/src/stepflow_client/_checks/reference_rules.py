@@ -51,7 +51,10 @@ def report_missing_path(read: LocatedReference, lookup: Lookup, source: str, fin
 
 
 def _is_missing_value_harmless(read: LocatedReference) -> bool:
-    """Return whether a missing value is harmless, either in a condition or where the same value is the condition."""
+    """Return whether a missing value is harmless.
+
+    It's harmless in a condition, and in a `then` branch whose condition is the same value.
+    """
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.is_in_condition or read.reference.expression in guards
 
@@ -137,7 +140,7 @@ def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[
 
 # Maximum number of steps that a message about a cycle lists.
 _MAX_SHOWN = 12
-# If a reference violates one of these rules, the step that it was meant to read may look unused, though it isn't.
+# If a reference violates one of these rules, the step that it was meant to read may look unused even though it isn't.
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 

@@ -131,7 +131,7 @@ def infer_part_types(node: Node | None, expected: Type, types: FlowTypes) -> lis
 def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) -> list[tuple[str, Node | None]]:
     """Return the branches that an `$if` may take. None stands for a missing `else`.
 
-    A condition may be false if its path may not exist. That its step may fail isn't enough.
+    A condition may be false if its path might not exist. (Reading a step that might fail doesn't count.)
     """
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in REFERENCE_KEYWORDS
@@ -152,7 +152,7 @@ def _narrow_type_to_truthy(type: Type) -> Type:
 
 
 def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type | None = None) -> Lookup:
-    """Look up the type of a `$step`, `$input` or `$variable` reference, or what's wrong with its path.
+    """Look up the type of a `$step`, `$input` or `$variable` reference, or find out what's wrong with its path.
 
     `default` is the type of a `$variable` default, or None if it hasn't been inferred yet.
     """
@@ -284,7 +284,7 @@ def _infer_builtin_output(
 ) -> tuple[Type, FlowTypes | None] | None:
     """Infer a builtin component's output type, along with the types of the flow inside the step.
 
-    Return None if only the component's schema can tell.
+    Return None if the output type can only be determined from the component's schema.
     """
 
     def type_at(*path: str) -> Type:
