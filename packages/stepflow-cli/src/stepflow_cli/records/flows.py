@@ -27,7 +27,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
         flow_id: The flow's ID on a server, or None if the flow is in a file.
     """
     if output.format == "name" and flow_id is None:
-        hint = "'stepflow flows store' prints it"
+        hint = "to store the flow and print its ID, use 'stepflow flows store'"
         raise usage("-o name prints a flow's ID, but a flow in a file has none", hint)
     if output.format in ("table", "name"):
         outline = {

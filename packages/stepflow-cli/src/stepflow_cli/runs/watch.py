@@ -79,9 +79,9 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
     return f"{status}{took}" + ("" if error is None else f": {error}")
 
 
-# Maximum number of runs to follow at once. Each of them needs a connection.
+# Maximum number of runs to follow at once. Each one needs a connection.
 _MAX_FOLLOWED = 10
-# Maximum number of items in a batch to follow. Each of them takes up memory.
+# Maximum number of items in a batch to follow. Each one uses memory.
 _MAX_EVENT_ITEMS = 10_000
 # Maximum number of seconds to spend reading the events of one run before each update.
 _READ_SECONDS = 0.5

@@ -49,7 +49,7 @@ def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> I
     if found := re.match(r"write ([}\]]) after", hint):
         yield end, end, found[1]
         yield len(text.rstrip()), len(text.rstrip()), found[1]
-    elif hint.startswith("close it"):
+    elif hint.startswith("add a quote"):
         yield end, end, text[start : start + 1]
         yield from ((index, index, text[start : start + 1]) for index in range(end - 1, max(start, end - 4), -1))
     elif hint.startswith("indent"):
