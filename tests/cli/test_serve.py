@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,7 +184,11 @@ def test_restart_option_restarts_a_crashed_server(serve: Serve, stepflow: Stepfl
 def test_server_that_exits_normally_is_not_restarted(serve: Serve) -> None:
     process = serve("--port", "0", "-o", "jsonl", "--restart", "on-failure")
     assert process.stdout is not None
-    os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGTERM)
+    pid = json.loads(process.stdout.readline())["pid"]
+    # Until the server handles SIGTERM, the signal kills it, and then it's restarted.
+    while not int(Path(f"/proc/{pid}/status").read_text().split("SigCgt:")[1].split()[0], 16) >> signal.SIGTERM - 1 & 1:
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     assert json.loads(stderr.splitlines()[-1])["message"] == "the server exited unexpectedly (exit code 0)"
