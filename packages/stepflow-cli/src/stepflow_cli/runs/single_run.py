@@ -16,7 +16,7 @@ from stepflow_client._base.text import format_progress
 from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import Problem, convert_to_problem, current_session, interrupted_problem
-from ..inputs.flow_loading import import_python_flow, is_python_flow, sort_flow_keys
+from ..inputs.flow_loading import import_python_flow, is_python_flow
 from ..output.messages import note, redirecting_outage_messages, show_spinner
 from ..output.terminal import escape, is_terminal
 from ..records.print_results import print_run_result
@@ -151,8 +151,7 @@ def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
     """
     if job.has_unloaded_flow:
         try:
-            # Use the same order each time, so that a batch can be resumed.
-            job.flow = sort_flow_keys(target.client.get_flow(str(job.flow_id)).flow)
+            job.flow = target.client.get_flow(str(job.flow_id)).flow
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise convert_to_problem(error, hint=hint if target.runtime else None) from None

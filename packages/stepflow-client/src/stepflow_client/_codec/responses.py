@@ -430,6 +430,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
+    # Servers may return keys in a different order each time, but idempotency keys and journals need a stable order.
     written = restore_key_order(stored_flow_form.restore_flow(content)) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:

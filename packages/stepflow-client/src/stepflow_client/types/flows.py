@@ -9,7 +9,6 @@ from typing import Any, Self
 from .._base.error_classes import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
 from .._data.secrets import HIDDEN, hide_flow_secrets, hide_in_schema
-from .._data.values import restore_key_order
 from .model_base import LOCAL, Model, Shown, field, frozen_model
 from .statuses import DiagnosticLevel
 
@@ -119,8 +118,7 @@ class StoredFlow(Model, Shown):
     """The flow's examples plus the inputs of its test cases."""
 
     def __flow__(self) -> dict[str, Any]:
-        # Servers may return keys in a different order each time, but idempotency keys and caches need a stable order.
-        return dict(restore_key_order(self.flow))
+        return self.flow
 
     def without_secrets(self) -> Self:
         """Return a copy that's safe to show, with the values of secret variables (e.g. defaults) replaced by `***`."""
