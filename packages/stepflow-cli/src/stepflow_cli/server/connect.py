@@ -76,7 +76,7 @@ def describe_missing_workers(listed: ComponentList) -> str | None:
 
 
 def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | None:
-    """Say in a hint where its URLs are set, so that the user knows where to change them."""
+    """Add a hint that shows where its URLs are set, so that users know where to change them."""
     if hint is None:
         return None
     origin = choice.url.origin

@@ -179,7 +179,8 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
             continue
         executed = _find_executing_run(new_run.earlier, index, name)
         if executed is None:
-            changed |= {name} if cautious else set()
+            if cautious:
+                changed.add(name)
             continue
         entry, item = executed
         before: dict[str, Any] = {}
@@ -191,7 +192,8 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
         mark = get_hidden_mark(entry.flow)
         for what in after:
             if what not in before:
-                changed |= {name} if cautious and reads[what] else set()
+                if cautious and reads[what]:
+                    changed.add(name)
                 continue
             for root in reads[what]:
                 # If the path doesn't start with a field name, compare the whole values.

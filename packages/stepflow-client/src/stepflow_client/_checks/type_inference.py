@@ -152,7 +152,7 @@ def _narrow_type_to_truthy(type: Type) -> Type:
 
 
 def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type | None = None) -> Lookup:
-    """Look up the type of a `$step`, `$input` or `$variable` reference, or find out what's wrong with its path.
+    """Look up the type of a `$step`, `$input` or `$variable` reference, or explain what's wrong with its path.
 
     `default` is the type of a `$variable` default, or None if it hasn't been inferred yet.
     """

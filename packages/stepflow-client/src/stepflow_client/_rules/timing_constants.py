@@ -11,8 +11,7 @@ class Timings(NamedTuple):
     """A client's timings and limits, in seconds unless stated otherwise."""
 
     event_late: float = 0.5
-    """How long servers may delay events. If a new connection stays quiet this long, it has delivered all past
-    events."""
+    """How long servers may delay events. A new connection that stays quiet this long has delivered all past events."""
     event_look: float = 1.5
     """How often to request the run's state while the open stream is quiet, because cancelled runs send no event."""
     event_silence: float = 10.0

@@ -28,8 +28,7 @@ from ..errors import InvalidArgumentError
 from ..types.statuses import ErrorCode
 
 PIN_COMPONENT = "/builtin/create_messages"
-"""Component used by steps pinned with `pinned_flow`. It exists on every release and fails immediately if it gets no
-input."""
+"""Component of steps pinned with `pinned_flow`. It exists on every release and fails immediately without an input."""
 _FAILING = "/builtin/iterate"
 _MOCKED = re.compile(r"Input path \$\.mocked ([A-Z_]+): (.*) not found", re.DOTALL)
 _NOT_CAUGHT = "orchestrator"

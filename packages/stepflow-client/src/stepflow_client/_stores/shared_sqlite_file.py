@@ -170,7 +170,8 @@ class SharedFile(FailureReporter):
         with _creating:
             _all.add(self)
         self._connection: sqlite3.Connection | None = None
-        self._process, self._has_warned = 0, False
+        self._process = 0
+        self._has_warned = False
         self._file_id: tuple[int, int] | None = None
         self._impatient_until = 0.0
 

@@ -247,7 +247,8 @@ class BatchRecorder:
         with suppress(StepflowClientError):
             if (earlier := self._history.get(run_id)) is not None:
                 about |= {"labels": {**earlier.labels, **(about["labels"] or {})}, "note": earlier.note}
-                has_more, self._inputs = has_more or earlier.has_more_runs, self._inputs or earlier.input
+                has_more |= earlier.has_more_runs
+                self._inputs = self._inputs or earlier.input
         if has_more or self._inputs is None:
             about |= {"input": None, "omitted": ("input",)}
         else:

@@ -84,8 +84,7 @@ class Scorer:
         self.key = f"{name} {_digest_text(text)}"
         """A key derived from the score's name and version. If either changes, values are recomputed."""
         self.source = ""
-        """A digest of the source code, or an empty string for this package's own scores and objects without source
-        code."""
+        """A digest of the source code, or an empty string for built-in scores and objects without source code."""
         plain = _unwrap_partials(score)
         code = plain if inspect.isroutine(plain) else type(plain)
         if not code.__module__.startswith(__package__ or "."):

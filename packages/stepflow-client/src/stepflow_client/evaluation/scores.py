@@ -43,8 +43,7 @@ class Score:
     """The part of the output to score."""
     name: str = ""
     version: str = "1"
-    """Bump this when the score starts returning different values for the same output, so that stored values are
-    recomputed."""
+    """Bump this when the score returns different values for the same output, so that stored values are recomputed."""
     lower_is_better: bool = False
 
     def __post_init__(self) -> None:

@@ -125,7 +125,9 @@ def _hash_input(given: Any) -> str:
 
 
 def _is_mapping_of_depth(value: object, depth: int) -> bool:
-    return isinstance(value, Mapping) and all(_is_mapping_of_depth(part, depth - 1) for part in value.values() if depth)
+    if not isinstance(value, Mapping):
+        return False
+    return depth == 0 or all(_is_mapping_of_depth(part, depth - 1) for part in value.values())
 
 
 def run_mocked(

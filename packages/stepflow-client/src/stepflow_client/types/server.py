@@ -119,5 +119,4 @@ class ToolResult(Model):
     run_id: str | None = None
     """The run ID, or None if no run was started."""
     is_error: bool = False
-    """Whether the call failed because of invalid arguments or an unsuccessful run. A run that hasn't ended yet is not
-    an error."""
+    """Whether the call failed because of invalid arguments or an unsuccessful run. An unfinished run isn't an error."""
