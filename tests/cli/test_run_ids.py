@@ -54,7 +54,7 @@ def test_invalid_prefixes_are_refused(stepflow: Stepflow, server: str, text: str
     done = stepflow("runs", "get", text)
     assert done.code == 2
     assert f"a run ID must be a UUID, not '{text}'" in done.stderr
-    assert "use at least the first four digits" in done.stderr
+    assert "pass at least the first four digits" in done.stderr
 
 
 def test_ids_are_shortened_to_unique_prefixes() -> None:

@@ -70,7 +70,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
             return text
         if is_run_id_prefix(lower):
             return lower
-        hint = f"to see them, run 'stepflow {listing}'; use at least the first four digits, or @last, @2 ..."
+        hint = f"to list run IDs, use 'stepflow {listing}'; pass at least the first four digits, or @last, @2 ..."
         raise usage(f"{where}a run ID must be a UUID, not {text!r}", hint) from None
 
 
