@@ -34,7 +34,10 @@ def lazy_module(name: str) -> Any:
     Args:
         name: The full name of an existing module.
     """
-    return sys.modules.get(name) or _LazyModule(name)
+    module = sys.modules.get(name)
+    # While another thread is still executing the module, some of its names are missing. The placeholder waits for it.
+    is_loading = getattr(getattr(module, "__spec__", None), "_initializing", False)
+    return _LazyModule(name) if module is None or is_loading else module
 
 
 def make_lazy_exports(
@@ -50,11 +53,10 @@ def make_lazy_exports(
     home_of = {name: home for home, names in names_by_module.items() for name in names}
 
     def find(name: str) -> Any:
-        home = home_of.get(name)
-        if home is None:
+        if name not in home_of:
             # Passing `obj` lets Python suggest a similar name.
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
-        value = getattr(import_module(f".{home}", package), name)
+        value = getattr(import_module(f".{home_of[name]}", package), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -39,7 +39,6 @@ class _CacheableCall(NamedTuple):
     """The flow's content, or a stored flow's ID."""
     variables: dict[str, Any]
     key: str
-    """The cache key."""
 
 
 class CachedRuns:

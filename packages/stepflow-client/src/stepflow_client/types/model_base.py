@@ -168,7 +168,6 @@ class _FieldSpec(NamedTuple):
     name: str
     default: Any
     factory: Callable[[], Any] | None
-    """Creates the default value."""
     usual: type | None
     """The fast path: values of exactly this type are stored as is."""
     is_optional: bool
