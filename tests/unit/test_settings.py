@@ -242,15 +242,11 @@ def test_certificates_that_cannot_be_loaded(verify: Any, cert: Any) -> None:
 
 
 def authorization(auth: Any) -> str:
-    request = httpx.Request("GET", "http://server")
-    next(auth.sync_auth_flow(request))
-    return request.headers["authorization"]
+    return TokenAuth.format_header(auth.sync_get_token())
 
 
 async def authorization_async(auth: Any) -> str:
-    request = httpx.Request("GET", "http://server")
-    await anext(auth.async_auth_flow(request))
-    return request.headers["authorization"]
+    return TokenAuth.format_header(await auth.async_get_token())
 
 
 def test_the_kinds_of_credentials() -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from binascii import b2a_base64
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
@@ -351,7 +351,7 @@ def read_environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 class TokenAuth:
-    """Adds `Authorization: Bearer ...` to each request.
+    """A token for the header `Authorization: Bearer ...`.
 
     Args:
         token: The token, or a callable that returns it. The callable is called before each request. For the async
@@ -363,28 +363,25 @@ class TokenAuth:
         self._token = token if callable(token) else lambda: token
         self.header = None if callable(token) else f"Bearer {token.strip()}"
 
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-        """Add the header."""
+    def sync_get_token(self) -> object:
+        """Return the token."""
         token = self._token()
         if isinstance(token, Coroutine):
             # Close the coroutine, because Python warns about any that are never awaited.
             token.close()
-        self._add_token_header(request, token)
-        yield request
+        return token
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Add the header, awaiting the token if necessary."""
+    async def async_get_token(self) -> object:
+        """Return the token, awaiting it if necessary."""
         token = self._token()
-        if isinstance(token, Awaitable):
-            token = await token
-        self._add_token_header(request, token)
-        yield request
+        return await token if isinstance(token, Awaitable) else token
 
     @staticmethod
-    def _add_token_header(request: Any, token: object) -> None:
+    def format_header(token: object) -> str:
+        """Return the header for a token that the callable returned."""
         if not isinstance(token, str):
             raise InvalidArgumentError(f"the callable passed as auth must return a token, not {type(token).__name__}")
-        request.headers["authorization"] = f"Bearer {_check_token(token.strip())}"
+        return f"Bearer {_check_token(token.strip())}"
 
 
 def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:

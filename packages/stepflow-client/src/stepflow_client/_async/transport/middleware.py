@@ -121,11 +121,8 @@ class TokenAuthorization(Authorization):
         self._auth = auth
 
     async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
-        signed = request._replace(headers=dict(request.headers))
-        flow = self._auth.async_auth_flow(signed)
-        async with aclosing(flow):
-            await _run_auth_step(flow.__anext__, request)
-        return signed
+        token = await _run_auth_step(self._auth.async_get_token, request)
+        return request._replace(headers={**request.headers, "authorization": self._auth.format_header(token)})
 
 
 class HttpxAuth(Authorization):

@@ -123,11 +123,8 @@ class TokenAuthorization(Authorization):
         self._auth = auth
 
     def _add_credentials(self, request: HttpRequest) -> HttpRequest:
-        signed = request._replace(headers=dict(request.headers))
-        flow = self._auth.sync_auth_flow(signed)
-        with closing(flow):
-            _run_auth_step(flow.__next__, request)
-        return signed
+        token = _run_auth_step(self._auth.sync_get_token, request)
+        return request._replace(headers={**request.headers, "authorization": self._auth.format_header(token)})
 
 
 class HttpxAuth(Authorization):
