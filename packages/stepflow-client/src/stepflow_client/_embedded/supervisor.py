@@ -317,11 +317,10 @@ class Supervisor:
             # Start the watchdog before the server, so that the server never runs without one.
             self._guard = parent_watchdog.WatchdogKeeper(self._token)
             self._process = self._start_process()
-        except OSError as error:
+        except BaseException as error:
             self._release_resources()
-            raise ServerStartError(f"the server {plan.binary} cannot be executed: {error}") from error
-        except BaseException:
-            self._release_resources()
+            if isinstance(error, OSError):
+                raise ServerStartError(f"the server {plan.binary} cannot be executed: {error}") from error
             raise
         if not self._name.is_first:
             _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")

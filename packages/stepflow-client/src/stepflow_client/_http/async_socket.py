@@ -94,13 +94,12 @@ class AsyncSocket(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection immediately, dropping any unsent data."""
         self._is_closed = True
-        if self._transport is None:
-            return
         # Only the connection's own event loop may close it directly.
-        if self._loop is not asyncio.get_running_loop() or self._forks != count_forks():
-            self.close_from_anywhere()
-        else:
+        is_own = self._loop is asyncio.get_running_loop() and self._forks == count_forks()
+        if is_own and self._transport is not None:
             self._transport.abort()
+        else:
+            self.close_from_anywhere()
 
     def close_from_anywhere(self) -> None:
         """Close the connection from any thread (for example, during garbage collection), even if the loop is closed."""

@@ -237,11 +237,8 @@ class RunCreator:
         content, digest, _ = checked
         if not is_untraced():
             annotate_operation(flow_name=content.get("name"))
-        if hold_seconds and current_deadline() is not None:
-            hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
-        limit = call.max_concurrency
-        if limit is not None:
-            call_arguments.check_concurrency(limit)
+        hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
+        limit = call_arguments.check_concurrency(call.max_concurrency)
         key: _Key | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # Don't cache the request, because it differs from the flow's other requests in more than just its inputs.
@@ -462,8 +459,7 @@ class RunCreator:
         """Wait before resending a request that didn't create a run. If it can't be resent, raise its error."""
         timings = self._connection.timings
         pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
-        if isinstance(error, errors.ApiError) and error.retry_after is not None:
-            pause = max(pause, error.retry_after)
+        pause = max(pause, error.retry_after or 0.0)
         if sends >= _MAX_SENDS or pause >= limit_by_deadline(current_deadline(), timings.resend_longest_pause):
             raise error
         logger.info("creating a run of flow %s failed (%s); retrying", flow_id, type(error).__name__)

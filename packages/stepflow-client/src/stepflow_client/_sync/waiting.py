@@ -16,7 +16,7 @@ from .._data.arguments import check_flag
 from .._rules import operations_and_releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
-from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
+from ..errors import InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up_by_server, parse_status
 
 if TYPE_CHECKING:
@@ -252,8 +252,7 @@ class Waiter:
 
     def _get_retry_after(self, error: StepflowClientError) -> float:
         """Return the delay from the server's Retry-After header, capped at half of the longest outage we tolerate."""
-        seconds = error.retry_after if isinstance(error, ApiError) else None
-        return min(seconds or 0.0, self._connection.timings.wait_outage / 2)
+        return min(error.retry_after or 0.0, self._connection.timings.wait_outage / 2)
 
     def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a finished single-item run."""
