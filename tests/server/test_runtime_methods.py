@@ -8,6 +8,7 @@ import pytest
 from stepflow_client import (
     LogConfig,
     RequestTimeoutError,
+    ServerStartTimeoutError,
     StepflowClient,
     StepflowRuntime,
     SyncStepflowClient,
@@ -64,3 +65,10 @@ async def test_the_timeout_includes_the_wait_for_the_server(monkeypatch: pytest.
                 await call
     finally:
         await runtime.aclose()
+
+
+async def test_a_server_that_is_not_ready_in_time_is_reported_as_such() -> None:
+    runtime = StepflowRuntime.start(startup_timeout=0.001)
+    for call in (runtime.health_check(), runtime.list_runs(timeout=60)):
+        with pytest.raises(ServerStartTimeoutError, match=r"not ready within 0\.001 s"):
+            await call

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from functools import update_wrapper, wraps
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
 
 from ._async.client import StepflowClient
 from ._base.suggestions import SuggestsNames, with_argument_suggestions
@@ -19,7 +18,7 @@ from ._data import arguments
 from ._embedded.config import ConfigSource, build_default_config, build_server_config
 from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
-from ._rules.timeouts import compute_deadline, deadline_scope
+from ._rules.timeouts import compute_deadline, deadline_scope, get_seconds_left
 from ._sync.client import SyncStepflowClient
 from .errors import InvalidArgumentError, RequestTimeoutError
 from .logs import LogConfig, LogEntry
@@ -46,19 +45,22 @@ def _delegate_when_ready(
     async def call(self: StepflowRuntime, *args: P.args, **kwargs: P.kwargs) -> R:
         timeout: Any = kwargs.get("timeout")
         deadline = compute_deadline(timeout)
+        limit = asyncio.timeout(get_seconds_left(deadline))
         try:
-            async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
+            async with limit:
                 await self.await_ready()
         except TimeoutError as error:
+            # The server's own startup timeout also raises a TimeoutError.
+            if not limit.expired():
+                raise
             raise RequestTimeoutError("the embedded server was not ready in time") from error
         if deadline is not None:
             # Never pass zero: if the deadline has passed, the client should raise the timeout error.
-            kwargs["timeout"] = max(deadline - time.monotonic(), 0.001)
+            kwargs["timeout"] = get_seconds_left(deadline) or 0.001
         return await method(self.client, *args, **kwargs)
 
     # Type checkers disagree on the return type of coroutine functions.
-    forwarded: Any = call
-    return forwarded  # type: ignore[no-any-return]
+    return cast("Any", call)  # type: ignore[no-any-return]
 
 
 def _delegate_lazy_method(
