@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from stepflow_client import (
     LogConfig,
@@ -72,3 +76,48 @@ async def test_a_server_that_is_not_ready_in_time_is_reported_as_such() -> None:
     for call in (runtime.health_check(), runtime.list_runs(timeout=60)):
         with pytest.raises(ServerStartTimeoutError, match=r"not ready within 0\.001 s"):
             await call
+
+
+async def test_cleanup_is_completed_in_a_cancel_scope_of_anyio(tmp_path: Path) -> None:
+    # Until the task has left such a scope, whatever it waits for is cancelled again.
+    step = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}
+    nap = {"steps": [step], "output": {"$step": "nap"}}
+    journal = tmp_path / "journal"
+
+    async def run(client: Any) -> None:
+        await client.run(nap, on_cancel="cancel")
+
+    async def run_batch(client: Any) -> None:
+        async with client.map(nap, [1, 2], chunk_size=1, on_cancel="cancel", journal=journal) as outcomes:
+            async for _ in outcomes:
+                pass
+
+    async def wait_with_several_connections(client: Any) -> None:
+        async with StepflowClient(client.url) as other:
+            pool: Any = other._connection.dialect.inner.inner
+            await asyncio.gather(*(other.health_check() for _ in range(3)))
+            connections.extend(pool._idle)
+            await anyio.sleep(60)
+
+    async def use_runtime(client: Any) -> None:
+        async with StepflowRuntime.start() as started:
+            runtimes.append(started)
+            await started.run(nap)
+
+    async def leave(call: Callable[[Any], Any], seconds: float) -> None:
+        with anyio.move_on_after(seconds) as scope:
+            await call(runtime)
+        assert scope.cancelled_caught
+
+    connections: list[Any] = []
+    runtimes: list[StepflowRuntime] = []
+    async with StepflowRuntime.start() as runtime:
+        await leave(run, 1.0)
+        await leave(run_batch, 1.5)
+        assert [run.status for run in (await runtime.list_runs()).runs] == ["cancelled"] * 3
+        async with runtime.map(nap, [1, 2], chunk_size=1, journal=journal) as outcomes:
+            assert [outcome.status async for outcome in outcomes] == ["cancelled"] * 2
+        await leave(wait_with_several_connections, 1.0)
+        assert [connection._ended for connection in connections] == [True] * 3
+        await leave(use_runtime, 1.5)
+        assert [started.is_alive for started in runtimes] == [False]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, T
 
 from ._async.client import StepflowClient
 from ._base.suggestions import SuggestsNames, with_argument_suggestions
+from ._concurrency import async_shield
 from ._data import arguments
 from ._embedded.config import ConfigSource, build_default_config, build_server_config
 from ._embedded.process import build_telemetry_environment, find_binary
@@ -406,7 +407,8 @@ class StepflowRuntime(SuggestsNames):
         # Don't use an executor: once the interpreter starts to shut down, executors reject calls, even from threads
         # that are still running. Also, the caller's own work may fill the loop's default executor.
         threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
-        await asyncio.wrap_future(stopped)
+        with async_shield():
+            await asyncio.wrap_future(stopped)
 
     def __enter__(self) -> Self:
         """Wait until the runtime is ready, and stop it if that fails."""

@@ -6,10 +6,11 @@ Both versions are handwritten, like the socket code.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
@@ -74,7 +75,8 @@ class AsyncTaskSet(Generic[Result]):
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+            with async_shield():
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class SyncTaskSet(Generic[Result]):
@@ -164,6 +166,19 @@ def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_ab
     threads.start(call)
     return threads.wait_for_result(time.monotonic() + seconds)
 
+
+def async_shield() -> AbstractContextManager[object]:
+    """Return a context manager for cleanup that a cancelled call waits for.
+
+    asyncio cancels a task once. A cancel scope of anyio, which FastAPI and MCP servers use, instead cancels whatever
+    the task waits for until the task has left the scope.
+    """
+    scope = getattr(sys.modules.get("anyio"), "CancelScope", None)
+    return nullcontext() if scope is None else scope(shield=True)
+
+
+sync_shield = nullcontext
+"""The counterpart of `async_shield`. Threads are interrupted once."""
 
 _END = object()
 

@@ -19,7 +19,7 @@ from .. import errors, types
 from .._codec import call_arguments, output_types, responses
 from .._codec.call_arguments import RunArguments, RunCall
 from .._codec.idempotency_markers import check_key
-from .._concurrency import SyncInputReader, SyncTaskSet, sync_compute
+from .._concurrency import SyncInputReader, SyncTaskSet, sync_compute, sync_shield
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode_if_plain, to_json
 from .._rules import chunks
@@ -210,7 +210,8 @@ class Batch:
             self._is_closed = True
             self._workers.close()
             if options["on_cancel"] == "cancel" and self._in_flight:
-                with deadline_scope(time.monotonic() + self._connection.timings.cancel_limit, overrides_outer=True):
+                until = time.monotonic() + self._connection.timings.cancel_limit
+                with deadline_scope(until, overrides_outer=True), sync_shield():
                     for run_id in list(self._in_flight.values()):
                         with suppress(StepflowClientError):
                             self._runs.cancel_run(run_id)

@@ -19,6 +19,7 @@ from .._base.pickling import Picklable
 from .._base.suggestions import SuggestsNames, reject_unknown_arguments, with_argument_suggestions
 from .._codec import call_arguments, output_types, responses
 from .._codec.call_arguments import FlowId, RunCall, RunId, Variables
+from .._concurrency import sync_shield
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
@@ -587,7 +588,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             if hold is None:
                 # Limit how long a cancelled call takes to cancel its run.
                 until = time.monotonic() + self._connection.timings.cancel_limit
-                with suppress(StepflowClientError), deadline_scope(until, overrides_outer=True):
+                with suppress(StepflowClientError), deadline_scope(until, overrides_outer=True), sync_shield():
                     self.cancel_run(run.run_id)
             raise
         except StepflowClientError as error:

@@ -19,6 +19,7 @@ from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import responses
+from .._concurrency import sync_shield
 from .._data.arguments import check_choice, check_integer
 from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, to_json
 from .._http import settings as http_settings
@@ -154,7 +155,8 @@ class Connection:
     def close(self) -> None:
         """Close all connections and reject any later requests."""
         self.dialect.closed = True
-        self.dialect.close()
+        with sync_shield():
+            self.dialect.close()
 
     def detect_server(self) -> Server:
         """Return the server's release and capabilities, requesting them only if they aren't known yet."""
