@@ -219,6 +219,21 @@ def test_replay_only_fails_cases_that_would_execute_steps(stepflow: Stepflow) ->
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("server")
+def test_recording_again_forgets_steps_that_are_no_longer_executed(stepflow: Stepflow, flows: Path) -> None:
+    record = ("test", "tests", "--case", "passes", "--record", "rec.json")
+    assert stepflow(*record).code == 0
+    text = (flows / "tested.yaml").read_text()
+    text = text.replace("{user_prompt: {$input: $.who}}", "{user_prompt: Hello}")
+    (flows / "tested.yaml").write_text(text.replace("{$step: model, path: '$.messages[0].content'}", "none"))
+    # Steps that aren't recorded this time keep their outcomes.
+    assert stepflow(*record, "--record-step", "other").code == 0
+    recorded_step(json.loads((stepflow.folder / "rec.json").read_text()), "passes", "model")
+    assert stepflow(*record).code == 0
+    done = stepflow("test", "tests", "--case", "passes", "--replay", "rec.json")
+    assert done.code == 0, str(done)
+
+
 def test_failed_steps_are_recorded_and_replayed(stepflow: Stepflow, flows: Path) -> None:
     (flows / "tested.yaml").write_text(FAILING)
     done = stepflow("test", "tests", "--record", "rec.json")

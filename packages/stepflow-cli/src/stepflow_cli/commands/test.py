@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -156,7 +156,7 @@ def command(
             clients.check_server()
         done = _run_and_print_results(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
-            _save_recordings(how["record"], done)
+            _save_recordings(how["record"], is_recorded, done)
         updated = _update_expected_outputs(done) if update else set()
         cases = [(file.file.name, result) for file in done for result in file.results]
         failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
@@ -250,7 +250,7 @@ def _run_and_print_results(
     return done
 
 
-def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
+def _save_recordings(path: str, is_recorded: Callable[[str], bool], done: Iterable[FileResults]) -> None:
     from os.path import exists
 
     from stepflow_client.testing import Recording
@@ -260,10 +260,13 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
     for file in done:
         flow = file.file.tests.path
         for result in file.results:
+            case = result.case.name
+            if result.attempt == 1 and result.result is not None:
+                # Also forget steps that the case no longer executes, because replaying it would look for their inputs.
+                for step_id in filter(is_recorded, recording.steps(flow, case)):
+                    recording.forget(flow, case, step_id)
             for step_id, step in result.steps.items():
-                if result.attempt == 1:
-                    recording.forget(flow, result.case.name, step_id)
-                recording.add(flow, result.case.name, step_id, *step)
+                recording.add(flow, case, step_id, *step)
             count += len(result.steps)
     recording.save()
     note(f"recorded {count} step outcomes in {path}")
