@@ -79,6 +79,9 @@ def test_last_failed(stepflow: Stepflow, flow: Path) -> None:
     assert selected_cases(stepflow, "-k", "free") == ["free"]
     assert selected_cases(stepflow, "--lf", "-k", "free") == ["free"]
     assert selected_cases(stepflow, "--lf") == ["wrong"]
+    # So does a file that can't be read.
+    flow.write_text(FLOW + "  - [")
+    assert selected_cases(stepflow, "--lf") == ["asked.yaml"]
     flow.write_text(FLOW.replace("result: 5", "result: 4").replace("name: paid for", "name: paid"))
     assert selected_cases(stepflow, "--lf") == ["wrong"]
     assert selected_cases(stepflow, "--lf") == ["free", "paid", "wrong"]

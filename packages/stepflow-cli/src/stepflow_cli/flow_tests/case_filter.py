@@ -37,6 +37,9 @@ def load_last_failed_cases(flow: Path) -> set[str]:
 
 def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
     """Save the names of a flow file's failed cases. Cases that weren't run keep their state."""
+    if tests.is_broken:
+        # None of its cases could be run.
+        return
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
     before = load_last_failed_cases(tests.path)
