@@ -60,7 +60,7 @@ def wait_for_page(link: str) -> str:
     raise AssertionError(text)
 
 
-def test_result_is_printed_and_page_served_until_ctrl_c(start: Start) -> None:
+def test_result_is_printed_and_page_served_until_ctrl_c(start: Start, tmp_path: Path) -> None:
     process = start({"ms": 10, "value": "to be seen"}, "-o", "jsonl")
     link = read_link(process)
     assert process.stdout is not None
@@ -71,6 +71,11 @@ def test_result_is_printed_and_page_served_until_ctrl_c(start: Start) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, ""), err
     assert "Traceback" not in err
+    # The step outputs are kept, because the server has stopped.
+    command = [str(FORKED), "run", "flow.yaml", "--reuse", "@last"]
+    environment = {**fork_environment(), "HOME": str(tmp_path)}
+    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "keeps a; executes no step" in again.stderr
 
 
 def test_failed_run(start: Start) -> None:

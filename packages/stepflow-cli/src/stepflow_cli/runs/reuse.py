@@ -130,10 +130,7 @@ def start_reusing_outputs(target: Target, job: Job) -> SyncRunHandle[Any]:
 
 
 def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
-    """Save a run's step outputs in the history. Call this if its embedded server stops when the command exits.
-
-    Outputs that contain the value of a secret variable aren't saved.
-    """
+    """Save a run's step outputs in the history, except those that contain the value of a secret variable."""
     kept = _get_inherited_outputs(target, run_id)
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:

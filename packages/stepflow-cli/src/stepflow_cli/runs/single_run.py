@@ -177,10 +177,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     run_id = run.run_id
     with adding_run_id(target, run_id), hinting_return(target, run_id, wait), showing_progress(target, run_id):
         result = run.result(timeout=wait.timeout)
-    if target.runtime is not None and target.history.is_on:
-        from .reuse import save_step_outputs
-
-        save_step_outputs(target, job, run_id)
+    _save_outputs_of_embedded_run(target, job, run_id)
     if cache is not None:
         cache.store_result(job, result)
     with adding_run_id(target, run_id):
@@ -198,6 +195,14 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
             raise
     # Only do this if the run succeeded. Failures have their own hint.
     job.note_unread_input_fields()
+
+
+def _save_outputs_of_embedded_run(target: Target, job: Job, run_id: str) -> None:
+    """Save a run's step outputs in the history for `--reuse` if its server stops when the command exits."""
+    if target.runtime is not None and target.history.is_on:
+        from .reuse import save_step_outputs
+
+        save_step_outputs(target, job, run_id)
 
 
 def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
@@ -255,7 +260,9 @@ def start_job_and_serve_page(target: Target, job: Job) -> None:
 
     def print_at_end() -> None:
         try:
-            print_run_result(target.client.get_result(run_id), job.options.output)
+            result = target.client.get_result(run_id)
+            _save_outputs_of_embedded_run(target, job, run_id)
+            print_run_result(result, job.options.output)
             sys.stdout.flush()
         except BaseException as error:
             printed.set_exception(error)
