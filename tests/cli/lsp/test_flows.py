@@ -388,6 +388,36 @@ def test_names_are_renamed_everywhere_and_quoted_where_needed(
     assert FlowText(restored, name).root.value == FlowText(FLOWS[name], name).root.value
 
 
+_ODD_FIELDS = """\
+schemas:
+  properties:
+    input: {type: object, required: [plain], properties: {plain: {properties: {"a b": {type: string}}}, $id: {}}}
+steps:
+  - id: one
+    component: /builtin/noop
+    input: {a: {$input: plain}, b: {$input: "$[\\"plain\\"][\\"a b\\"]"}, c: {$input: '$[''$id'']'}}
+output: {$step: one}
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "new", "expected"),
+    [
+        ("plain: {", "a.b", ["[a.b]", "{a.b: {", "a: {$input: \"$['a.b']\"}", 'b: {$input: "$[\'a.b\'][\\"a b\\"]"}']),
+        ("plain: {", "$x", ["[$x]", "{$x: {", "a: {$input: $.$x}", 'b: {$input: "$.$x[\\"a b\\"]"}']),
+        ("$id: {", "name", ["name: {}", "c: {$input: '$[''name'']'}"]),
+        ('a b": {', "name", ['{"name": {', 'b: {$input: "$[\\"plain\\"][\\"name\\"]"}']),
+    ],
+)
+def test_odd_fields_are_renamed_in_schemas_and_in_escaped_paths(
+    editor: Editor, where: str, new: str, expected: list[str]
+) -> None:
+    editor.replace("plain.yaml", _ODD_FIELDS)
+    edits = editor.request_at("rename", "plain.yaml", where, newName=new)["changes"][editor.uri("plain.yaml")]
+    text = apply_edits(_ODD_FIELDS, edits)
+    assert [each for each in expected if each not in text] == []
+
+
 def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
     [references] = editor.request_at("definition", "typed.yaml", TYPED.index("customer.tags") + len("customer."))
     assert references["range"]["start"] == position(TYPED, TYPED.index("tags: {type"))

@@ -30,7 +30,7 @@ class Mention(NamedTuple):
     """Mentions with the same scope and name refer to the same thing."""
     start: int
     end: int
-    """`start` and `end` are the name's range in the file, or the whole value's range if the value contains escapes."""
+    """`start` and `end` are the name's range in the file, or the whole value's range if the name can't be located."""
     node: Node | Key
     """The value or key containing the name."""
     text: str
@@ -86,10 +86,10 @@ class _MentionCollector:
     ) -> Mention:  # fmt: skip
         """Create a mention. If `span` is omitted, the name is the whole value."""
         span, name = span or (0, len(text)), text if name is None else name
-        quoted = self.text[node.start : node.start + 1] in ("'", '"')
-        begin = node.start + quoted + span[0] + self.text[node.start + quoted + span[0] : node.end].find(name)
-        is_plain = self.text[node.start + quoted : node.end - quoted] == text
-        start, end = (begin, begin + len(name)) if is_plain else (node.start, node.end)
+        starts = _find_character_starts(self.text[node.start : node.end], text)
+        at = text.find(name, span[0])
+        start, end = (starts[at], starts[at + len(name)]) if starts else (0, node.end - node.start)
+        start, end = node.start + start, node.start + end
         scope = scope or (kind if kind == "component" else (kind, id(self.flow)))
         return Mention(kind, name, scope, start, end, node, text, span, self.flow, **more)
 
@@ -169,6 +169,18 @@ class _MentionCollector:
         return schema
 
 
+def _find_character_starts(written: str, text: str) -> list[int]:
+    """Return where each character of `text` starts in its written form, plus where the last one ends.
+
+    The list is empty if that can't be determined, because the value is an alias, or contains rare escapes.
+    """
+    escape = {"'": "''", '"': r"\\(?:u....|.)"}.get(written[:1])
+    if escape is None or len(written) < 2:
+        return list(range(len(text) + 1)) if written == text else []
+    starts = [match.start() for match in re.finditer(rf"{escape}|.", written[:-1], re.DOTALL)][1:]
+    return [*starts, len(written) - 1] if len(starts) == len(text) else []
+
+
 def _make_fields_scope_key(properties: Node) -> Hashable:
     return "fields", (properties.original or properties).start
 
@@ -228,25 +240,24 @@ def list_rename_edits(text: str, mentions: Sequence[Mention], mention: Mention, 
 def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
-    if written != f"{quote}{mention.text}{quote}":
-        # JSON escapes are fine, because a value that contains them is replaced as a whole. Others can't be edited.
-        try:
-            is_same_value = quote == '"' and json.loads(written) == mention.text
-        except ValueError:
-            is_same_value = False
-        if not is_same_value:
-            raise ValueError(f"the name is written with escapes or as an alias: {written}")
+    try:
+        value = json.loads(written) if quote == '"' else written[1:-1].replace("''", "'") if quote else written
+    except ValueError:
+        value = None
+    if value != mention.text:
+        raise ValueError(f"the name is written with escapes or as an alias: {written}")
     if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
     # Prefer single quotes in paths, because double quotes might have to be escaped.
     part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
     begin, end = mention.span
-    if mention.text.startswith("$") and mention.kind in ("variable", "field"):
-        new = mention.text[:begin] + part + mention.text[end:]
-    else:
-        is_plain = mention.kind in ("step", "component") or isinstance(whole, Key) or not re.search(r"[.\[\]]", name)
-        new = name if is_plain else f"${part}"
+    new = name
+    if mention.is_read and mention.kind != "step":
+        if mention.text.startswith("$"):
+            new = mention.text[:begin] + part + mention.text[end:]
+        elif re.search(r"[.\[\]]|^\$", name):
+            new = f"${part}"
     if not quote:
         return whole.start, whole.end, format_inline_yaml(new)
     inner = json.dumps(new, ensure_ascii=False)[1:-1] if quote == '"' else new.replace("'", "''")
