@@ -134,6 +134,11 @@ def test_entry_has_absolute_paths_and_local_settings(stepflow: Stepflow) -> None
     folder = stepflow.folder
     assert server("--local")["args"][3:] == ["--local", "--config", str(folder / "stepflow-config.yml")]
     assert server("--variables=values.yaml")["args"][3:] == [f"--variables={folder / 'values.yaml'}"]
+    assert server("--read-only", "hello.yaml")["args"][3:] == ["--read-only", str(folder / "hello.yaml")]
+    for name in ("runs", "hello", "prod"):
+        (folder / name).mkdir()
+    names = ["--tools", "runs", "--read-only", "hello", "--profile", "prod"]
+    assert server(*names, STEPFLOW_CONFIG_FILE="mine.toml")["args"][3:] == names
     with_profile = server("--profile", "prod", STEPFLOW_CONFIG_FILE="mine.toml")
     assert with_profile["env"] == {"STEPFLOW_CONFIG_FILE": str(folder / "mine.toml")}
     token = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", STEPFLOW_TOKEN="hidden")

@@ -171,15 +171,17 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     if params["port"] is not None:
         raise usage("hosts start the server on standard input and output, so --http has no effect", "leave out --http")
     values = _build_variable_values(params["variables"], params["var"])
-    load_flow_catalog(
+    catalog = load_flow_catalog(
         _build_service_options(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"])
     )
     selected = ServerOptions(**{key: params[key] for key in ("url", "profile", "local", "config")}, default="server")
     server, environment = _get_server_flags_and_environment(selected)
+    # Other values, such as tool names and profiles, can happen to be the name of a file too.
+    paths = {*params["flows"], params["variables"], params["config"], *set(params["read_only"]) - catalog.tools.keys()}
     words: list[str] = []
     for word in arguments:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        is_file = value and os.path.exists(value)
+        is_file = value in paths and os.path.exists(value)
         words.append(f"{option}{equals}{Path(value).absolute()}" if is_file else word)
     click.echo(_format_host_entry(HOSTS[host], words + server, name, environment), nl=False)
     note(f"add this to {HOSTS[host].file}")
