@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.command_line_values import RunValues
+from stepflow_cli.inputs.command_line_values import RunValues, ValueArgument
 from stepflow_cli.mcp.flow_catalog import FlowCatalog
-from stepflow_client import InvalidArgumentError
+from stepflow_client import FlowFileError, InvalidArgumentError
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, write_flows
 
@@ -81,3 +81,19 @@ def test_each_flow_gets_its_own_variables(tmp_path: Path) -> None:
     assert catalog.variables["greet"] == {}
     assert catalog.variables["secretive"] == {"key": "1.10"}
     assert [each.hide_in_text("key 1.10") for each in catalog.secrets] == ["key ***"]
+
+
+def test_previous_version_is_kept_while_the_variables_cannot_be_read(tmp_path: Path) -> None:
+    folder, values = write_flows(tmp_path / "flows", GREET), tmp_path / "values.json"
+    values.write_text('{"key": "sesame"}')
+    catalog = FlowCatalog([str(folder)], RunValues(variables=[ValueArgument("--variables", "file", str(values))]))
+    values.write_text("{")
+    write_flows(folder, SECRETIVE)
+    for _ in range(2):
+        with pytest.raises(FlowFileError):
+            catalog.reload_changed_files()
+        assert (names(catalog), catalog.variables) == (["greet"], {"greet": {}})
+    values.write_text('{"key": "sesame"}')
+    assert catalog.reload_changed_files()
+    assert catalog.variables == {"greet": {}, "secretive": {"key": "sesame"}}
+    assert [each.hide_in_text("open sesame") for each in catalog.secrets] == ["open ***"]

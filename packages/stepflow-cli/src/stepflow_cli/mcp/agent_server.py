@@ -106,16 +106,17 @@ class AgentServer:
             await self._runs.wait_for_starting_runs()
 
     async def _poll_flow_files(self) -> None:
-        took = 0.0
+        took, failure = 0.0, ""
         while True:
             await asyncio.sleep(max(_MIN_INTERVAL, _INTERVAL_FACTOR * took))
             began = time.monotonic()
             try:
                 is_changed = await asyncio.to_thread(self._catalog.reload_changed_files)
             except Exception as error:
-                # Keep serving the previous version of the flows.
-                note(f"cannot reload the flows: {error}")
-                is_changed = False
+                # Keep serving the previous version of the flows, and report each failure once.
+                if str(error) != failure:
+                    note(f"cannot reload the flows: {error}")
+                is_changed, failure = False, str(error)
             took = time.monotonic() - began
             if not is_changed:
                 continue

@@ -88,9 +88,11 @@ class FlowCatalog:
                 tools[name], files[name] = spec, path
         is_changed = tools != self.tools
         if is_changed:
-            self.tools, self._files, read = tools, files, self._values.read_variables
-            self.variables = {name: spec.select_variables(read(spec.flow) or {}) for name, spec in tools.items()}
-            self.secrets = [secret for name, spec in tools.items() for secret in spec.get_secrets(self.variables[name])]
+            # If the variables can't be read, keep all of the previous version.
+            read = self._values.read_variables
+            variables = {name: spec.select_variables(read(spec.flow) or {}) for name, spec in tools.items()}
+            self.tools, self._files, self.variables = tools, files, variables
+            self.secrets = [secret for name, spec in tools.items() for secret in spec.get_secrets(variables[name])]
         return is_changed
 
     def _iter_flow_paths(self) -> Iterator[str]:
