@@ -60,6 +60,8 @@ async def test_repeated_call_starts_one_run(url: str, folder: Path, recorded: Re
                 ids.add(run_id_of(result))
             other = await client.call_tool("greet", {"who": "Bob"}, meta={KEY: "order-8"})  # type: ignore[arg-type]
             assert other.structured_content["output"] == {"text": "Bob"}
+            conflict = await client.call_tool("greet", {"who": "Bob"}, meta={KEY: "order-7"})  # type: ignore[arg-type]
+            assert conflict.is_error
     assert len(ids) == 1
     async with agent(url, folder, mode) as client:
         conflict = await client.call_tool("greet", {"who": "Bob"}, meta={KEY: "order-7"})  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -160,7 +161,9 @@ class AgentServer:
         key = meta.get(IDEMPOTENCY_META)
         names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
         if isinstance(key, str) and key:
-            names.append((IDEMPOTENCY_META, params.name, key))
+            # A key with different arguments is a conflict, which is detected when the run is created.
+            arguments = json.dumps(params.arguments, sort_keys=True).encode()
+            names.append((IDEMPOTENCY_META, params.name, key, sha256(arguments).digest()))
         client = ctx.session.client_params
         agent = _sanitize_label_value(client.client_info.name if client is not None else "")
         call = ToolCall(
