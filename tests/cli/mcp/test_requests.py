@@ -6,14 +6,17 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import anyio
 import pytest
 from stepflow_cli.mcp import diagnosis
-from stepflow_cli.mcp.agent_runs import MAX_ARGUMENT_BYTES, RateLimiter
+from stepflow_cli.mcp.agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns, RateLimiter
 from stepflow_cli.server.embedded_server_logs import KeptLogLine
-from stepflow_client import StepflowClient
+from stepflow_cli.settings.run_history import LazyRunHistory
+from stepflow_client import RateLimitError, StepflowClient
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, protocol_error, run_id_of, serving, text_of, write_flows
 
@@ -120,6 +123,32 @@ async def test_number_of_concurrent_runs_is_limited(url: str, folder: Path, mode
         ] == "running":
             pass
         assert not (await client.call_tool("greet", {"who": "Ada"})).is_error
+
+
+async def test_simultaneous_calls_do_not_exceed_the_limit() -> None:
+    class Client:
+        async def get_run(self, run_id: str) -> Any:
+            await asyncio.sleep(0)
+            return SimpleNamespace(is_finished=True)
+
+    async def create_run() -> str:
+        await asyncio.sleep(0.01)
+        return "new"
+
+    client: Any = Client()
+    runs = AgentRuns(client, LazyRunHistory(), AgentLimits(runs=1), all_runs=False)
+    runs.track_run("ended")
+    calls = (runs.start_run([], create_run) for _ in range(3))
+    started, *refused = await asyncio.gather(*calls, return_exceptions=True)
+    assert started == "new"
+    assert [type(error) for error in refused] == [RateLimitError] * 2
+
+
+async def test_lost_runs_do_not_count_towards_the_limit(url: str, folder: Path) -> None:
+    async with serving(url, folder, bounds={"runs": 1}) as agent_server:
+        # A server that keeps its runs in memory loses them if it is restarted.
+        agent_server._runs.track_run(str(uuid4()))
+        assert await agent_server._runs._can_start_run()
 
 
 def test_rate_limiter_allows_a_burst_and_then_single_calls() -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import RateLimitError, RunTimeoutError, StepflowClientError
+from stepflow_client import NotFoundError, RateLimitError, RunTimeoutError, StepflowClientError
 
 from ..settings.run_history import LazyRunHistory
 
@@ -148,14 +148,22 @@ class AgentRuns:
         self._unfinished.add(run_id)
 
     async def _can_start_run(self) -> bool:
-        starting = sum(not request.done() for request in set(self._requests.values()))
-        if len(self._unfinished) + starting < self.bounds.runs:
+        if self._count_unfinished_runs() < self.bounds.runs:
             return True
         for run_id in list(self._unfinished):
             with suppress(StepflowClientError):
-                if (await self.client.get_run(run_id)).is_finished:
+                try:
+                    has_ended = (await self.client.get_run(run_id)).is_finished
+                except NotFoundError:
+                    # The server has lost the run, for example because it keeps runs in memory and was restarted.
+                    has_ended = True
+                if has_ended:
                     self._unfinished.discard(run_id)
-        return len(self._unfinished) + starting < self.bounds.runs
+        # Count again, because other calls may have started runs in the meantime.
+        return self._count_unfinished_runs() < self.bounds.runs
+
+    def _count_unfinished_runs(self) -> int:
+        return len(self._unfinished) + sum(not request.done() for request in set(self._requests.values()))
 
     async def wait_for_result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
         """Wait for a single-item run and return its result, or None if it doesn't end in time.
