@@ -13,7 +13,7 @@ import pytest
 from stepflow_cli.errors import Session
 from stepflow_cli.main import cli
 from stepflow_cli.runs.single_run import showing_progress
-from stepflow_client._base.text import format_progress
+from stepflow_client._base.text_formatting import format_progress
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepCompletedEvent
 

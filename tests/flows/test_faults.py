@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from stepflow_client._checks.checker import check_source, make_excerpt, make_validation_result
-from stepflow_client._checks.flow_analysis import FlowAnalysis
 from stepflow_client._checks.reference_rules import check_step_dependencies
+from stepflow_client._checks.steps_and_references import FlowAnalysis
 from stepflow_client.flows.findings import RULES, TYPE_RULES, Findings
 from stepflow_client.flows.syntax_tree import FlowText, to_node
 

@@ -13,7 +13,7 @@ from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
 from stepflow_cli.main import cli
 from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client._codec.call_arguments import remove_valid_max_retries
-from stepflow_client._runs.stored_flow_form import remove_cases
+from stepflow_client._runs.changes_before_storing import remove_cases
 from stepflow_client.authoring import builtin, each, flow
 from stepflow_client.flows import check
 from stepflow_client.flows.reading import load_file

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client._checks.flow_analysis import FlowAnalysis, LocatedReference
+from stepflow_client._checks.steps_and_references import FlowAnalysis, LocatedReference
 from stepflow_client._checks.type_inference import infer_flow_types
 from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.syntax_tree import FlowText, Node

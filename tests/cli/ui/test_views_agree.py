@@ -17,7 +17,7 @@ import httpx
 import pytest
 from stepflow_cli.runs.watch import RunningRunsFollower
 from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
-from stepflow_client._base.text import duration_text
+from stepflow_client._base.text_formatting import duration_text
 from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
 from stepflow_client.types.run_explanation import format_state

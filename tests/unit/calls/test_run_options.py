@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
-from stepflow_client._calls import call_options
-from stepflow_client._calls.call_options import EventOptions, RerunOptions, RunFilters
+from stepflow_client._calls import method_options
+from stepflow_client._calls.method_options import EventOptions, RerunOptions, RunFilters
 
 
 def keyword_names(method: Any) -> set[str]:
@@ -19,7 +19,7 @@ def keyword_names(method: Any) -> set[str]:
         if each.kind is inspect.Parameter.VAR_KEYWORD:
             # Most annotation types are imported only for type checkers.
             name = str(each.annotation).removeprefix("Unpack[").removesuffix("]")
-            names |= getattr(call_options, name).__annotations__.keys()
+            names |= getattr(method_options, name).__annotations__.keys()
     return names
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
-from stepflow_client._calls.call_options import OPTIONS_OF, merge_options
+from stepflow_client._calls.method_options import OPTIONS_OF, merge_options
 from stepflow_client._data.arguments import check_client
 
 from tests.unit.calls.test_run_options import keyword_names

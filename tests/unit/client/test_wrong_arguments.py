@@ -38,11 +38,11 @@ from stepflow_client import (
     tools,
     web,
 )
-from stepflow_client._calls import call_options as options_module
-from stepflow_client._calls.call_options import ClientOptions
+from stepflow_client._calls import method_options as options_module
+from stepflow_client._calls.method_options import ClientOptions
 from stepflow_client._data.arguments import argument_error
 from stepflow_client.authoring import Flow, flow
-from stepflow_client.authoring._methods import FlowMethods
+from stepflow_client.authoring._run_methods import FlowMethods
 from stepflow_client.authoring._scopes import Scope
 from stepflow_client.authoring._values import Read, Value
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport

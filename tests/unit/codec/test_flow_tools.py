@@ -15,7 +15,7 @@ from stepflow_client import (
     InvalidArgumentError,
     ServerConnectionError,
 )
-from stepflow_client._base.text import format_json_line
+from stepflow_client._base.text_formatting import format_json_line
 from stepflow_client._codec.flow_tools import (
     make_error_result,
     make_tool_from_fields,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from stepflow_cli.lsp.cursor import blank_invalid_lines, find_key_or_value_at, find_typed_word
 from stepflow_cli.lsp.mentions import find_mentions, list_rename_edits
-from stepflow_client._checks.flow_analysis import FlowAnalysis
+from stepflow_client._checks.steps_and_references import FlowAnalysis
 from stepflow_client.flows.syntax_tree import FlowText
 
 STEP = "steps:\n  - id: a\n    "

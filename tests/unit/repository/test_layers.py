@@ -65,7 +65,7 @@ EXCEPTIONS = {
     # Objects of lower layers look up their notebook display by name.
     ("_base.error_classes", "_display.short_traceback"), ("types.model_base", "drawing.notebook_html"),
     # Methods of the client that belong to the workbench: `check`, and flows as tools.
-    ("_async.flows", "_checks.checker"), ("_sync.flows", "_checks.checker"),
+    ("_async.flow_store", "_checks.checker"), ("_sync.flow_store", "_checks.checker"),
     ("_codec.flow_tools", "_checks.inferred_flow"),
 }  # fmt: skip
 

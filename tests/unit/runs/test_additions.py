@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, StepDetails
-from stepflow_client._runs.stored_flow_form import (
+from stepflow_client._runs.changes_before_storing import (
     RerunOrigin,
     add_tag_to_flow,
     collect_examples,

@@ -18,7 +18,7 @@ from stepflow_client._runs.explanation import (
     iter_item_records,
 )
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.failure_hints import find_run_error_hint, may_component_return
+from stepflow_client._runs.rejected_input_hints import find_run_error_hint, may_component_return
 from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import ItemCounts, RunArguments, RunItem
 from stepflow_client.types.run_explanation import StepAccount, format_state, get_displayed_step_state

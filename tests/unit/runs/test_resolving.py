@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.failure_hints import ResolvedInput, resolve_step_input
+from stepflow_client._runs.rejected_input_hints import ResolvedInput, resolve_step_input
 from stepflow_client.flows.interpreter import NOT_KNOWN
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, StepDetails
 

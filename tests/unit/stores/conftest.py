@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 def closed_connections() -> Iterator[None]:
     """Close the test's connections; otherwise a later test would get their warnings."""
     yield
-    if module := sys.modules.get("stepflow_client._stores.postgres"):
+    if module := sys.modules.get("stepflow_client._stores.postgres_history"):
         module._close_databases()
 
 

@@ -13,8 +13,14 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClientError
-from stepflow_client._stores import postgres as module
-from stepflow_client._stores.postgres import SharedDatabase, _Connection, _Job, _split_url_secrets, translate_statement
+from stepflow_client._stores import postgres_history as module
+from stepflow_client._stores.postgres_history import (
+    SharedDatabase,
+    _Connection,
+    _Job,
+    _split_url_secrets,
+    translate_statement,
+)
 
 psycopg = pytest.importorskip("psycopg")
 

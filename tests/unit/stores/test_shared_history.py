@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClientError
-from stepflow_client._stores import postgres as module
+from stepflow_client._stores import postgres_history as module
 from stepflow_client.history import History
 
 from tests.certificates import Authority
@@ -173,8 +173,8 @@ def test_unrecorded_runs_are_reported(
 def test_a_process_reports_unrecorded_runs_at_exit() -> None:
     program = """if True:
         from stepflow_client.history import History
-        from stepflow_client._stores import postgres
-        postgres._MAX_WAIT = 0.5
+        from stepflow_client._stores import postgres_history
+        postgres_history._MAX_WAIT = 0.5
         history = History("postgresql://me:pass-of-mine@127.0.0.1:1/db", on_failure=print)
         history.record("run-1")
     """
@@ -319,7 +319,7 @@ def test_psycopg_is_imported_only_for_a_database(tmp_path: Path) -> None:
         import sys
         from stepflow_client.history import History
         History(sys.argv[1]).record("1")
-        assert not {"psycopg", "stepflow_client._stores.postgres"} & set(sys.modules)
+        assert not {"psycopg", "stepflow_client._stores.postgres_history"} & set(sys.modules)
         sys.modules["psycopg"] = None
         History("postgresql://localhost/db")
     """

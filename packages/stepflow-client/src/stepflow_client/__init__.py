@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._async.run_handle import RunHandle
     from ._async.streams import EventStream, OutcomeStream, RunPager
     from ._base.not_given import NOT_GIVEN, NotGiven
-    from ._calls.call_options import (
+    from ._calls.method_options import (
         ClientOptions,
         EventOptions,
         MapOptions,
@@ -110,7 +110,7 @@ _find, _names = make_lazy_exports(
         "_records.outcome_files": ["OutcomeWriter", "write_outcomes"],
         "_rules.chunks": ["RetryOn"],
         "_rules.retries": ["RetryPolicy"],
-        "_calls.call_options": [
+        "_calls.method_options": [
             "ClientOptions", "EventOptions", "MapOptions", "PlanOptions", "RerunOptions", "RunFilters", "RunOptions",
             "SubmitOptions",
         ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from .authoring._methods import FlowMethods, InputT, OutputT, VariablesT
+from .authoring._run_methods import FlowMethods, InputT, OutputT, VariablesT
 
 if TYPE_CHECKING:
     from .flows.reading import FlowSource

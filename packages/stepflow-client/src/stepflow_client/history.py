@@ -26,8 +26,8 @@ from ._base.lazy import make_lazy_exports
 from ._data import arguments, secrets
 from ._data.flow_declarations import has_secret_part
 from ._rules.run_search import RunQuery, parse_run_query
+from ._stores.atomic_file_writes import get_stepflow_user_folder
 from ._stores.shared_sqlite_file import SharedFile
-from ._stores.user_files import get_stepflow_user_folder
 from .errors import InvalidArgumentError
 from .types.statuses import ExecutionStatus
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from ._codec.call_arguments import RunId
-    from ._stores.postgres import SharedDatabase
+    from ._stores.postgres_history import SharedDatabase
     from .types.runs import HistoryEntry
 
 __all__ = ["History", "HistoryEntry", "default_path"]
@@ -144,7 +144,7 @@ class History:
         """Store the settings without opening the file."""
         self._store: SharedFile | SharedDatabase
         if isinstance(path, str) and path.startswith(("postgresql://", "postgres://")):
-            from ._stores.postgres import SharedDatabase
+            from ._stores.postgres_history import SharedDatabase
 
             self._store = SharedDatabase(path, on_failure=on_failure, schema=_SCHEMA)
         else:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._base.text import compute_rate, duration_text, estimate_seconds_left, format_progress, visible
+from ._base.text_formatting import compute_rate, duration_text, estimate_seconds_left, format_progress, visible
 from .types.model_base import Record
 
 __all__ = ["Progress", "ProgressOption"]

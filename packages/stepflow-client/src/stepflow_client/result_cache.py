@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import types
 from ._data.arguments import check_flag, check_instance, check_integer, check_seconds
+from ._stores.atomic_file_writes import get_stepflow_user_folder
 from ._stores.shared_sqlite_file import SharedFile
-from ._stores.user_files import get_stepflow_user_folder
 from .types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:

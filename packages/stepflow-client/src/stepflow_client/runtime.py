@@ -25,7 +25,7 @@ from .errors import InvalidArgumentError, RequestTimeoutError
 from .logs import LogConfig, LogEntry
 
 if TYPE_CHECKING:
-    from ._calls.call_options import ClientOptions
+    from ._calls.method_options import ClientOptions
     from .history import History
 
 __all__ = ["RestartPolicy", "StepflowRuntime"]

@@ -9,7 +9,7 @@ async def on_error(request: Request, error: StepflowClientError) -> JSONResponse
 from __future__ import annotations
 
 from ._async.sse_relay import EventResponse, sse_events
-from ._codec.problem_details import Problem, problem_details
+from ._codec.web_error_responses import Problem, problem_details
 from ._sync.sse_relay import SyncEventResponse, sse_events as sync_sse_events
 
 __all__ = ["EventResponse", "Problem", "SyncEventResponse", "problem_details", "sse_events", "sync_sse_events"]

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import click
-from stepflow_client._base.text import format_url_without_credentials
+from stepflow_client._base.text_formatting import format_url_without_credentials
 
 from ..errors import Problem, suggest, usage
 from ..output.columns import View, columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stepflow_client._base.text import duration_text
+from stepflow_client._base.text_formatting import duration_text
 
 from ..errors import Problem, usage
 from ..output.columns import View, columns

@@ -11,7 +11,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from stepflow_client._base.text import format_url_without_credentials
+from stepflow_client._base.text_formatting import format_url_without_credentials
 from stepflow_client._command import describe_certificate_problem
 
 from ..server.connect import add_url_origins_to_hint

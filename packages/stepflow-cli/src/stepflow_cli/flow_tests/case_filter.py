@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
 from stepflow_client._command import get_stepflow_user_folder
-from stepflow_client._stores.user_files import write_file
+from stepflow_client._stores.atomic_file_writes import write_file
 from stepflow_client.flows.project import find_flow_files
 from stepflow_client.testing import collect_tests, select_cases, touching
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from stepflow_client._base.text import duration_text
+from stepflow_client._base.text_formatting import duration_text
 from stepflow_client._command import format_junit_xml
 from stepflow_client.testing import failure_text
 from stepflow_client.testing.flow_coverage import get_reached_percent, iter_coverage_lines, make_step_line_finder

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowResult, InvalidArgumentError, NotFoundError
 from stepflow_client._command import check_text, expectation_of, remove_cases
 from stepflow_client._data.secrets import has_hidden_part
-from stepflow_client._editing.text_edits import (
+from stepflow_client._editing.yaml_and_json_edits import (
     Edit,
     NotEditableError,
     build_keys_addition,

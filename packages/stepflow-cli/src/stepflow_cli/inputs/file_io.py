@@ -56,7 +56,7 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
     Raises:
         Problem: If the file can't be written. In that case, it is left unchanged.
     """
-    from stepflow_client._stores.user_files import write_file
+    from stepflow_client._stores.atomic_file_writes import write_file
 
     with converting_write_errors(path):
         write_file(path, content, **options)
@@ -74,7 +74,7 @@ def converting_write_errors(path: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        from stepflow_client._stores.user_files import FileChangedError
+        from stepflow_client._stores.atomic_file_writes import FileChangedError
 
         hint = "run the command again" if isinstance(error, FileChangedError) else None
         raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None

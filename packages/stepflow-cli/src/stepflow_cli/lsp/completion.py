@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lsprotocol import types
 from stepflow_client._command import FlowTypes, format_type, infer_variable_type
 from stepflow_client._data.flow_declarations import get_fields
-from stepflow_client._editing.text_edits import format_inline_yaml
+from stepflow_client._editing.yaml_and_json_edits import format_inline_yaml
 from stepflow_client.flows.expected_results import MATCHERS
 from stepflow_client.flows.expressions import Path, PathError, format_path, format_path_part, parse_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref

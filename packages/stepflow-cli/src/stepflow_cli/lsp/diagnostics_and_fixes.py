@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
-from stepflow_client._base.text import cut
+from stepflow_client._base.text_formatting import cut
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.syntax_tree import FlowText
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from stepflow_client._command import FlowAnalysis, LocatedReference
-from stepflow_client._editing.text_edits import Edit, format_inline_yaml
+from stepflow_client._editing.yaml_and_json_edits import Edit, format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path
 from stepflow_client.flows.json_schema import parse_ref_name
 from stepflow_client.flows.syntax_tree import Key, Node

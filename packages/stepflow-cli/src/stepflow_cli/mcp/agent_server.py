@@ -17,7 +17,7 @@ from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from stepflow_client import InvalidArgumentError, RateLimitError, ServerConnectionError, StepflowClientError
-from stepflow_client._base.text import cut, visible
+from stepflow_client._base.text_formatting import cut, visible
 from stepflow_client._codec.flow_tools import format_unknown_tool, make_error_result
 from stepflow_client._command import async_compute
 

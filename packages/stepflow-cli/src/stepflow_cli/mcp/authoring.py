@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.text import format_json_line, visible
+from stepflow_client._base.text_formatting import format_json_line, visible
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_compute, suggest_nearest, suggest_or_list
 from stepflow_client.flows.components import BUILTINS

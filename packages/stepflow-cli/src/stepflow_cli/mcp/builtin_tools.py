@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, RunTimeoutError
-from stepflow_client._base.text import describe_missing_run_item, format_json_line, visible
+from stepflow_client._base.text_formatting import describe_missing_run_item, format_json_line, visible
 from stepflow_client._codec.flow_tools import (
     RUN_ID,
     WAIT_RUN,

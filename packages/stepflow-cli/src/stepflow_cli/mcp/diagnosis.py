@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, Keep
-from stepflow_client._base.text import cut, short_json, visible, visible_lines
+from stepflow_client._base.text_formatting import cut, short_json, visible, visible_lines
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_compute
 from stepflow_client.drawing import RunReport

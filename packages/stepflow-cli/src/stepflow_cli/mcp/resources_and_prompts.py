@@ -29,7 +29,7 @@ from mcp_types import (
     TextResourceContents,
 )
 from stepflow_client import StepflowClientError
-from stepflow_client._base.text import format_json_line, visible
+from stepflow_client._base.text_formatting import format_json_line, visible
 from stepflow_client._command import check_run_id, collect_examples
 from stepflow_client._data.secrets import hide_flow_secrets
 

@@ -46,7 +46,7 @@ class Output(NamedTuple):
         """
         if self.path in (None, "-"):
             return
-        from stepflow_client._stores.user_files import check_writable
+        from stepflow_client._stores.atomic_file_writes import check_writable
 
         path = str(self.path)
         folder = os.path.dirname(os.path.abspath(path))

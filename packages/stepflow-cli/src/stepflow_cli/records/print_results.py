@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stepflow_client import RunFailedError
-from stepflow_client._base.text import format_rfc3339
+from stepflow_client._base.text_formatting import format_rfc3339
 
 from ..errors import ExitCode, Problem
 from ..output.columns import View, columns

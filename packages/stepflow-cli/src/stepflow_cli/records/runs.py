@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import duration_text, format_rfc3339, short_json
+from stepflow_client._base.text_formatting import duration_text, format_rfc3339, short_json
 
 from ..output.columns import Column, View, columns, format_json_cell
 

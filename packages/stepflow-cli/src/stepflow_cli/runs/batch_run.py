@@ -24,7 +24,7 @@ from stepflow_client import (
 )
 from stepflow_client._command import FailureGroups, Journal, read_outcomes, resolve_output_format
 from stepflow_client._rules.run_progress import BatchCount
-from stepflow_client._stores.user_files import replace_atomically
+from stepflow_client._stores.atomic_file_writes import replace_atomically
 
 from ..errors import Problem, convert_to_problem, interrupted_problem, usage
 from ..inputs.command_line_values import (

@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import format_url_without_credentials
+from stepflow_client._base.text_formatting import format_url_without_credentials
 from stepflow_client._command import (
     check_and_complete_arguments,
     parse_flow_variables,

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
-from stepflow_client._base.text import format_progress
+from stepflow_client._base.text_formatting import format_progress
 from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import Problem, convert_to_problem, current_session, interrupted_problem

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
-from stepflow_client._base.text import format_rfc3339
+from stepflow_client._base.text_formatting import format_rfc3339
 from stepflow_client._command import get_stepflow_user_folder
 
 from ..errors import Problem

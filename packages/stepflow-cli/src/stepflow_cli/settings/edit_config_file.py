@@ -190,7 +190,7 @@ def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
     import tomllib
 
     import tomlkit
-    from stepflow_client._stores.user_files import write_file
+    from stepflow_client._stores.atomic_file_writes import write_file
 
     if path.exists() and not path.is_file():
         # For example, don't replace a device.

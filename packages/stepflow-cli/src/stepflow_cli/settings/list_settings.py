@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from stepflow_client._base.text import format_url_without_credentials
+from stepflow_client._base.text_formatting import format_url_without_credentials
 from stepflow_client.flows.project import find_project
 
 from .profiles import CONFIG_VARIABLE, find_environment_proxy, load_profiles

@@ -55,7 +55,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
     if variable is None:
         return None
     from stepflow_client import StepflowClientError, SyncStepflowClient
-    from stepflow_client._base.text import format_url_without_credentials
+    from stepflow_client._base.text_formatting import format_url_without_credentials
     from stepflow_client._command import is_loopback
 
     try:

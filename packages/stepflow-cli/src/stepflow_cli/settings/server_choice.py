@@ -111,7 +111,7 @@ class ServerChoice:
     @property
     def url_without_password(self) -> str:
         """The server's URL with any user name and password removed."""
-        from stepflow_client._base.text import format_url_without_credentials
+        from stepflow_client._base.text_formatting import format_url_without_credentials
 
         return format_url_without_credentials(str(self.url.value))
 

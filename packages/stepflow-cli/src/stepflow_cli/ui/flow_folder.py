@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stepflow_client import StepflowClientError
-from stepflow_client._stores.user_files import write_file
+from stepflow_client._stores.atomic_file_writes import write_file
 from stepflow_client.flows.project import find_yaml_and_json_files, is_flow_file
 from stepflow_client.flows.reading import load_flow
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from stepflow_client import FlowFileError
 from stepflow_client._data.flow_declarations import get_fields as properties_of
 from stepflow_client._data.secrets import get_hidden_mark, has_hidden_part
-from stepflow_client._editing.text_edits import dump_json
+from stepflow_client._editing.yaml_and_json_edits import dump_json
 from stepflow_client.flows.json_schema import find_mismatches, is_number, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
 

@@ -23,7 +23,7 @@ from stepflow_client import (
     StoredFlow,
     TransportError,
 )
-from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
+from stepflow_client._base.text_formatting import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import BoundedDict, SnapshotReader
 from stepflow_client.drawing.drawn_graph import cut_label
 from stepflow_client.drawing.html_page import STATUSES

@@ -6,7 +6,7 @@ import shlex
 from typing import NamedTuple
 
 from stepflow_client import RunDetails
-from stepflow_client._base.text import visible
+from stepflow_client._base.text_formatting import visible
 from stepflow_client._command import RunQuery, quote_word
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from stepflow_client._editing.text_edits import Edit, apply_edits
+from stepflow_client._editing.yaml_and_json_edits import Edit, apply_edits
 from stepflow_client.flows.findings import Finding, Fix
 from stepflow_client.flows.syntax_tree import FlowText
 

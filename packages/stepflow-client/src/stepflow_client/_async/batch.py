@@ -17,7 +17,7 @@ from uuid import uuid4
 from .. import errors, types
 from .._codec import call_arguments, output_types, responses
 from .._codec.call_arguments import RunArguments, RunCall
-from .._codec.idempotency_markers import check_key
+from .._codec.idempotency_marker_blobs import check_key
 from .._concurrency import AsyncInputReader, AsyncTaskSet, async_compute, async_shield
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode_if_plain, to_json
@@ -26,14 +26,14 @@ from .._rules.chunks import Chunk, InputRetryRule
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff
 from .._rules.timeouts import deadline_scope, has_passed
-from .._runs.stored_flow_form import add_tag_to_flow
+from .._runs.changes_before_storing import add_tag_to_flow
 from .._telemetry.history_recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.python_positions import add_python_place_to_hint
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
-from .flows import CheckedFlow, StoredCopy
+from .flow_store import CheckedFlow, StoredCopy
 from .run_creation import RunCreator, get_summaries_by_run
 
 if TYPE_CHECKING:
@@ -531,7 +531,7 @@ class Batch:
         """Add a hint to the error of an input: what to change and, if known, where the step is defined in Python."""
         if error is None:
             return None
-        from .._runs.failure_hints import find_run_error_hint
+        from .._runs.rejected_input_hints import find_run_error_hint
 
         if self._effective_flow is None:
             from ..flows.interpreter import apply_overrides_if_valid

@@ -12,7 +12,7 @@ from .run_reader import RunReader
 
 if TYPE_CHECKING:
     from .blobs import BlobStore
-    from .flows import FlowStore
+    from .flow_store import FlowStore
     from .run_listing import RunLister
 
 
@@ -42,7 +42,7 @@ class ClientContext:
     @cached_property
     def flows(self) -> FlowStore:
         """Stores and checks flows."""
-        from .flows import FlowStore
+        from .flow_store import FlowStore
 
         return FlowStore(self.connection)
 

@@ -14,7 +14,7 @@ from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
 from ..flows.components import add_builtin_components, parse_components
 from ..flows.graph import FlowSteps
 from .connection import Connection
-from .flows import FlowStore
+from .flow_store import FlowStore
 
 if TYPE_CHECKING:
     from ..flows.reading import FlowSource

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._base.text import duration_text
+from .._base.text_formatting import duration_text
 from .._codec import responses
 from .._concurrency import async_shield
 from .._data.arguments import check_choice, check_integer
@@ -34,8 +34,8 @@ from .._telemetry.tracing import Kind, OperationSpan, is_untraced, trace_operati
 from ..errors import ApiError, StepflowClientError
 from .transport.base import Transport
 from .transport.failover import Failover
-from .transport.middleware import DialectTranslator, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
 from .transport.pool import Pool
+from .transport.retry_auth_dialect import DialectTranslator, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
 
 if TYPE_CHECKING:
     import ssl

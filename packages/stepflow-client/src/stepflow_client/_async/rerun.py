@@ -13,7 +13,7 @@ from .._codec import call_arguments, responses
 from .._codec.call_arguments import RunCall, parse_flow_variables
 from .._concurrency import async_compute, async_gather
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.stored_flow_form import RerunOrigin, add_tag_to_flow, parse_rerun_origin
+from .._runs.changes_before_storing import RerunOrigin, add_tag_to_flow, parse_rerun_origin
 from .._telemetry.history_recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.run_requirements import find_requirements

@@ -17,7 +17,7 @@ from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..result_cache import ResultCache
-from .flows import FlowStore
+from .flow_store import FlowStore
 
 if TYPE_CHECKING:
     from ..types import FlowResult, FlowVariable

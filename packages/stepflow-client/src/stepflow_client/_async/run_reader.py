@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import call_arguments, failed_items, responses
+from .._codec import call_arguments, item_failure_details, responses
 from .._concurrency import async_gather
 from .._rules import operations_and_releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -22,10 +22,10 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec.call_arguments import RunId
     from .._data.values import OutputDecoder
-    from .._runs import pinned_steps, stored_flow_form
+    from .._runs import changes_before_storing, pinned_steps
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
-    stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
+    changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
@@ -80,7 +80,7 @@ class RunReader:
             # For unknown runs, servers may return an empty list instead of a 404.
             await self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.convert_to_run_items(listed)._find_unfinished_positions():
+        if item_failure_details.convert_to_run_items(listed)._find_unfinished_positions():
             run = await self.get_run_without_steps(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended since we requested the items.
@@ -129,7 +129,7 @@ class RunReader:
             listed: The items.
             status: The run's status if it has ended or is lost. Otherwise, or if all items have ended, None will do.
         """
-        items = failed_items.convert_to_run_items(listed)
+        items = item_failure_details.convert_to_run_items(listed)
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_positions() if status in ENDS_ITEMS else []
         if not failed and not lost:
@@ -140,16 +140,16 @@ class RunReader:
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
             steps = await self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
-            if steps and failed_items.is_first_failure_ambiguous(listed, failed, steps):
+            if steps and item_failure_details.is_first_failure_ambiguous(listed, failed, steps):
                 # Ignore errors when reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_run_flow(listed.run_id)
-                    written = None if started is None else stored_flow_form.restore_flow(started)
+                    written = None if started is None else changes_before_storing.restore_flow(started)
                     flow = written or (await self.get_run_flow(listed.run_id)).flow
-            listed = failed_items.add_failed_steps(listed, failed, steps, flow)
+            listed = item_failure_details.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = await self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
-            listed = failed_items.add_lost_run_errors(listed, status, by_item)
+            listed = item_failure_details.add_lost_run_errors(listed, status, by_item)
         return listed
 
     async def _read_steps_by_item(
@@ -213,7 +213,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # A run that was created by a step may not have a stored flow.
             return steps
-        return stored_flow_form.mark_kept_steps(steps, stored)
+        return changes_before_storing.mark_kept_steps(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""

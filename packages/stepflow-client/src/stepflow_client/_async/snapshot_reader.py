@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
 from .._base.bounded_dict import BoundedDict
-from .._base.text import describe_missing_run_item
-from .._codec import call_arguments, failed_items, responses
+from .._base.text_formatting import describe_missing_run_item
+from .._codec import call_arguments, item_failure_details, responses
 from .._concurrency import async_gather
 from .._data.arguments import argument_error, check_choice, check_instances, check_texts
 from .._rules import operations_and_releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope
+from .._runs.changes_before_storing import mark_kept_steps, parse_rerun_origin, restore_flow
 from .._runs.explanation import add_snapshot_states, explain_items, find_component_needing_schema
 from .._runs.pinned_steps import PIN_COMPONENT
-from .._runs.stored_flow_form import mark_kept_steps, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, parse_components
 from ..flows.graph import get_steps_by_id
@@ -129,7 +129,7 @@ class _LazyRun:
     async def read_items_with_failure_details(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items along with their steps' errors. Items that the server lost count as failed."""
         listed = await self.read_items()
-        items, run = failed_items.convert_to_run_items(listed), self.state
+        items, run = item_failure_details.convert_to_run_items(listed), self.state
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_positions() if run.status in ENDS_ITEMS else []
         if lost and not (await self._runs.determine_ending(run)).is_finished:
@@ -150,14 +150,14 @@ class _LazyRun:
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         flow: Mapping[str, Any] = {}
-        if failed_items.is_first_failure_ambiguous(listed, failed, by_item):
+        if item_failure_details.is_first_failure_ambiguous(listed, failed, by_item):
             # Ignore errors when reading the flow, since it only adds details.
             with suppress(StepflowClientError):
                 flow = restore_flow(await self.read_stored_flow())
-        listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
+        listed = item_failure_details.add_failed_steps(listed, failed, by_item, flow)
         if lost:
             can = (await self._context.connection.detect_server()).capabilities
-            listed = failed_items.add_lost_run_errors(listed, run.status, by_item if can["live_steps"] else {})
+            listed = item_failure_details.add_lost_run_errors(listed, run.status, by_item if can["live_steps"] else {})
         return listed.items
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._codec.problem_details import Problem, problem_details
+from .._codec.web_error_responses import Problem, problem_details
 from .._data.arguments import check_function, check_instance
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from .._base.not_given import NOT_GIVEN
 from .._codec import call_arguments
 from .._codec.call_arguments import RunId, Variables
-from .._codec.idempotency_markers import check_key
+from .._codec.idempotency_marker_blobs import check_key
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import get_variable_declarations
 from .._data.secrets import get_hidden_mark, has_hidden_part

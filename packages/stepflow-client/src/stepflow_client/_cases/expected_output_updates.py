@@ -15,8 +15,8 @@ from typing import Any
 
 from .._data.arguments import argument_error, check_instance, check_mapping, check_text
 from .._data.values import check_json
-from .._editing import text_edits
-from .._editing.text_edits import Edit, edit_content
+from .._editing import yaml_and_json_edits
+from .._editing.yaml_and_json_edits import Edit, edit_content
 from ..errors import FlowFileError
 from ..flows import expected_results
 from ..flows.expected_results import compare, is_matcher, is_run_id_field
@@ -191,7 +191,7 @@ def _find_output_edits(text: str, root: Node, index: int, value: Any, source: st
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
     key, node = case.keys.get("output"), case.get("output")
     if key is None or node is None or key.start < 0:
-        yield text_edits.build_keys_addition(text, case, {"output": value})
+        yield yaml_and_json_edits.build_keys_addition(text, case, {"output": value})
         return
     inside = {id(part) for part in node.walk()}
     for alias in root.walk():
@@ -199,4 +199,4 @@ def _find_output_edits(text: str, root: Node, index: int, value: Any, source: st
             name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1
             message = f"{source}: line {node.line}: the expected output holds the anchor &{name}, which line {line} "
             raise FlowFileError(message + "uses; write it out there", path=source, line=node.line)
-    yield from text_edits.iter_minimal_value_edits(text, case, key, node, value)
+    yield from yaml_and_json_edits.iter_minimal_value_edits(text, case, key, node, value)

@@ -8,10 +8,10 @@ from os import PathLike, fsdecode
 from pathlib import Path
 from typing import Any
 
-from .._base.text import short_json
+from .._base.text_formatting import short_json
 from .._checks.shape_rules import check_flow_shape
 from .._data.arguments import file_path
-from .._runs.stored_flow_form import remove_cases
+from .._runs.changes_before_storing import remove_cases
 from ..errors import FlowFileError
 from ..flows import reading
 from ..flows.expressions import Path as Place, parse_path

@@ -13,8 +13,8 @@ from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
 from ..flows.syntax_tree import FlowText, Node
-from . import component_rules, expression_rules, reference_rules, schema_rules, shape_rules
-from .flow_analysis import FlowAnalysis
+from . import component_rules, expression_rules, reference_rules, schema_and_case_rules, shape_rules
+from .steps_and_references import FlowAnalysis
 
 if TYPE_CHECKING:
     from ..types import ValidationResult
@@ -137,7 +137,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
     if (output := root.get("output")) is not None:
         expression_rules.check_expression(output, findings, model.by_id)
     reference_rules.check_step_dependencies(model, findings)
-    schema_rules.check_schemas(model, findings)
+    schema_and_case_rules.check_schemas(model, findings)
     reference_rules.check_reads_against_declarations(model, findings)
     component_rules.check_paths_into_step_outputs(model, catalog, findings)
     if depth == 0:

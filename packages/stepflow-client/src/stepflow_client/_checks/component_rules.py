@@ -14,8 +14,8 @@ from ..flows.graph import find_inner_flow
 from ..flows.json_schema import find_mismatches, get_defs
 from ..flows.syntax_tree import Node
 from ..flows.type_system import look_up_path, schema_to_type
-from .flow_analysis import FlowAnalysis, Step, get_subflow_node
 from .reference_rules import report_missing_path
+from .steps_and_references import FlowAnalysis, Step, get_subflow_node
 
 # Step keys that components rarely use as names of input fields.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}

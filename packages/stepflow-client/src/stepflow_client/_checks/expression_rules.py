@@ -6,7 +6,7 @@ import re
 from collections.abc import Container
 
 from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_list
-from .._editing.text_edits import format_inline_yaml
+from .._editing.yaml_and_json_edits import format_inline_yaml
 from ..flows.expressions import KEYWORDS, PathError, explain_ambiguous_path, format_path, get_keyword, parse_path
 from ..flows.findings import Findings
 from ..flows.syntax_tree import Node

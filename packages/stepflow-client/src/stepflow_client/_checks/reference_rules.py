@@ -7,13 +7,13 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_or_list
-from .._base.text import short_json
+from .._base.text_formatting import short_json
 from .._data.flow_declarations import get_declared_schema, get_unset_value
 from ..flows.expressions import format_path, parse_unambiguous_path
 from ..flows.findings import Findings
 from ..flows.syntax_tree import Node
 from ..flows.type_system import Lookup, ObjectOf, Type, look_up_path, schema_to_type
-from .flow_analysis import FlowAnalysis, LocatedReference, Step
+from .steps_and_references import FlowAnalysis, LocatedReference, Step
 
 
 def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) -> None:

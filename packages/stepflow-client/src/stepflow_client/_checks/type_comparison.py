@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from .._base.text import cut
+from .._base.text_formatting import cut
 from ..flows.json_schema import is_json_type, make_comparison_key
 from ..flows.type_system import ListOf, Member, ObjectOf, Scalar, Type, is_unknown, make_union, widen_type
 

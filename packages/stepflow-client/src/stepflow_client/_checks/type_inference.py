@@ -13,7 +13,7 @@ from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_unambiguous_path
 from ..flows.syntax_tree import Node
 from ..flows.type_system import NULL, UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
-from .flow_analysis import FlowAnalysis, Step
+from .steps_and_references import FlowAnalysis, Step
 
 _MAX_EXPRESSION_DEPTH = 60
 _MAX_ELEMENTS = 200

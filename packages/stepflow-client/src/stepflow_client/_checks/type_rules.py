@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .._base.suggestions import suggest_or_list
-from .._editing.text_edits import format_inline_yaml
+from .._editing.yaml_and_json_edits import format_inline_yaml
 from ..flows import type_system
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, format_path, get_keyword
 from ..flows.findings import Findings
 from ..flows.syntax_tree import Node
 from ..flows.type_system import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
-from . import reference_rules, schema_rules, type_inference
+from . import reference_rules, schema_and_case_rules, type_inference
 from .type_comparison import Conflict, find_conflict, format_type, format_type_as_noun, is_compatible
 from .type_inference import FlowTypes, StepTypes, TypedPart, infer_part_types
 
@@ -79,7 +79,7 @@ class _TypeCheck:
         else:
             schema, by = type_system.type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
-                schema_rules.check_case_output(case, schema, {}, self.findings, by)
+                schema_and_case_rules.check_case_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
             _check_conflicting_input_uses(types, self.findings)
 

@@ -8,6 +8,6 @@ from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
     # Import these lazily, because many programs don't need any of them and the last one imports pydantic.
-    failed_items = lazy_module(f"{__name__}.failed_items")
+    item_failure_details = lazy_module(f"{__name__}.item_failure_details")
     responses = lazy_module(f"{__name__}.responses")
     output_types = lazy_module(f"{__name__}.output_types")

@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.reading import load_file, parse_json
 
 if TYPE_CHECKING:
-    from .._runs.stored_flow_form import RerunOrigin
+    from .._runs.changes_before_storing import RerunOrigin
     from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements

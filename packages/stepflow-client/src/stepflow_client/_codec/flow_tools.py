@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .._base.suggestions import suggest_or_list
-from .._base.text import cut, format_json_line, visible, visible_lines
+from .._base.text_formatting import cut, format_json_line, visible, visible_lines
 from .._data.flow_declarations import get_declared_schema, get_server_defs
 from .._data.secrets import Secrets, find_secret_values_in_flow, find_variable_secrets
 from .._data.values import check_json

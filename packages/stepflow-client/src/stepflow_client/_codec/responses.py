@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .. import errors, types
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._base.lazy import lazy_module
-from .._base.text import cut
+from .._base.text_formatting import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers, restore_key_order
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types.model_base import decode_model
@@ -31,11 +31,11 @@ from ..types.statuses import (
 from .call_arguments import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import pinned_steps, stored_flow_form
-    from .._runs.stored_flow_form import RerunOrigin
+    from .._runs import changes_before_storing, pinned_steps
+    from .._runs.changes_before_storing import RerunOrigin
     from ..types.runs import HistoryEntry
 else:
-    stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
+    changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 Answer = TypeVar("Answer")
@@ -431,7 +431,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
     """
     content = answer["flow"]
     # Servers may return keys in a different order each time, but idempotency keys and journals need a stable order.
-    written = restore_key_order(stored_flow_form.restore_flow(content)) if isinstance(content, dict) else content
+    written = restore_key_order(changes_before_storing.restore_flow(content)) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is for a different flow, {stored.flow_id}")

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .._cases.flow_cases import parse_tests
     from .._cases.step_mocks import make_outcome_dict
     from .._checks.checker import check_source, make_excerpt, make_suppression_check, make_validation_result
-    from .._checks.flow_analysis import FlowAnalysis, LocatedReference, get_subflow_node
     from .._checks.inferred_flow import infer_from_flow_text
+    from .._checks.steps_and_references import FlowAnalysis, LocatedReference, get_subflow_node
     from .._checks.type_comparison import format_type
     from .._checks.type_inference import (
         FlowTypes,
@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from .._rules.run_search import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
     from .._rules.timeouts import compute_deadline, deadline_scope
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
-    from .._runs.failure_hints import ResolvedInput, find_run_error_hint
+    from .._runs.changes_before_storing import collect_examples, remove_cases
+    from .._runs.rejected_input_hints import ResolvedInput, find_run_error_hint
     from .._runs.run_differences import ABSENT, find_value_changes
-    from .._runs.stored_flow_form import collect_examples, remove_cases
+    from .._stores.atomic_file_writes import get_stepflow_user_folder
     from .._stores.journal import Journal
-    from .._stores.user_files import get_stepflow_user_folder
     from .._sync.snapshot_reader import build_initial_progress
     from .._sync.watching import RunUpdate
     from .._telemetry.history_recorder import list_server_aliases
@@ -109,7 +109,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._cases.flow_cases": ["parse_tests"],
         "._cases.step_mocks": ["make_outcome_dict"],
         "._checks.checker": ["make_excerpt", "check_source", "make_validation_result", "make_suppression_check"],
-        "._checks.flow_analysis": ["FlowAnalysis", "LocatedReference", "get_subflow_node"],
+        "._checks.steps_and_references": ["FlowAnalysis", "LocatedReference", "get_subflow_node"],
         "._checks.inferred_flow": ["infer_from_flow_text"],
         "._checks.type_comparison": ["format_type"],
         "._checks.type_inference": [
@@ -140,11 +140,11 @@ __getattr__, __dir__ = make_lazy_exports(
         "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
-        "._runs.failure_hints": ["find_run_error_hint", "ResolvedInput"],
+        "._runs.rejected_input_hints": ["find_run_error_hint", "ResolvedInput"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
-        "._runs.stored_flow_form": ["collect_examples", "remove_cases"],
+        "._runs.changes_before_storing": ["collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],
-        "._stores.user_files": ["get_stepflow_user_folder"],
+        "._stores.atomic_file_writes": ["get_stepflow_user_folder"],
         "._sync.snapshot_reader": ["build_initial_progress"],
         "._sync.watching": ["RunUpdate"],
         "._telemetry.history_recorder": ["list_server_aliases"],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._base.error_classes import InvalidArgumentError
-from .._base.text import cut
+from .._base.text_formatting import cut
 from .values import check_json
 
 Kind = TypeVar("Kind")

@@ -11,7 +11,7 @@ import yaml
 import yaml.composer
 
 from .._base.error_classes import FlowFileError
-from .._base.text import cut
+from .._base.text_formatting import cut
 
 # Maximum number of values that aliases and merges may repeat. Without a limit, a small file with aliases of aliases
 # could expand to any size.

@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakSet
 
 from .._base.error_classes import StepflowClientError
-from .._base.text import visible
+from .._base.text_formatting import visible
 
 _PACKAGE_DIR = str(Path(__file__).parents[1])
 # IPython's default traceback mode. Users who have picked another mode get its full traceback.

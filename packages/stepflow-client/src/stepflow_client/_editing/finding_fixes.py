@@ -16,8 +16,8 @@ from ..flows.graph import FlowSteps
 from ..flows.json_schema import JSON_TYPES
 from ..flows.reading import parse_yaml
 from ..flows.syntax_tree import FlowText, Key, Node
-from . import text_edits
-from .text_edits import Edit, build_key_addition, build_key_removal, format_inline
+from . import yaml_and_json_edits
+from .yaml_and_json_edits import Edit, build_key_addition, build_key_removal, format_inline
 
 # A misspelled word must be at least this similar to the suggested name to be fixed automatically.
 _CLEAR = 0.75
@@ -115,7 +115,7 @@ class _FindingRewriter:
             fix, is_safe = self.find_rename_fix(finding, at, name)
         else:
             edits, is_safe = self.find_hinted_edits(finding, at, finding.hint or "")
-            fix = text_edits.combine_edits(text, edits)
+            fix = yaml_and_json_edits.combine_edits(text, edits)
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def find_hinted_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
@@ -154,14 +154,14 @@ class _FindingRewriter:
                 names = [element.value for element in required.elements] if required is not None else []
                 edits = build_key_removal(text, at, key)
                 if required is not None and key in names:
-                    edits += text_edits.build_element_removal(text, required, names.index(key))
+                    edits += yaml_and_json_edits.build_element_removal(text, required, names.index(key))
                 return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
                 if at.value in _find_ids_read_in_flow(at):
                     return build_key_addition(text, holder, "mustExecute", True), False
-                return text_edits.build_element_removal(text, holder.parent, int(holder.part)), False
+                return yaml_and_json_edits.build_element_removal(text, holder.parent, int(holder.part)), False
             case "unescaped-subflow":
-                return text_edits.build_value_wrapping(text, at, "$literal"), False
+                return yaml_and_json_edits.build_value_wrapping(text, at, "$literal"), False
             case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
                 return self.make_replacement(at, match[1]), True
             case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
@@ -169,7 +169,7 @@ class _FindingRewriter:
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
                 return self.make_replacement(at, format_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
-                return text_edits.build_value_wrapping(text, at, "properties"), True
+                return yaml_and_json_edits.build_value_wrapping(text, at, "properties"), True
             case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
                 return self.make_replacement(at.items["action"], match[1]), False
             case "ignored-key" if hint.startswith("keys next to"):
@@ -263,11 +263,11 @@ class _FindingRewriter:
             positions = self._positions[id(holder)] = {name: step.index for name, step in steps.items()}
         if later not in positions or step not in positions:
             return ()
-        return text_edits.build_element_move(self.text, holder, positions[later], positions[step])
+        return yaml_and_json_edits.build_element_move(self.text, holder, positions[later], positions[step])
 
     def find_rename_fix(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
         """Return the fix that renames a misspelled key or name as the hint suggests, and whether the fix is certain."""
-        if text_edits.format_inline_yaml(name) != name:
+        if yaml_and_json_edits.format_inline_yaml(name) != name:
             return None, False
         if finding.key is not None:
             key = at.keys.get(finding.key)
@@ -303,7 +303,7 @@ class _FindingRewriter:
         else:
             indent = " " * (holder.keys["$step"].column - 1)
             text = f"{format_inline(self.text, step)}\n{indent}path: {format_inline(self.text, path)}"
-        return finding._replace(fix=text_edits.combine_edits(self.text, [(at.start, at.end, text)]))
+        return finding._replace(fix=yaml_and_json_edits.combine_edits(self.text, [(at.start, at.end, text)]))
 
 
 def _convert_legacy_from_expression(node: Node) -> dict[str, str] | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..flows.syntax_tree import Key, Node
-from . import text_edits
-from .text_edits import Edit, edit_content
+from . import yaml_and_json_edits
+from .yaml_and_json_edits import Edit, edit_content
 
 # Maximum length of the lines that are added.
 _LINE = 110
@@ -52,7 +52,7 @@ def _merge_missing_schemas(value: Any, added: Any) -> Any:
 def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
     """Yield the edits that add missing parts to a mapping."""
     if not mapping.items or mapping.original is not None:
-        raise text_edits.NotEditableError
+        raise yaml_and_json_edits.NotEditableError
     missing: dict[str, Any] = {}
     for name, value in added.items():
         key, node = mapping.keys.get(name), mapping.get(name)
@@ -65,18 +65,18 @@ def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: b
     if missing and is_root:
         yield _add_before_steps(text, mapping, missing)
     elif missing:
-        yield text_edits.build_keys_addition(text, mapping, missing, _format_block_mapping)
+        yield yaml_and_json_edits.build_keys_addition(text, mapping, missing, _format_block_mapping)
 
 
 def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
     """Yield the edits that replace null or an empty mapping with a value, keeping any comment on the same line."""
     if parent.is_flow:
         one_line = "\n" not in text[parent.start : parent.end]
-        written = text_edits.format_flow_style_value(text, key, value, one_line=one_line)
+        written = yaml_and_json_edits.format_flow_style_value(text, key, value, one_line=one_line)
         yield node.start, node.end, written if node.start > key.end + 1 else f" {written}"
         return
     yield node.start, node.end, ""
-    end = text_edits.find_line_end(text, node.end)
+    end = yaml_and_json_edits.find_line_end(text, node.end)
     yield end, end, "\n" + _format_block_mapping(value, key.column + 1)
 
 
@@ -86,7 +86,7 @@ def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
     above = text[: steps.start] if steps is not None else ""
     start = above.rfind("\n") + 1
     if steps is None or root.is_flow or steps == root.written_keys[0] or above[start:].strip():
-        return text_edits.build_keys_addition(text, root, values, _format_block_mapping)
+        return yaml_and_json_edits.build_keys_addition(text, root, values, _format_block_mapping)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
     return start, start, _format_block_mapping(values, steps.column - 1) + "\n"
@@ -96,8 +96,8 @@ def _format_block_mapping(values: Schemas, indent: int) -> str:
     """Format keys in block style, with each schema on a single line if it fits."""
     lines = list[str]()
     for key, value in values.items():
-        start = f"{' ' * indent}{text_edits.format_yaml_key(key)}:"
-        short = f"{start} {text_edits.format_inline_yaml(value)}"
+        start = f"{' ' * indent}{yaml_and_json_edits.format_yaml_key(key)}:"
+        short = f"{start} {yaml_and_json_edits.format_inline_yaml(value)}"
         is_short = len(short) <= _LINE and not isinstance(value, _SchemaContainer)
         if is_short or not value or not isinstance(value, (Mapping, list)):
             lines.append(short)
@@ -106,7 +106,7 @@ def _format_block_mapping(values: Schemas, indent: int) -> str:
         else:
             lines.append(start)
             for element in value:
-                line = f"{' ' * (indent + 2)}- {text_edits.format_inline_yaml(element)}"
+                line = f"{' ' * (indent + 2)}- {yaml_and_json_edits.format_inline_yaml(element)}"
                 if len(line) > _LINE and element and isinstance(element, Mapping):
                     line = f"{' ' * (indent + 2)}- {_format_block_mapping(element, indent + 4).lstrip(' ')}"
                 lines.append(line)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..flows.findings import Finding, Fix
 from ..flows.syntax_tree import FlowText
-from .text_edits import Edit, apply_edits, find_line_end
+from .yaml_and_json_edits import Edit, apply_edits, find_line_end
 
 # Don't look for edits in text with more characters than this, because it's parsed again for each candidate.
 _MAX_LENGTH = 100_000

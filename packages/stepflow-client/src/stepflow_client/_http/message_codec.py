@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 import httptools
 
-from .._base.text import visible
+from .._base.text_formatting import visible
 from .settings import MAX_EVENT_BYTES, Timeouts
 
 HeaderItems = tuple[tuple[str, str], ...]

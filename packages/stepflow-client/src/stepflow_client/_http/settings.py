@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
-from .._base.text import format_url_without_credentials
+from .._base.text_formatting import format_url_without_credentials
 from .._data.arguments import check_seconds
 from ..errors import InvalidArgumentError
 

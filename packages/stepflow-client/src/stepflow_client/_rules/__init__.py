@@ -8,4 +8,4 @@ from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
     # Lazy, because only older servers need it.
-    older_servers = lazy_module(f"{__name__}.older_servers")
+    older_dialects = lazy_module(f"{__name__}.older_dialects")

@@ -18,7 +18,7 @@ from ..types.model_base import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError
 from ..types.runs import RunSnapshot
-from .stored_flow_form import parse_rerun_origin, remove_cases
+from .changes_before_storing import parse_rerun_origin, remove_cases
 
 
 def _index_comparable_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_function, file_path
 from ..errors import StepflowClientError
-from .user_files import get_stepflow_user_folder
+from .atomic_file_writes import get_stepflow_user_folder
 
 
 class FailureReporter:

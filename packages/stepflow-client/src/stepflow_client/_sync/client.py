@@ -13,9 +13,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
+from .._base.client_pickling import Picklable
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
-from .._base.pickling import Picklable
 from .._base.suggestions import SuggestsNames, reject_unknown_arguments, with_argument_suggestions
 from .._codec import call_arguments, output_types, responses
 from .._codec.call_arguments import FlowId, RunCall, RunId, Variables
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from stepflow_api import Client
 
-    from .._calls import call_options, rerun_plan
-    from .._calls.call_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
+    from .._calls import method_options, rerun_plan
+    from .._calls.method_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
     from .._rules.chunks import RetryOn
     from ..history import History
     from ..logs import LogEntry
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     Start = Callable[..., responses.StartedRun]
     """Creates a run."""
 else:
-    call_options = lazy_module("stepflow_client._calls.call_options")
+    method_options = lazy_module("stepflow_client._calls.method_options")
     rerun_plan = lazy_module("stepflow_client._calls.rerun_plan")
     run_caching = lazy_module("stepflow_client._sync.run_caching")
     following = lazy_module("stepflow_client._sync.following")
@@ -192,7 +192,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         settings = ConnectionSettings(**{name: self._init_arguments[name] for name in ConnectionSettings._fields})
         self._connection = Connection(settings._replace(retry=resolve_retry_policy(retry)))
         if idempotency_scope is not None:
-            from .._codec.idempotency_markers import check_key
+            from .._codec.idempotency_marker_blobs import check_key
 
             check_key(idempotency_scope, "idempotency_scope")
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
@@ -313,7 +313,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If an option doesn't exist.
         """
-        return call_options.bind_options(self, options)
+        return method_options.bind_options(self, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -721,7 +721,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit`.
         """
-        reject_unknown_arguments(options, ("flow", "input", "output_type", *call_options.OPTIONS_OF["submit"]))
+        reject_unknown_arguments(options, ("flow", "input", "output_type", *method_options.OPTIONS_OF["submit"]))
         if output_type is not None:
             output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Don't do this for batches, because
@@ -1444,7 +1444,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             filters: Any other filters of `list_runs`. The iteration stops at `since`. `timeout` is the overall timeout
                 for each request in seconds, or None for no limit. Default: the client's timeout.
         """
-        reject_unknown_arguments(filters, ("status", "page_size", *call_options.RunFilters.__annotations__))
+        reject_unknown_arguments(filters, ("status", "page_size", *method_options.RunFilters.__annotations__))
         return streams.SyncRunPager(self._services.run_lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
@@ -1590,7 +1590,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `rerun`.
         """
-        reject_unknown_arguments(options, ("run_id", *call_options.PlanOptions.__annotations__))
+        reject_unknown_arguments(options, ("run_id", *method_options.PlanOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         timeout = arguments.pop("timeout", None)
         request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments, variables_from_env=True)
@@ -1708,7 +1708,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `rerun`.
         """
-        reject_unknown_arguments(options, ("run_id", *call_options.RerunOptions.__annotations__))
+        reject_unknown_arguments(options, ("run_id", *method_options.RerunOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments)
@@ -1854,7 +1854,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
     source = resolve_flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
-    from .._runs.failure_hints import find_run_error_hint
+    from .._runs.rejected_input_hints import find_run_error_hint
     from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
     from ..flows.python_positions import describe_python_place
 

@@ -37,7 +37,7 @@ from .transport.base import Stream
 
 if TYPE_CHECKING:
     from .. import events
-    from .._calls.call_options import EventOptions
+    from .._calls.method_options import EventOptions
     from .._codec.call_arguments import RunId
     from ..events import RunCompletedEvent, RunEvent
     from ..types import RunDetails, StepDetails

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._base.text import duration_text
+from .._base.text_formatting import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import call_arguments, responses
-from .._codec import idempotency_markers as markers
+from .._codec import idempotency_marker_blobs as markers
 from .._codec.call_arguments import RunArguments, RunCall, parse_flow_variables
 from .._concurrency import sync_compute
 from .._data.values import PLAIN
@@ -26,12 +26,12 @@ from .._rules import key_lock
 from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
 from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
-from .._runs.stored_flow_form import add_tag_to_flow
+from .._runs.changes_before_storing import add_tag_to_flow
 from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import NotFoundError, RequestTimeoutError, StepflowClientError
 from ..types.statuses import is_given_up_by_server
-from .flows import CheckedFlow, StoredCopy
+from .flow_store import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
     from ..flows.reading import FlowSource

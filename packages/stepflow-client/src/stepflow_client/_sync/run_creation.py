@@ -30,7 +30,7 @@ from .._telemetry.tracing import annotate_operation, count_started_run, is_untra
 from ..errors import NotFoundError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up_by_server
 from .connection import Connection
-from .flows import StoredCopy
+from .flow_store import StoredCopy
 
 if TYPE_CHECKING:
     from ..flows.run_requirements import RunRequirements

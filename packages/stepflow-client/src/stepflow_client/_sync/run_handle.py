@@ -23,7 +23,7 @@ from ..types.model_base import Shown
 from ..types.results import FlowResult, OutputT
 
 if TYPE_CHECKING:
-    from .._calls.call_options import EventOptions, RerunOptions
+    from .._calls.method_options import EventOptions, RerunOptions
     from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.flows import StoredFlow

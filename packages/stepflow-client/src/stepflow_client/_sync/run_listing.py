@@ -19,7 +19,7 @@ from ..types.statuses import ExecutionStatus, get_status_number
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._calls.call_options import RunFilters
+    from .._calls.method_options import RunFilters
     from .._telemetry.history_recorder import LabeledRuns, Recorder
     from ..types import RunDetails
 

@@ -17,7 +17,7 @@ from .tracing import count_ended_run
 
 if TYPE_CHECKING:
     from .._codec.call_arguments import RunArguments
-    from .._runs.stored_flow_form import RerunOrigin
+    from .._runs.changes_before_storing import RerunOrigin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus, RunDetails
 

@@ -13,16 +13,16 @@ from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
 from ._lazy_imports import arguments, suggestions
-from ._methods import FlowMethods, InputT, OutputT
 from ._places import Place, find_calling_user_frame, set_context_variable
+from ._run_methods import FlowMethods, InputT, OutputT
 from ._scopes import check_decorated_function, encode_data, get_current_scope
 from ._values import authoring_error
 
 if TYPE_CHECKING:
     from ..flows.expressions import Path
-    from . import _building as building
+    from . import _flow_building as building
 else:
-    building = lazy_module("stepflow_client.authoring._building")
+    building = lazy_module("stepflow_client.authoring._flow_building")
 
 P = ParamSpec("P")
 In = TypeVar("In")
@@ -168,7 +168,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             InvalidArgumentError: If the path is invalid.
         """
         from .._data.arguments import file_path
-        from .._stores.user_files import write_text
+        from .._stores.atomic_file_writes import write_text
 
         is_json = file_path(path, "path").suffix.lower() == ".json"
         write_text(path, self.to_json() if is_json else self.to_yaml())

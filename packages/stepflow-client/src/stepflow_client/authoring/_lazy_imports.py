@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .._base import suggestions
     from .._data import arguments, json_encoding, values
     from ..flows import expressions
-    from . import _fields as fields
+    from . import _type_fields as fields
 else:
     ast = lazy_module("ast")
     inspect = lazy_module("inspect")
@@ -24,7 +24,7 @@ else:
     json_encoding = lazy_module("stepflow_client._data.json_encoding")
     suggestions = lazy_module("stepflow_client._base.suggestions")
     values = lazy_module("stepflow_client._data.values")
-    fields = lazy_module("stepflow_client.authoring._fields")
+    fields = lazy_module("stepflow_client.authoring._type_fields")
 
 __all__ = [
     "arguments", "ast", "expressions", "fields", "inspect", "json_encoding", "linecache", "suggestions", "values",

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from .._codec.output_types import convert_type_for_pydantic
 from ..errors import AuthoringError
-from . import _fields
+from . import _type_fields
 from ._values import authoring_error
 
 TEMPLATE = "#/schemas/$defs/{model}"
@@ -48,12 +48,12 @@ def make_schema(kind: Any) -> dict[str, Any]:
 
 def _contains_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     """Return whether a type contains a msgspec struct, which only msgspec can handle."""
-    for alternative in _fields.iter_alternatives(kind):
+    for alternative in _type_fields.iter_alternatives(kind):
         if hasattr(alternative, "__struct_fields__"):
             return True
         if alternative in around:
             continue
-        fields = _fields.get_fields_by_attribute(alternative) or {}
+        fields = _type_fields.get_fields_by_attribute(alternative) or {}
         parts = (*get_args(alternative), *(field.kind for field in fields.values()))
         if any(_contains_struct(part, (*around, alternative)) for part in parts):
             return True
@@ -61,7 +61,7 @@ def _contains_struct(kind: Any, around: tuple[Any, ...]) -> bool:
 
 
 def _make_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
-    names = ", ".join(map(_fields.get_type_name, kinds.values()))
+    names = ", ".join(map(_type_fields.get_type_name, kinds.values()))
     reason = str(error).partition("\n")[0]
     return authoring_error(f"there is no JSON Schema for one of the types {names}: {reason}",
                   "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip

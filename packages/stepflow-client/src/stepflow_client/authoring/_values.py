@@ -38,7 +38,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def without_profiler(function: Call) -> Call:
-    """Suspend our profiler (see `_profiler`) while a function runs, to speed it up."""
+    """Suspend our profiler (see `_operation_profiler`) while a function runs, to speed it up."""
 
     def call(*arguments: Any, **named: Any) -> Any:
         profiler = sys.getprofile()

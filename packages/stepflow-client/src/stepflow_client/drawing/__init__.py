@@ -17,7 +17,7 @@ from .._data.arguments import check_flag, check_integer, check_mapping
 from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
 from .._rules.run_progress import StepTime
-from .._runs.failure_hints import ResolvedInput
+from .._runs.rejected_input_hints import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
 from . import graph_text_formats
 from .drawn_graph import FlowGraph, build_graph, fold_graph

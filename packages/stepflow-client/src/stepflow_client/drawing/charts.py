@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from .._base.text import duration_text
+from .._base.text_formatting import duration_text
 from .._rules.run_progress import ItemTime, ItemTimes, StepTime
 from .drawn_graph import cut_label
 from .html_page import escape_html, format_px

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 from unicodedata import category, east_asian_width
 
-from .._base.text import cut, short_json, visible
+from .._base.text_formatting import cut, short_json, visible
 from ..flows.expressions import Reference, format_path
 from ..flows.graph import FlowSteps, Step, find_inner_flow
 

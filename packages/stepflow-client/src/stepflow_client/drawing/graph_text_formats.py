@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._base.text import visible
+from .._base.text_formatting import visible
 from .drawn_graph import FlowGraph, cut_label
 
 _MAX_LABEL_LENGTH = 60

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from html import escape
 
-from .._base.text import visible, visible_lines
+from .._base.text_formatting import visible, visible_lines
 
 # Each color in the light and the dark theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and
 # `panel`.

@@ -9,7 +9,7 @@ from html import escape
 from itertools import islice
 from typing import Any, TypeAlias
 
-from .._base.text import cut, short_json, visible_lines
+from .._base.text_formatting import cut, short_json, visible_lines
 from .._data.values import OutputDecoder
 from ..flows.expressions import Path
 

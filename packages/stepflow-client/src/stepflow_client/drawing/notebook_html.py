@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import types
 from .._async.run_handle import RunHandle
-from .._base.text import cut, duration_text, short_json
+from .._base.text_formatting import cut, duration_text, short_json
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._sync.run_handle import SyncRunHandle
 from ..types.model_base import Listing

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
-from .._codec import failed_items
+from .._codec import item_failure_details
 from .._codec.call_arguments import RunId, add_env_variables, parse_flow_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_variable_secrets, hide_flow_secrets
@@ -20,7 +20,7 @@ from .._rules.run_progress import StepTime
 from .._rules.timeouts import call_scope
 from .._runs.explanation import explain_items, iter_item_records
 from .._runs.failure_causes import ItemRecord
-from .._runs.failure_hints import ResolvedInput, resolve_step_input
+from .._runs.rejected_input_hints import ResolvedInput, resolve_step_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 from ..types.model_base import Shown
@@ -176,7 +176,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
         for step in steps or ():
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
-        items = list(failed_items.add_failed_steps(listed, places, by_item, flow).items)
+        items = list(item_failure_details.add_failed_steps(listed, places, by_item, flow).items)
     secrets = _find_flow_and_env_secrets(flow) if secrets is None else secrets
     return replace(
         snapshot,

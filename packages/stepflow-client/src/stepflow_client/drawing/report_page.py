@@ -9,7 +9,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from .._base.text import cut, duration_text, quantile, short_json, visible_lines
+from .._base.text_formatting import cut, duration_text, quantile, short_json, visible_lines
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import ItemTime, StepTime

@@ -13,7 +13,7 @@ from html import escape
 from itertools import islice
 from typing import Any
 
-from .._base.text import duration_text, short_json
+from .._base.text_formatting import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
 from ..drawing import charts, html_page
 from ..drawing.html_page import escape_html
@@ -31,10 +31,10 @@ from ..drawing.report_page import (
 )
 from ..flows.expressions import format_path
 from . import report_text
-from .columns import Column
 from .gates import Gate
 from .records import EvaluationItem
 from .report import TREND_HEADS, EvaluationReport, TrendPoint, format_trend_cells
+from .score_columns import Column
 from .variant_comparison import Comparison, EvaluationSummary, SliceScore
 
 _MAX_CASES = 500

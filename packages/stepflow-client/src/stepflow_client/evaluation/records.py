@@ -15,7 +15,7 @@ from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
 from .._records.inputs import read_inputs
 from .._rules.chunks import get_input_id_or_key
-from .._runs.stored_flow_form import remove_cases
+from .._runs.changes_before_storing import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..flows.syntax_tree import FlowText

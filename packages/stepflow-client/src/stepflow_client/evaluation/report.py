@@ -16,19 +16,19 @@ from typing import Any
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.suggestions import suggest_or_list
-from .._base.text import short_json
+from .._base.text_formatting import short_json
 from .._data import arguments
 from .._data.secrets import NO_SECRETS, Secrets
 from .._data.values import to_json
-from .._stores.user_files import write_text
+from .._stores.atomic_file_writes import write_text
 from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number
 from ..types.model_base import Record, get_data_frame_maker
 from . import variant_comparison
-from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, get_tolerated_change, is_conclusive
 from .records import EvaluationItem, LazyItems, ResultColumns, WorstCase
 from .report_text import format_change, format_interval, format_number
+from .score_columns import Column, Columns
 from .scores import read_usage
 from .store import EvaluationStore, StoredItems, collect_secrets
 from .variant_comparison import FAILED, Comparison, EvaluationSummary, ScoreChange, ShownAsTable, SliceScore

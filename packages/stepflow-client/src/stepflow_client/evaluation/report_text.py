@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from .._base.text import duration_text, visible
+from .._base.text_formatting import duration_text, visible
 from ..drawing.drawn_graph import measure_text_width as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, SliceScore
 

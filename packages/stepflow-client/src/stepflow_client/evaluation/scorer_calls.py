@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.lazy import lazy_module
-from .._base.text import cut
+from .._base.text_formatting import cut
 from .._data.arguments import argument_error, short_repr
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError

@@ -14,12 +14,12 @@ from difflib import SequenceMatcher
 from functools import partial
 from typing import Any, ClassVar
 
-from .._base.text import cut, short_json
+from .._base.text_formatting import cut, short_json
 from .._codec.call_arguments import Variables, parse_run_variables
 from .._concurrency import async_compute
 from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, to_json
-from .._runs.stored_flow_form import remove_cases
+from .._runs.changes_before_storing import remove_cases
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
 from ..flows.expressions import Path, PathError, format_path, parse_path

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._base.lazy import lazy_module
-from .._base.text import quantile, short_json
+from .._base.text_formatting import quantile, short_json
 from ..types.model_base import Record
-from .columns import Column, Columns, VariantColumns, choose_resampling_block_sizes
 from .records import EvaluationItem
+from .score_columns import Column, Columns, VariantColumns, choose_resampling_block_sizes
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Interval, apply_holm, compare_pairs, mean, resample_mean
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .._base.suggestions import find_nearest, suggest_or_list
-from .._base.text import short_json
+from .._base.text_formatting import short_json
 from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, has_hidden_part
 from .._data.values import LOCAL_DEPTH, check_json

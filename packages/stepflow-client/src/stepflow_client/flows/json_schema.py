@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from .._base.error_classes import InvalidArgumentError
 from .._base.gc_pauses_and_slices import SLICE, Slices, slices
 from .._base.suggestions import find_nearest, suggest_nearest, suggest_or_list
-from .._base.text import cut
+from .._base.text_formatting import cut
 from .._data.flow_declarations import get_defs as get_defs, get_fields
 from .expressions import format_path, is_expression
 

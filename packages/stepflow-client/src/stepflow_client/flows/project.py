@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 from .._base.suggestions import suggest_nearest
-from .._base.text import cut
+from .._base.text_formatting import cut
 from .._data.toml_reader import parse_toml
 from .._rules.operations_and_releases import TARGETS, parse_checkable_release
 from ..errors import FlowFileError

@@ -17,7 +17,7 @@ from os import PathLike, fsdecode
 from typing import Any, TypeAlias
 
 from .._base.suggestions import explain_missing_file
-from .._base.text import cut
+from .._base.text_formatting import cut
 from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
 from .._data.values import check_json
 from .._rules.timeouts import current_deadline, limit_by_deadline

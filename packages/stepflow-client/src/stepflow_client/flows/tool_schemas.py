@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .._base.text import visible_lines
+from .._base.text_formatting import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
 from .graph import find_reachable_names
 from .json_schema import get_list_element_schemas, get_type_names, parse_ref_name, resolve_ref

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from .._base.text import short_json
+from .._base.text_formatting import short_json
 from .._cases.case_selection import iter_steps_reachable_by_case
 from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables
 from .._cases.step_mocks import make_outcome_dict, parse_mock

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_or_list
-from .._base.text import short_json
+from .._base.text_formatting import short_json
 from .._cases import step_mocks
 from .._cases.step_mocks import Mock
 from .._codec.call_arguments import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
 from .._data.values import LOCAL_DEPTH, check_json
 from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow
-from .._stores.user_files import write_text
+from .._stores.atomic_file_writes import write_text
 from .._sync.client import SyncStepflowClient
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.graph import find_inner_flow, get_steps_by_id, iter_steps

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, Type
 from .._base.error_classes import InvalidArgumentError
 from .._base.lazy import lazy_module
 from .._base.suggestions import suggest_or_list
-from .._base.text import format_rfc3339
+from .._base.text_formatting import format_rfc3339
 from .._data.arguments import argument_error
 from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_non_json_scalar
 from .statuses import ENUMS, parse_enum_member

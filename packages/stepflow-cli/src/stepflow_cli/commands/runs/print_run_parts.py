@@ -206,7 +206,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
 
     The value is printed as JSON. Use -o to print a record that contains it.
     """
-    from stepflow_client._base.text import describe_missing_run_item
+    from stepflow_client._base.text_formatting import describe_missing_run_item
     from stepflow_client._rules.operations_and_releases import require_capability
     from stepflow_client._runs.explanation import iter_item_records
     from stepflow_client.flows.expressions import find_references

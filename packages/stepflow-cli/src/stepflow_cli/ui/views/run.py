@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from stepflow_client import NotFoundError, RunDetails, RunItem
-from stepflow_client._base.text import short_json
+from stepflow_client._base.text_formatting import short_json
 from stepflow_client._command import MAX_GROUPS_SHOWN, group_failures
 from stepflow_client.drawing.report_page import build_latency_html
 from stepflow_client.types.run_explanation import count_failed_in_sub_runs

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError
 from stepflow_client._command import write_yaml
-from stepflow_client._stores.user_files import FileChangedError
+from stepflow_client._stores.atomic_file_writes import FileChangedError
 from stepflow_client.flows.reading import read_file_bytes
 
 from ...flow_tests.save_run_as_case import ItemToSave, add_case_to_content, build_item_to_save, diff_contents

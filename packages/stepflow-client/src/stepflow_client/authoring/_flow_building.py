@@ -10,10 +10,10 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import expressions
-from . import _fields, _values
+from . import _type_fields, _values
 from ._expression_functions import Variable
+from ._operation_profiler import collect_caught_and_silent_errors
 from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, set_call_place
-from ._profiler import collect_caught_and_silent_errors
 from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error
 from ._values import REPR_PREFIX, Coalesce, Condition, Read, Value, authoring_error
 
@@ -90,13 +90,13 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise InvalidArgumentError(f"the flow function {function.__name__} must not be async or a generator",
                                    hint="it is called once to build the flow, and not when the flow runs")  # fmt: skip
-    hints = _fields.get_hints(function, local_names)
+    hints = _type_fields.get_hints(function, local_names)
     input, variables, names = None, dict[str, Variable](), dict[str, str]()
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             default = NOT_GIVEN if parameter.default is parameter.empty else parameter.default
             variables[name] = default if isinstance(default, Variable) else Variable(default)
-            names[name] = _fields.get_json_name(hints.get(name), name)
+            names[name] = _type_fields.get_json_name(hints.get(name), name)
         elif input is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             input = name
         else:
@@ -136,7 +136,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         with set_call_place(ending):
             kind = parts.hints.get("return")
             if result is None and kind not in (None, type(None)):
-                message = f"the function returns nothing, but its output is {_fields.get_type_name(kind)}"
+                message = f"the function returns nothing, but its output is {_type_fields.get_type_name(kind)}"
                 raise authoring_error(message, "return the output of the flow")
             output = None if result is None else scope.encode_value(result)
     _name_steps(scope)
@@ -186,7 +186,7 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
-    is_any = _fields.allows_any_value
+    is_any = _type_fields.allows_any_value
     declared = {key: kind for key, kind in kinds.items() if not is_any(kind) and kind not in (None, type(None))}
     shared: dict[str, Any] = {}
     schemas: dict[tuple[str, str], Any] = {}

@@ -14,10 +14,10 @@ from ._values import Read, Record, Value, authoring_error, without_profiler
 from .on_error import OnError
 
 if TYPE_CHECKING:
-    from . import _building as outputs
-    from ._building import Iterated, MapOutput
+    from . import _flow_building as outputs
+    from ._flow_building import Iterated, MapOutput
 else:
-    outputs = lazy_module("stepflow_client.authoring._building")
+    outputs = lazy_module("stepflow_client.authoring._flow_building")
 
 P = ParamSpec("P")
 T = TypeVar("T")

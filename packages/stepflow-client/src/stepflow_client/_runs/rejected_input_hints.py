@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._base.suggestions import find_nearest
-from .._base.text import cut
+from .._base.text_formatting import cut
 from ..flows.components import BUILTINS
 from ..flows.expressions import find_references, get_keyword, parse_unambiguous_path
 from ..flows.graph import get_steps_by_id

@@ -1,10 +1,12 @@
+# Written from _async/flow_store.py by `make generate`. Change that file instead.
+
 """Stores, reads and checks flows."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -14,7 +16,7 @@ from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
 from .._codec import call_arguments, responses
 from .._codec.call_arguments import FlowId, parse_flow_variables
-from .._concurrency import async_compute
+from .._concurrency import sync_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
@@ -26,12 +28,12 @@ from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._runs import stored_flow_form
+    from .._runs import changes_before_storing
     from ..flows import run_requirements
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
+    changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
     run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
 # Maximum numbers of checked flows and stored flows that a client remembers.
@@ -102,7 +104,7 @@ class FlowStore:
         twin.seen_components = set()
         return twin
 
-    async def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
+    def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its ID."""
         checked = self.load_and_check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
@@ -110,7 +112,7 @@ class FlowStore:
         key = call_arguments.hash_flow(copy) or checked.digest
         stored = self._stored.get(key)
         if stored is None:
-            flow_id = await self.validate_and_store_copy(checked, copy)
+            flow_id = self.validate_and_store_copy(checked, copy)
             diagnostics = _build_validation_result(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._stored.put_newest(key, stored)
@@ -129,7 +131,7 @@ class FlowStore:
         """Return what this client knows about a stored flow."""
         return self._known.get(flow_id) or StoredCopy(flow_id)
 
-    async def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
+    def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
         """Check a run's input and return it. (If `flow` is just an ID, the client may not have the schema.)
 
         Raises:
@@ -138,7 +140,7 @@ class FlowStore:
         needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.compute_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
-        return await async_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
+        return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
 
     def load_and_check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it ready to send.
@@ -172,19 +174,19 @@ class FlowStore:
             loaded = call_arguments.unmarshal_flow(dump)
         elif dump is not None:
             stamp = None
-        content = stored_flow_form.remove_cases(loaded)
+        content = changes_before_storing.remove_cases(loaded)
         digest = call_arguments.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = call_arguments.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be serialized to JSON")
-        checked = CheckedFlow(content, digest, stored_flow_form.collect_examples(loaded))
+        checked = CheckedFlow(content, digest, changes_before_storing.collect_examples(loaded))
         if stamp is not None:
             self._checked.put_newest(stamp, checked)
         return checked
 
-    async def store_tagged_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+    def store_tagged_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
         """Store a copy of a flow for this client only, and return the copy.
 
         Args:
@@ -193,16 +195,16 @@ class FlowStore:
         """
         digest, needs = flow.digest, self.compute_requirements(flow)
         if is_single:
-            copy = stored_flow_form.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
-            return await self.store_private_copy(flow, copy)
+            copy = changes_before_storing.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
+            return self.store_private_copy(flow, copy)
         registry = self.registries.of_current_process
         while (shared_id := registry.find_shared_flow_id(digest)) is None:
             is_first = registry.try_claim_flow_or_key(digest)
             if is_first or has_passed(current_deadline()):
                 try:
                     tag = registry.choose_flow_tag(digest)
-                    copy = stored_flow_form.add_tag_to_flow(flow.content_with_examples, tag)
-                    flow_id = await self.validate_and_store_copy(flow, copy)
+                    copy = changes_before_storing.add_tag_to_flow(flow.content_with_examples, tag)
+                    flow_id = self.validate_and_store_copy(flow, copy)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
                 finally:
@@ -210,23 +212,23 @@ class FlowStore:
                         registry.release_flow_or_key(digest)
                 return self._remember_requirements(flow_id, needs)._replace(flow=copy)
             # Another call is already storing this flow, so wait for it instead of sending the flow twice.
-            await asyncio.sleep(self._connection.timings.store_poll)
+            time.sleep(self._connection.timings.store_poll)
         return StoredCopy(shared_id, needs, self._copies.get(shared_id))
 
-    async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
+    def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow for a single call only, and return the copy."""
-        flow_id = await self.validate_and_store_copy(flow, copy)
+        flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_single_call_flow(flow_id)
         return self._remember_requirements(flow_id, self.compute_requirements(flow))._replace(flow=copy)
 
-    async def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
+    def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.
 
         Raises:
             InvalidFlowError: If the server rejects the flow.
         """
         if flow.digest not in self._accepted:
-            diagnostics = await self._fetch_diagnostics(flow.content)
+            diagnostics = self._fetch_diagnostics(flow.content)
             if any(diagnostic.get("level") in _FATAL for diagnostic in diagnostics):
                 from ..types.flows import InvalidFlowError
 
@@ -238,20 +240,20 @@ class FlowStore:
             self._accepted.put_newest(flow.digest, diagnostics)
         # Store the flow as a blob, since the server would otherwise change its integers. Servers don't check blobs.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
-        return await self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
+        return self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
     def _remember_requirements(self, flow_id: str, needs: RunRequirements) -> StoredCopy:
         known = StoredCopy(flow_id, needs)
         self._known.put_newest(flow_id, known)
         return known
 
-    async def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
+    def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Ask the server to check a flow and return its raw diagnostics."""
-        server = await self._connection.detect_server()
+        server = self._connection.detect_server()
         sent = flow if server.capabilities["exact_numbers"] else call_arguments.remove_valid_max_retries(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
-            return await self._connection.call(request, partial(_drop_false_diagnostics, flow=flow))
+            return self._connection.call(request, partial(_drop_false_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server can't parse this as a flow. Return its error as a diagnostic, in the usual form.
             message = call_arguments.restore_integers_in_message(error.message)
@@ -266,42 +268,42 @@ class FlowStore:
             if stored.flow_id == flow_id:
                 self._stored.pop(key, None)
 
-    async def get_flow(self, flow_id: FlowId) -> StoredFlow:
+    def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
         flow_id = call_arguments.check_flow_id(flow_id)
-        return await self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
+        return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
-    async def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
+    def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
         """Return the flow that was passed or, if it's a stored flow's ID, fetch the flow from the server."""
         source = resolve_flow_argument(flow)
-        return (await self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
+        return (self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 
-    async def delete_flow(self, flow_id: FlowId) -> None:
+    def delete_flow(self, flow_id: FlowId) -> None:
         """Ask the server to delete a flow."""
         flow_id = call_arguments.check_flow_id(flow_id)
-        await self._connection.send(api.delete_flow(flow_id))
+        self._connection.send(api.delete_flow(flow_id))
         self.forget_flow(flow_id)
 
-    async def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
+    def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
         flow_id = call_arguments.check_flow_id(flow_id)
-        declared = dict(await self.get_cached_variables(flow_id))
+        declared = dict(self.get_cached_variables(flow_id))
         return responses.build_from_response(
             lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"
         )
 
-    async def get_cached_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
+    def get_cached_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
         needs = self.get_stored_copy(flow_id).needs
         if needs is None:
-            flow = (await self.get_flow(flow_id)).flow
+            flow = (self.get_flow(flow_id)).flow
             request = f"GET /flows/{flow_id}"
             declared = responses.build_from_response(lambda _: parse_flow_variables(flow), {}, request)
             needs = run_requirements.find_requirements(flow, declared)
             self._remember_requirements(flow_id, needs)
         return needs.declared
 
-    async def lint(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
+    def lint(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow using the offline rules of `stepflow_client.flows.check` and the server's components."""
         from .._checks.checker import check, parse_supported_target
 
@@ -309,14 +311,14 @@ class FlowStore:
         check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:
-            components = await self._connection.call(api.list_components(), responses.read_components)
+            components = self._connection.call(api.list_components(), responses.read_components)
         rules = partial(check, flow, components=components, type_check=type_check, target=target)
-        return await async_compute(rules, is_long=True)
+        return sync_compute(rules, is_long=True)
 
-    async def validate(self, flow: FlowSource) -> ValidationResult:
+    def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""
-        sent = check_json(stored_flow_form.remove_cases(await self.load_or_fetch_flow(flow)), "the flow")
-        return _build_validation_result(await self._fetch_diagnostics(sent))
+        sent = check_json(changes_before_storing.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
+        return _build_validation_result(self._fetch_diagnostics(sent))
 
 
 def _drop_false_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import FlowFileError
-from stepflow_client._editing import text_edits
-from stepflow_client._editing.text_edits import Edit
+from stepflow_client._editing import yaml_and_json_edits
+from stepflow_client._editing.yaml_and_json_edits import Edit
 from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.syntax_tree import Node, parse_tree
 
@@ -21,7 +21,7 @@ def node_at(text: str, *path: str | int) -> Node:
 
 def apply_fix(text: str, edits: Sequence[Edit]) -> str:
     """Apply the edits as one fix and return the text, or "" if there are no edits."""
-    fix = text_edits.combine_edits(text, edits)
+    fix = yaml_and_json_edits.combine_edits(text, edits)
     if fix is None:
         assert edits == []
         return ""
@@ -63,9 +63,9 @@ def apply_fix(text: str, edits: Sequence[Edit]) -> str:
 def test_a_key_or_an_element_is_removed(text: str, path: tuple[str | int, ...], expected: str) -> None:
     holder, last = node_at(text, *path[:-1]), path[-1]
     if isinstance(last, int):
-        edits = text_edits.build_element_removal(text, holder, last)
+        edits = yaml_and_json_edits.build_element_removal(text, holder, last)
     else:
-        edits = text_edits.build_key_removal(text, holder, last)
+        edits = yaml_and_json_edits.build_key_removal(text, holder, last)
     assert apply_fix(text, edits) == expected
     value = holder.value
     del value[last]
@@ -94,7 +94,7 @@ def test_a_key_or_an_element_is_removed(text: str, path: tuple[str | int, ...], 
 )
 def test_a_key_is_added(text: str, path: tuple[str | int, ...], value: Any, expected: str) -> None:
     holder = node_at(text, *path)
-    assert apply_fix(text, text_edits.build_key_addition(text, holder, "new", value)) == expected
+    assert apply_fix(text, yaml_and_json_edits.build_key_addition(text, holder, "new", value)) == expected
     assert not expected or node_at(expected, *path).value == {**holder.value, "new": value}
 
 
@@ -111,7 +111,7 @@ def test_a_key_is_added(text: str, path: tuple[str | int, ...], value: Any, expe
 )
 def test_a_value_is_wrapped_in_a_key(text: str, path: tuple[str | int, ...], expected: str) -> None:
     node = node_at(text, *path)
-    assert apply_fix(text, text_edits.build_value_wrapping(text, node, "$literal")) == expected
+    assert apply_fix(text, yaml_and_json_edits.build_value_wrapping(text, node, "$literal")) == expected
     assert not expected or node_at(expected, *path).value == {"$literal": node.value}
 
 
@@ -127,7 +127,7 @@ def test_a_value_is_wrapped_in_a_key(text: str, path: tuple[str | int, ...], exp
 )
 def test_an_element_is_moved_forward(text: str, index: int, before: int, expected: str) -> None:
     holder = node_at(text, "x")
-    assert apply_fix(text, text_edits.build_element_move(text, holder, index, before)) == expected
+    assert apply_fix(text, yaml_and_json_edits.build_element_move(text, holder, index, before)) == expected
     value = list(holder.value)
     value.insert(before, value.pop(index))
     assert not expected or node_at(expected, "x").value == value
@@ -177,8 +177,8 @@ def test_an_element_is_moved_forward(text: str, index: int, before: int, expecte
 )
 def test_only_the_differing_parts_of_a_value_are_replaced(text: str, value: Any, expected: str) -> None:
     root = parse_tree(text, "f.yaml")
-    edits = list(text_edits.iter_minimal_value_edits(text, root, root.keys["x"], root.items["x"], value))
-    changed = text_edits.apply_edits(text, edits)
+    edits = list(yaml_and_json_edits.iter_minimal_value_edits(text, root, root.keys["x"], root.items["x"], value))
+    changed = yaml_and_json_edits.apply_edits(text, edits)
     assert changed == expected
     assert parse_tree(changed, "f.yaml").value == {**root.value, "x": value}
 
@@ -200,28 +200,28 @@ def test_only_the_differing_parts_of_a_value_are_replaced(text: str, value: Any,
     ],
 )
 def test_inline_values_are_quoted_only_if_necessary(value: Any, written: str) -> None:
-    assert text_edits.format_inline("a: 1", value) == written
+    assert yaml_and_json_edits.format_inline("a: 1", value) == written
     assert parse_yaml(written) == value
-    assert text_edits.format_inline(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
+    assert yaml_and_json_edits.format_inline(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
 
 
 def test_a_file_keeps_its_byte_order_mark_and_line_endings() -> None:
     def change(text: str, root: Node) -> tuple[list[Edit], Any]:
-        return text_edits.build_key_addition(text, root, "b", 2), {"a": 1, "b": 2}
+        return yaml_and_json_edits.build_key_addition(text, root, "b", 2), {"a": 1, "b": 2}
 
     for mark in (b"", b"\xef\xbb\xbf"):
-        changed = text_edits.edit_content(mark + b"a: 1\r\n", "f.yaml", change, "not possible")
+        changed = yaml_and_json_edits.edit_content(mark + b"a: 1\r\n", "f.yaml", change, "not possible")
         assert changed == mark + b"a: 1\r\nb: 2\r\n"
     with pytest.raises(FlowFileError, match=r"^f\.yaml: not possible$") as caught:
-        text_edits.edit_content(b"a: 3\n", "f.yaml", change, "not possible")
+        yaml_and_json_edits.edit_content(b"a: 3\n", "f.yaml", change, "not possible")
     assert caught.value.path == "f.yaml"
 
 
 def test_keys_are_written_in_block_style() -> None:
-    written = text_edits.format_block_keys({"a b": {"x": 1}, "c": ["y"], "a\\b": {"z": 2}, "\u2028": [3]}, 2)
+    written = yaml_and_json_edits.format_block_keys({"a b": {"x": 1}, "c": ["y"], "a\\b": {"z": 2}, "\u2028": [3]}, 2)
     assert written == '  a b:\n    x: 1\n  c:\n    - y\n  "a\\\\b":\n    z: 2\n  "\\u2028":\n    - 3'
-    assert text_edits.format_block({"a": "\u2028"}, 2) == '  {"a": "\\u2028"}'
-    assert text_edits.format_block({"a": "b\\c"}, 2) == '  {"a": "b\\\\c"}'
+    assert yaml_and_json_edits.format_block({"a": "\u2028"}, 2) == '  {"a": "\\u2028"}'
+    assert yaml_and_json_edits.format_block({"a": "b\\c"}, 2) == '  {"a": "b\\\\c"}'
 
 
 @pytest.mark.parametrize(
@@ -229,15 +229,15 @@ def test_keys_are_written_in_block_style() -> None:
     [("\uffff", "\\uffff"), ("😀", "😀"), ("\U000e0001", "\U000e0001"), ("ä", "ä"), ("\x7f", "\\u007f")],
 )
 def test_dumped_json_is_valid_yaml(char: str, written: str) -> None:
-    assert text_edits.dump_json(char) == f'"{written}"'
-    assert parse_yaml(text_edits.dump_json(char)) == char
-    assert text_edits.dump_json({"a": char}, "  ") == f'{{\n  "a": "{written}"\n}}'
+    assert yaml_and_json_edits.dump_json(char) == f'"{written}"'
+    assert parse_yaml(yaml_and_json_edits.dump_json(char)) == char
+    assert yaml_and_json_edits.dump_json({"a": char}, "  ") == f'{{\n  "a": "{written}"\n}}'
 
 
 def test_a_key_is_added_below_the_last_key_of_a_flow_mapping() -> None:
     text = "x: {a: 1,\n    b: 2}\n"
-    edit = text_edits.build_keys_addition(text, node_at(text, "x"), {"c": [3]})
+    edit = yaml_and_json_edits.build_keys_addition(text, node_at(text, "x"), {"c": [3]})
     assert apply_fix(text, [edit]) == "x: {a: 1,\n    b: 2,\n    c: [\n        3\n    ]}\n"
     text = "x: {a: 1, b: {\n  c: 2}}\n"
-    edit = text_edits.build_keys_addition(text, node_at(text, "x"), {"d": [3]})
+    edit = yaml_and_json_edits.build_keys_addition(text, node_at(text, "x"), {"d": [3]})
     assert apply_fix(text, [edit]) == "x: {a: 1, b: {\n  c: 2},\n          d: [3]}\n"

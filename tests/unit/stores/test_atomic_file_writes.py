@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import FlowFileError, StepflowClientError
-from stepflow_client._stores import user_files
-from stepflow_client._stores.user_files import (
+from stepflow_client._stores import atomic_file_writes
+from stepflow_client._stores.atomic_file_writes import (
     FileChangedError,
     check_writable,
     get_stepflow_user_folder,
@@ -50,7 +50,7 @@ def names(folder: Path) -> list[str]:
 
 def run_child(code: str, *args: object, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """Run Python code in another process; the arguments are in `args`."""
-    start = "import os, sys\nfrom stepflow_client._stores.user_files import *\nargs = sys.argv[1:]\n"
+    start = "import os, sys\nfrom stepflow_client._stores.atomic_file_writes import *\nargs = sys.argv[1:]\n"
     command = [sys.executable, "-c", start + code, *map(str, args)]
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
 
@@ -225,7 +225,7 @@ def test_an_edit_by_another_program_is_preserved(file: Path, save: Callable[[Pat
 def test_an_edit_at_the_last_moment_is_preserved(
     file: Path, save: Callable[[Path, bytes], None], saves: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange = user_files._exchange_names
+    exchange = atomic_file_writes._exchange_names
     contents = [b"second", b"first"][2 - saves :]
 
     def edited(first: str, second: str) -> bool:
@@ -233,7 +233,7 @@ def test_an_edit_at_the_last_moment_is_preserved(
             save(file, contents.pop())
         return exchange(first, second)
 
-    monkeypatch.setattr(user_files, "_exchange_names", edited)
+    monkeypatch.setattr(atomic_file_writes, "_exchange_names", edited)
     with pytest.raises(FileChangedError):
         write_file(file, NEW, expected_content=OLD)
     assert file.read_bytes() == (b"first" if saves == 1 else b"second")
@@ -253,7 +253,7 @@ def test_a_file_open_for_writing_is_not_replaced(file: Path) -> None:
 
 
 def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_files, "_exchange_names", lambda *_: False)
+    monkeypatch.setattr(atomic_file_writes, "_exchange_names", lambda *_: False)
     write_file(file, NEW, expected_content=OLD)
     assert file.read_bytes() == NEW
     with pytest.raises(FileChangedError):
@@ -300,13 +300,13 @@ def test_the_group_is_kept_even_if_the_owner_cannot_be(file: Path, monkeypatch: 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
 def test_a_file_removed_at_the_last_moment_is_not_recreated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = user_files._exchange_names
+    exchange = atomic_file_writes._exchange_names
 
     def removed(first: str, second: str) -> bool:
         file.unlink()
         return exchange(first, second)
 
-    monkeypatch.setattr(user_files, "_exchange_names", removed)
+    monkeypatch.setattr(atomic_file_writes, "_exchange_names", removed)
     with pytest.raises(FileChangedError):
         write_file(file, NEW, expected_content=OLD)
     assert names(file.parent) == []
@@ -453,7 +453,7 @@ def test_the_error_says_why_a_file_cannot_be_written(
         (str(file.parent), "flow.yaml", f"no file can be created in {file.parent}: "),
         (str(file.parent), "new.yaml", f"no file can be created in {file.parent}: "),
     ):
-        monkeypatch.setattr(user_files, "_has_access", lambda path, mode, closed=closed: path != closed)
+        monkeypatch.setattr(atomic_file_writes, "_has_access", lambda path, mode, closed=closed: path != closed)
         with pytest.raises(OSError) as caught:  # noqa: PT011
             check_writable(file.with_name(name))
         assert (caught.value.errno, caught.value.strerror) == (code, start + os.strerror(code))

@@ -13,7 +13,7 @@ from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref
 from ..flows.linear_time_regex import compile_linear
 from ..flows.syntax_tree import Node
 from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, has_expected_kind
-from .flow_analysis import FlowAnalysis
+from .steps_and_references import FlowAnalysis
 
 # Keywords that affect which values runs accept, show or use.
 _OF_RUNS = frozenset({

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.idempotency_markers import (
+from stepflow_client._codec.idempotency_marker_blobs import (
     RunMarkerName,
     check_key,
     combine_scope_and_key,

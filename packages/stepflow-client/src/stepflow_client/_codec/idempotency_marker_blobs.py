@@ -20,7 +20,7 @@ from .call_arguments import RunArguments
 if TYPE_CHECKING:
     import hashlib
 
-    from .._runs.stored_flow_form import RerunOrigin
+    from .._runs.changes_before_storing import RerunOrigin
     from ..types import FlowVariable
 else:
     hashlib = lazy_module("hashlib")

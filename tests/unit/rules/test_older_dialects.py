@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
-from stepflow_client._rules.older_servers import (
+from stepflow_client._rules.older_dialects import (
     AlreadyCurrentError,
     DecodedRequest,
     DecodedResponse,
