@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_cli.server.embedded_server_logs import keeping_logs
+from stepflow_cli.server.server_log_files import keeping_logs
 from stepflow_client._embedded.server_logs import LogStore
 from stepflow_client.logs import LogConfig, RawLine
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from stepflow_cli.inputs.command_line_values import RunValues
-from stepflow_cli.mcp.agent_runs import AgentLimits
+from stepflow_cli.mcp.agent_run_tracking import AgentLimits
 from stepflow_cli.server.connect import connect
 from stepflow_cli.settings.server_choice import ServerOptions
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 import anyio
 import pytest
 from stepflow_cli.mcp import diagnosis
-from stepflow_cli.mcp.agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns, RateLimiter
-from stepflow_cli.server.embedded_server_logs import KeptLogLine
+from stepflow_cli.mcp.agent_run_tracking import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns, RateLimiter
+from stepflow_cli.server.server_log_files import KeptLogLine
 from stepflow_cli.settings.run_history import LazyRunHistory
 from stepflow_client import RateLimitError, StepflowClient
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_cli.lsp.node_context import find_schemas_at_path
+from stepflow_cli.lsp.node_scope_and_schemas import find_schemas_at_path
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.gc_pauses_and_slices import run_interruptibly
 from stepflow_client.flows.json_schema import Validator, find_mismatches, resolve_ref

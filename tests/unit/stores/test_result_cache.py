@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.server.embedded_server_logs import keeping_logs
+from stepflow_cli.server.server_log_files import keeping_logs
 from stepflow_cli.settings.profiles import get_config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
 from stepflow_client.result_cache import default_path

@@ -19,8 +19,8 @@ from .errors import ExitCode, convert_to_problem, current_session, usage
 from .inputs.file_io import DATA_SUFFIXES, Signature, get_file_signature
 from .inputs.flow_loading import is_python_flow, list_flow_module_files, load_project_settings
 from .inputs.server_config import read_config_or_empty
+from .output.colors_and_escaping import format_diff_line, uses_color
 from .output.messages import note, print_problem
-from .output.terminal import format_diff_line, uses_color
 from .server.connect import Target, connect
 from .settings.server_choice import ServerOptions, choose_server
 

@@ -80,7 +80,7 @@ def _suggest_commands_for_local_flows() -> None:
 
     from stepflow_client.flows.project import is_flow_file
 
-    from .output.terminal import escape
+    from .output.colors_and_escaping import escape
 
     try:
         files = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
@@ -204,7 +204,7 @@ def run_command_line(args: list[str], session: Session) -> int:
         if session.verbosity > 1:
             import traceback
 
-            from .output.terminal import escape_traceback
+            from .output.colors_and_escaping import escape_traceback
 
             print(escape_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
         print_problem(problem, session)

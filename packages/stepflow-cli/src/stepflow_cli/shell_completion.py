@@ -25,7 +25,7 @@ from click.shell_completion import (
 )
 
 from .inputs.file_io import DATA_SUFFIXES
-from .output.terminal import escape
+from .output.colors_and_escaping import escape
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

@@ -12,9 +12,9 @@ from stepflow_client.flows.components import BUILTINS
 
 from ..errors import Problem, usage
 from ..output.messages import note
+from .named_schemas import LenientSchemaDocument, NamedSchemas
 from .python_names import RESERVED_NAMES, UniqueNames, make_identifier, to_camel_case
 from .python_types import PythonTypeGenerator, choose_field_names, format_docstring, python_literal
-from .schemas import LenientSchemaDocument, NamedSchemas
 
 _HEAD = '''"""Components as functions, for flows in Python.
 

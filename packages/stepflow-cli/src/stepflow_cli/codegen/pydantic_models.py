@@ -15,7 +15,7 @@ from stepflow_client.flows.json_schema import find_mismatches, get_json_type
 from stepflow_client.flows.linear_time_regex import compile_linear
 
 from ..errors import missing_extra_problem
-from ..output.terminal import escape_lines_for_terminal
+from ..output.colors_and_escaping import escape_lines_for_terminal
 
 _CONSTRAINTS = {
     "string": ("minLength", "maxLength", "pattern"),

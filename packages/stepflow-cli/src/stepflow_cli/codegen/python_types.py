@@ -13,9 +13,9 @@ from typing import Any
 
 from stepflow_client.flows.json_schema import get_type_names
 
-from ..output.terminal import escape_lines_for_terminal
+from ..output.colors_and_escaping import escape_lines_for_terminal
+from .named_schemas import PREFIX
 from .python_names import UniqueNames, make_identifier
-from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 # Names used in annotations.

@@ -12,10 +12,10 @@ import click
 from ..errors import Problem, usage
 from ..inputs.command_line_values import RunValues
 from ..inputs.flow_loading import load_project_settings
+from ..output.colors_and_escaping import escape_json_for_terminal
 from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import GeneratedFile, Output, write_document
-from ..output.terminal import escape_json_for_terminal
 from ..params.click_commands import LazyGroup
 from ..params.flow_run_options import input_options, one_input
 from ..params.options import (
@@ -237,7 +237,7 @@ def _call_component(
     The call runs as a one-step flow and is recorded like any other run. The output is printed as JSON. As with 'run',
     use -o to print the whole result, even if the call fails.
     """
-    from ..runs.job import Job
+    from ..runs.job_from_options import Job
     from ..runs.run_options import RunOptions
     from ..runs.single_run import run_job
 

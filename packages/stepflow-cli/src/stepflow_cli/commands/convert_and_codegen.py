@@ -10,8 +10,8 @@ import click
 
 from ..errors import usage
 from ..inputs.flow_loading import import_python_flow, is_python_flow, load_flow_argument
+from ..output.colors_and_escaping import escape_json_for_terminal
 from ..output.printing import GeneratedFile
-from ..output.terminal import escape_json_for_terminal
 from ..params.click_commands import Command
 from ..params.flow_run_options import flow_argument, flows_argument
 from ..params.options import OUTPUT, Choice, check_needs_file, check_option, output_file_option

@@ -32,7 +32,7 @@ from ..params.options import (
     watch_option,
 )
 from ..params.runs import stored_id_type
-from ..runs.multiple_runs import get_deletion_status, note_undeleted_objects
+from ..runs.process_several_runs import get_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

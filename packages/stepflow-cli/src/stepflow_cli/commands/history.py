@@ -123,7 +123,7 @@ def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Con
     The data in history.db is overwritten. In PostgreSQL, the tables are rewritten. Without RUN, logs of the same age,
     which 'runs logs' prints, are removed too, even if their server is still running. Servers keep their runs.
     """
-    from ..server.embedded_server_logs import delete_old_logs
+    from ..server.server_log_files import delete_old_logs
 
     if run_id is not None and max_age is not None:
         raise usage("RUN and --max-age cannot be used together")

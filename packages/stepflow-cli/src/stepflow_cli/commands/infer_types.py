@@ -9,8 +9,8 @@ import click
 from ..errors import current_session, usage
 from ..inputs.file_io import write_bytes
 from ..inputs.flow_loading import import_python_flow, is_python_flow, load_project_settings, read_flow_bytes
+from ..output.colors_and_escaping import escape
 from ..output.printing import Output, write_document
-from ..output.terminal import escape
 from ..params.click_commands import Command
 from ..params.flow_run_options import flow_argument
 from ..params.options import (

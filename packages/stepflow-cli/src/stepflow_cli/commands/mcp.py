@@ -13,7 +13,7 @@ import click
 
 from ..errors import require_extra, usage
 from ..inputs.command_line_values import RunValues, ValueArgument
-from ..mcp.agent_runs import AgentLimits
+from ..mcp.agent_run_tracking import AgentLimits
 from ..output.messages import note
 from ..params.click_commands import LazyGroup
 from ..params.options import FILE, Choice, Section, as_one_argument, host_option, lazy_complete, option, server_options

@@ -14,8 +14,8 @@ import click
 
 from ..errors import usage
 from ..inputs.file_io import converting_write_errors, write_bytes
+from ..output.colors_and_escaping import escape
 from ..output.messages import note
-from ..output.terminal import escape
 from ..params.click_commands import Command
 from ..params.options import Choice, option
 

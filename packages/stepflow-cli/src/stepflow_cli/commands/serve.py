@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from ..errors import ExitCode, Problem, current_session, usage
+from ..output.colors_and_escaping import escape_lines_for_terminal
 from ..output.columns import View, columns
 from ..output.messages import note, noting_worker_warnings, show_spinner
 from ..output.printing import Output
-from ..output.terminal import escape_lines_for_terminal
 from ..params.click_commands import Command
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..settings.server_choice import DEFAULT_PORT
@@ -78,7 +78,7 @@ def command(
     from stepflow_client.flows.project import find_server_config
 
     from ..inputs.server_config import find_recovery_warnings, note_duplicate_config_keys
-    from ..server.embedded_server_logs import keeping_logs
+    from ..server.server_log_files import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()

@@ -11,9 +11,9 @@ import click
 
 from ..errors import Problem
 from ..inputs.flow_loading import list_project_flows, load_project_settings
+from ..output.colors_and_escaping import escape
 from ..output.messages import note
 from ..output.printing import Output
-from ..output.terminal import escape
 from ..params.click_commands import Command
 from ..params.flow_run_options import rounds_option
 from ..params.options import (

@@ -14,9 +14,9 @@ from .._version import VERSION
 from ..errors import Problem, convert_to_problem, current_session, usage
 from ..inputs.file_io import read_bytes, write_bytes
 from ..inputs.flow_loading import is_python_flow
+from ..output.colors_and_escaping import escape
 from ..output.messages import note, print_problem
 from ..output.printing import Output
-from ..output.terminal import escape
 from ..params.click_commands import Command
 from ..params.flow_run_options import flows_argument, rounds_option
 from ..params.options import (

@@ -15,9 +15,9 @@ import click
 
 from ..errors import Problem
 from ..inputs.file_io import write_bytes
+from ..output.colors_and_escaping import escape, is_terminal
 from ..output.columns import View, columns
 from ..output.printing import Output, format_safe_json
-from ..output.terminal import escape, is_terminal
 from ..server.connect import Target
 from .options import get_variant_flows
 

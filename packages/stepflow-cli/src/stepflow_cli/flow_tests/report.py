@@ -15,8 +15,8 @@ from stepflow_client.testing.flow_coverage import get_reached_percent, iter_cove
 
 from ..errors import Problem
 from ..inputs.file_io import write_bytes
+from ..output.colors_and_escaping import escape
 from ..output.columns import View, columns
-from ..output.terminal import escape
 from ..records.diagnostics import format_github_annotation
 from .run_test_files import FileResults, build_expected_output
 

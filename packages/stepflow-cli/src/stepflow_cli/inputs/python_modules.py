@@ -15,7 +15,7 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import explain_missing_file
 
 from ..errors import suggest, usage
-from ..output.terminal import escape
+from ..output.colors_and_escaping import escape
 from .file_io import Signature, get_file_signature
 
 

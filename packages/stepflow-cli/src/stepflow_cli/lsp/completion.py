@@ -22,7 +22,7 @@ from stepflow_client.flows.type_system import ListOf, ObjectOf, Type, is_unknown
 from .cursor import DocumentText, TypedWord, find_typed_word
 from .document_analysis import Analysis, is_completable_document
 from .navigation import find_component_description
-from .node_context import NodeContext, build_node_context
+from .node_scope_and_schemas import NodeContext, build_node_context
 
 _STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
 _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"

@@ -19,7 +19,7 @@ from stepflow_client.flows.type_system import Type, is_unknown, look_up_path
 from .cursor import DocumentText, find_key_or_value_at
 from .document_analysis import Analysis
 from .mentions import Mention, find_mention_at, find_same_mentions, list_rename_edits
-from .node_context import NodeContext, build_node_context
+from .node_scope_and_schemas import NodeContext, build_node_context
 
 _MAX_LENGTH = 600
 # Descriptions of the builtin components.

@@ -23,7 +23,7 @@ from stepflow_client._command import async_compute
 
 from .._version import VERSION
 from ..output.messages import note
-from .agent_runs import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
+from .agent_run_tracking import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
 from .early_handshake import OfferedTools
 from .resources_and_prompts import PromptHandlers, ResourceHandlers
 from .tool_calls import ToolCall, build_tool_response

@@ -23,7 +23,7 @@ from stepflow_client._codec.flow_tools import (
 from stepflow_client.tools import ToolResult
 
 from ..records.runs import STATUSES
-from .agent_runs import AGENT_LABEL, AgentRuns
+from .agent_run_tracking import AGENT_LABEL, AgentRuns
 from .tool_calls import ToolCall
 
 if TYPE_CHECKING:

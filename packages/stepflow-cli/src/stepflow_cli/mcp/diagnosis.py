@@ -17,13 +17,13 @@ from stepflow_client.flows.interpreter import apply_overrides_if_valid
 from stepflow_client.tools import ToolResult
 
 from ..runs.explain_failures import MAX_EXPLAINED_ITEMS
-from ..server.embedded_server_logs import read_run_log_lines
+from ..server.server_log_files import read_run_log_lines
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
     from stepflow_client.types.runs import SnapshotPart
 
-    from ..server.embedded_server_logs import KeptLogLine
+    from ..server.server_log_files import KeptLogLine
     from .tool_calls import ToolCall
 
 _MAX_LINES = 20

@@ -33,7 +33,7 @@ from stepflow_client._base.text_formatting import format_json_line, visible
 from stepflow_client._command import check_run_id, collect_examples
 from stepflow_client._data.secrets import hide_flow_secrets
 
-from .agent_runs import AGENT_LABEL, AgentRuns
+from .agent_run_tracking import AGENT_LABEL, AgentRuns
 from .builtin_tools import PAGE_LENGTH, read_masked_output
 from .flow_catalog import FlowCatalog
 from .tool_calls import build_output_uri

@@ -20,7 +20,7 @@ from stepflow_client import (
 from stepflow_client._codec.flow_tools import make_tool_result, make_unfinished_result
 from stepflow_client._command import async_compute, check_run_id
 
-from .agent_runs import MAX_ANSWER_LENGTH, AgentRuns, Report
+from .agent_run_tracking import MAX_ANSWER_LENGTH, AgentRuns, Report
 
 if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec

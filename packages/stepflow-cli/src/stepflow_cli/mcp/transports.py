@@ -24,13 +24,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import current_session, usage
 from ..inputs.command_line_values import RunValues
+from ..output.colors_and_escaping import is_terminal
 from ..output.messages import note
-from ..output.terminal import is_terminal
 from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
 from ..server.connect import Target
 from ..settings.run_history import get_history_setting
 from ..signals import using_stop_signal_handler
-from .agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
+from .agent_run_tracking import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
 from .agent_server import CLOSED
 from .builtin_tools import GROUPS, TOOLS, select_builtin_tools
 from .early_handshake import EarlyHandshake, OfferedTools, ThreadedLineReader
@@ -275,7 +275,7 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
     Raises:
         Problem: If the port can't be used.
     """
-    from ..server.asgi import open_listening_socket, serve_asgi
+    from ..server.serve_asgi import open_listening_socket, serve_asgi
 
     with open_listening_socket(host, port) as listening, target.history.recording_runs():
         catalog = load_flow_catalog(service)

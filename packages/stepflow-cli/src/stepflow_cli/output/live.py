@@ -15,8 +15,8 @@ from stepflow_client import TransportError
 
 from ..errors import current_session, usage
 from ..signals import TERMINATION
+from .colors_and_escaping import is_terminal, uses_color
 from .columns import View
-from .terminal import is_terminal, uses_color
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,7 +6,7 @@ import logging
 import traceback
 from typing import Any
 
-from .terminal import escape, escape_traceback
+from .colors_and_escaping import escape, escape_traceback
 
 
 class OneLineFormatter(logging.Formatter):

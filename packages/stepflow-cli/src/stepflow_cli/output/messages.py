@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from ..errors import SERVER_FAILURES, Problem, Session, current_session
-from ..output.terminal import escape
-from .terminal import is_terminal, uses_color
+from ..output.colors_and_escaping import escape
+from .colors_and_escaping import is_terminal, uses_color
 
 
 def note(text: str) -> None:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from ..errors import Problem, current_session, usage
 from ..inputs.file_io import converting_write_errors, write_bytes
-from ..output.terminal import escape
+from ..output.colors_and_escaping import escape
 from ..stdio import converting_output_errors
-from . import terminal as colors
+from . import colors_and_escaping as colors
+from .colors_and_escaping import escape_json_for_terminal
 from .columns import View, select_record_fields
 from .messages import note
-from .terminal import escape_json_for_terminal
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from .colors_and_escaping import escape, is_terminal
 from .columns import Column, View, get_nested_field
-from .terminal import escape, is_terminal
 
 STATUS_STYLES = {
     "completed": "green",

@@ -16,8 +16,8 @@ import click
 from click.core import ParameterSource
 
 from ..errors import current_session, has_output_file_option, suggest, usage
+from ..output.colors_and_escaping import escape
 from ..output.printing import FORMATS, Output
-from ..output.terminal import escape
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 
 if TYPE_CHECKING:

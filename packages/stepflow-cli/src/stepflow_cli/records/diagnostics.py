@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ExitCode, Problem
+from ..output.colors_and_escaping import escape
 from ..output.columns import View, columns
-from ..output.terminal import escape
 
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic

@@ -42,7 +42,7 @@ from ..output.printing import FORMATS, Output
 from ..records.print_results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
 from ..server.connect import Target
-from .job import Job
+from .job_from_options import Job
 from .single_run import add_run_id_to_problem, fetch_job_flow_and_earlier_run
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from ..settings.server_choice import ServerOptions, choose_server
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, ResultCache
 
-    from .job import Job
+    from .job_from_options import Job
     from .run_options import CacheOptions
 
 

@@ -13,8 +13,8 @@ from ..output.messages import note, show_spinner
 from ..records.diagnostics import FlowProblem, diagnostic_records, flow_label, format_counts, note_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
-from .job import Job
-from .reuse import plan_reuse, print_rerun_plan
+from .job_from_options import Job
+from .reuse_step_outputs import plan_reuse, print_rerun_plan
 from .single_run import fetch_job_flow_and_earlier_run
 
 _MASK = "***"

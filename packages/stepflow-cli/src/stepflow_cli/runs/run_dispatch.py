@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import require_extra
 from ..output.columns import Column, View
 from ..server.connect import connect
-from .job import read_job_from_options
+from .job_from_options import read_job_from_options
 from .run_options import RunOptions
 from .single_run import adding_run_id, run_job, start_job, start_job_and_serve_page
 

@@ -17,13 +17,13 @@ from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import Problem, convert_to_problem, current_session, interrupted_problem
 from ..inputs.flow_loading import import_python_flow, is_python_flow
+from ..output.colors_and_escaping import escape, is_terminal
 from ..output.messages import note, redirecting_outage_messages, show_spinner
-from ..output.terminal import escape, is_terminal
 from ..records.print_results import print_run_result
 from ..server.connect import Target
 from .explain_failures import find_failure_hint
-from .job import Job, fill_job_arguments
-from .multiple_runs import add_view_commands_hint, hinting_return
+from .job_from_options import Job, fill_job_arguments
+from .process_several_runs import add_view_commands_hint, hinting_return
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -157,7 +157,7 @@ def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
             raise convert_to_problem(error, hint=hint if target.runtime else None) from None
         fill_job_arguments(job)
     if any(job.reuse):
-        from .reuse import resolve_earlier_run
+        from .reuse_step_outputs import resolve_earlier_run
 
         resolve_earlier_run(target, job)
 
@@ -200,7 +200,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
 def _save_outputs_of_embedded_run(target: Target, job: Job, run_id: str) -> None:
     """Save a run's step outputs in the history for `--reuse` if its server stops when the command exits."""
     if target.runtime is not None and target.history.is_on:
-        from .reuse import save_step_outputs
+        from .reuse_step_outputs import save_step_outputs
 
         save_step_outputs(target, job, run_id)
 
@@ -217,7 +217,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
             fetch_job_flow_and_earlier_run(target, job)
             with target.history.recording_runs(flow=job.flow, **job.about):
                 if any(job.reuse):
-                    from .reuse import start_reusing_outputs
+                    from .reuse_step_outputs import start_reusing_outputs
 
                     return start_reusing_outputs(target, job)
                 run = target.client.start_run(

@@ -21,8 +21,8 @@ from stepflow_client.types.run_explanation import format_state
 from stepflow_client.types.statuses import FAILED_STATUSES, ExecutionStatus
 
 from ..errors import Problem
+from ..output.colors_and_escaping import escape, escape_lines_for_terminal
 from ..output.tables import STATUS_STYLES, truncate_to_width
-from ..output.terminal import escape, escape_lines_for_terminal
 from ..records.print_results import build_cancelled_run_problem, build_result_problem
 from ..records.runs import duration_text, get_run_seconds_so_far
 from ..server.connect import Target

@@ -257,7 +257,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
     from ..inputs.server_config import note_duplicate_config_keys
-    from .embedded_server_logs import keeping_logs
+    from .server_log_files import keeping_logs
 
     if choice.url.origin == "default" and sys.stderr.isatty() and is_port_open("localhost", DEFAULT_PORT):
         note(f"this runs on an embedded server; to use the one running at {DEFAULT_URL}, use --url local")

@@ -14,7 +14,7 @@ from stepflow_client.drawing import RunReport, StepTime
 from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
 from stepflow_client.types.runs import RunSnapshot
 
-from ..server.embedded_server_logs import KeptLogLine, read_run_log_lines
+from ..server.server_log_files import KeptLogLine, read_run_log_lines
 from .site_state import Site
 
 PARTS = ("items", "steps", "flow", "arguments")

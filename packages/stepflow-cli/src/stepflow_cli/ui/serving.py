@@ -36,7 +36,7 @@ def serve_pages(
     Raises:
         Problem: If the server can't listen on the port.
     """
-    from ..server.asgi import open_listening_socket, serve_asgi
+    from ..server.serve_asgi import open_listening_socket, serve_asgi
     from .app import build_access_link, build_application
     from .flow_folder import FlowFolder
     from .security import Sessions

@@ -14,9 +14,9 @@ import click
 from stepflow_client._command import quote_word, sync_gather
 
 from ...errors import usage
+from ...output.colors_and_escaping import is_terminal
 from ...output.messages import note
 from ...output.printing import Output
-from ...output.terminal import is_terminal
 from ...params.click_commands import Command
 from ...params.options import (
     TIME,

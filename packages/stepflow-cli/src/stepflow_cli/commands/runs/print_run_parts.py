@@ -29,7 +29,7 @@ from ...records.print_results import convert_results_to_outcomes, print_batch_re
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
 from ...runs.explain_failures import add_step_states_if_failed, read_explained_run
 from ...runs.find_runs import StoppedServerError, connect_to_run
-from ...runs.multiple_runs import hinting_return
+from ...runs.process_several_runs import hinting_return
 from ...settings.server_choice import ServerOptions
 
 Each = TypeVar("Each")

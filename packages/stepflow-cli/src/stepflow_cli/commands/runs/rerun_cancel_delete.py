@@ -36,7 +36,7 @@ from ...records.print_results import convert_results_to_outcomes, print_batch_re
 from ...records.runs import RUN
 from ...runs.explain_failures import find_failure_hint
 from ...runs.find_runs import check_flow_matches_run, connect_to_run, connect_to_runs
-from ...runs.multiple_runs import (
+from ...runs.process_several_runs import (
     for_each_run,
     get_deletion_status,
     hinting_return,
@@ -44,7 +44,7 @@ from ...runs.multiple_runs import (
     print_processed_runs,
     raise_worst_problem,
 )
-from ...runs.reuse import get_next_attempt_number, note_rerun_plan, print_rerun_plan
+from ...runs.reuse_step_outputs import get_next_attempt_number, note_rerun_plan, print_rerun_plan
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 

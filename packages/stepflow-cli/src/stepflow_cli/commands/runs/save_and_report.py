@@ -17,9 +17,9 @@ from ...errors import current_session, suggest, usage
 from ...inputs.command_line_values import ValueArgument, read_value_argument
 from ...inputs.file_io import read_bytes, write_bytes
 from ...inputs.flow_loading import check_flow_exists
+from ...output.colors_and_escaping import format_diff_line, uses_color
 from ...output.messages import note
 from ...output.printing import Output, open_in_browser, write_document
-from ...output.terminal import format_diff_line, uses_color
 from ...params.click_commands import Command
 from ...params.options import OUTPUT, Section, lazy_complete, needs, output_file_option, running_server_options
 from ...params.runs import run_argument, runs_argument

@@ -11,11 +11,11 @@ import click
 from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import Problem, convert_to_problem, current_session, interrupted_problem, usage
+from ...output.colors_and_escaping import escape, is_terminal
 from ...output.columns import View, columns
 from ...output.messages import note, redirecting_outage_messages, show_spinner
 from ...output.printing import Output
 from ...output.tables import format_log_line_time
-from ...output.terminal import escape, is_terminal
 from ...params.click_commands import Command
 from ...params.options import (
     SECONDS,
@@ -32,9 +32,9 @@ from ...params.runs import recorded_run_argument, run_argument, runs_argument
 from ...records.runs import EVENT, build_event_record, get_single_run_view
 from ...runs.explain_failures import read_explained_run
 from ...runs.find_runs import connect_to_run, connect_to_runs, find_run_in_history, is_complete_run_id
-from ...runs.multiple_runs import add_view_commands_hint, hinting_return
+from ...runs.process_several_runs import add_view_commands_hint, hinting_return
 from ...server.connect import Target
-from ...server.embedded_server_logs import LEVELS, KeptLogLine, find_logged_run_ids_with_prefix, read_run_log_lines
+from ...server.server_log_files import LEVELS, KeptLogLine, find_logged_run_ids_with_prefix, read_run_log_lines
 from ...settings.run_history import get_history_setting
 from ...settings.server_choice import ServerOptions
 
@@ -69,7 +69,7 @@ def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, outp
         raise usage("--on-interrupt cancel accepts only one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
-            from ...runs.multiple_runs import wait_and_print_runs
+            from ...runs.process_several_runs import wait_and_print_runs
 
             wait_and_print_runs(target, ids, wait, output)
             return

@@ -19,13 +19,13 @@ from stepflow_client.types.run_explanation import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..graphs_and_timelines import draw_item_graph, draw_run_graph, draw_run_timeline, parse_timeline_span
-from ..item_attempts import list_item_attempts
 from ..item_reports import MAX_DRAWN_ITEMS, PARTS, ItemReport, build_masked_report, read_item_report
+from ..item_reruns import list_item_attempts
 from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_statuses_with_event_codes
 from ..run_list import PAGE, SortOrder
 from ..site_state import Site, get_site, parse_query_index_or_none
-from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_selected_step_details, find_sub_run_creator
+from ..step_rows import STEP_KEYS, SelectedStep, build_step_rows, find_selected_step_details, find_sub_run_creator
 from .flows import format_flow_yaml_lines
 from .runs import parse_number_parameter
 

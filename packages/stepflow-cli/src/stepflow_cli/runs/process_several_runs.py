@@ -15,10 +15,10 @@ from stepflow_client import ApiError, NotFoundError, RunTimeoutError, StepflowCl
 from stepflow_client.types.statuses import is_given_up_by_server
 
 from ..errors import ExitCode, Problem, convert_to_problem, interrupted_problem
+from ..output.colors_and_escaping import is_terminal
 from ..output.columns import View
 from ..output.messages import note, print_problem
 from ..output.printing import Output, Record
-from ..output.terminal import is_terminal
 from ..params.options import WaitOptions
 from ..records.runs import RUN
 from ..server.connect import Target

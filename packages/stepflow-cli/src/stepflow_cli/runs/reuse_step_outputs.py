@@ -20,7 +20,7 @@ from ..output.printing import Output
 from ..server.connect import Target
 from ..settings.run_history import open_history
 from .find_runs import expand_run_id, is_complete_run_id, parse_history_position
-from .job import Job
+from .job_from_options import Job
 from .run_options import ReuseOptions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from stepflow_client.drawing import StepTime
 from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from stepflow_client.types.run_explanation import get_displayed_step_state
 
-from ..server.embedded_server_logs import KeptLogLine
+from ..server.server_log_files import KeptLogLine
 from .item_reports import ItemReport
 from .links import ItemUrls
 from .run_list import SortOrder
