@@ -94,6 +94,22 @@ def test_selected_runs_are_rerun(browser: httpx.Client, client: SyncStepflowClie
     assert len(again) == 2
 
 
+def test_failed_rerun_of_a_selection_names_the_reruns_that_were_started(
+    browser: httpx.Client, client: SyncStepflowClient
+) -> None:
+    completed, later = run(client, {"card": 1}), run(client, {"card": 2})
+    with SyncStepflowClient(client.url) as other:
+        # This client doesn't record the input, and the server doesn't return it.
+        unknown = other.wait_run(other.submit(FLOW, {})).run_id
+    response = submit_selection(browser, "rerun", completed, unknown, later)
+    (started,) = [each.run_id for each in client.list_runs(limit=1).runs]
+    assert response.status_code == 400
+    assert f"page of run {unknown}; these reruns of other selected runs were started: {started}" in visible_text(
+        response
+    )
+    assert client.get_result(started).output == 1
+
+
 def test_invalid_selections_are_refused(browser: httpx.Client, client: SyncStepflowClient) -> None:
     one = run(client, {"card": 1})
     for action, selected, message in (

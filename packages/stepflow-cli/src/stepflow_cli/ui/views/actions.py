@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from stepflow_client import InvalidArgumentError, NotFoundError, RunDetails
+from stepflow_client import ConflictError, InvalidArgumentError, NotFoundError, RunDetails, StepflowClientError
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..security import get_accepted_form, validate_page_path
@@ -104,7 +105,9 @@ async def act_on_selected_runs(request: Request) -> Response:
         if not running:
             raise InvalidArgumentError("none of the selected runs is running")
         for run_id in running:
-            await site.client.cancel_run(run_id)
+            # A run may have ended in the meantime.
+            with suppress(ConflictError):
+                await site.client.cancel_run(run_id)
         return RedirectResponse("/runs", status_code=303)
     if running:
         raise InvalidArgumentError(f"run {running[0]} has not ended; cancel it first")
@@ -112,7 +115,13 @@ async def act_on_selected_runs(request: Request) -> Response:
     for run in runs:
         # If a run completed, rerun every step.
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
-        started += await _start_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
+        try:
+            started += await _start_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
+        except StepflowClientError as error:
+            # Otherwise, the user would try again and rerun the earlier ones twice.
+            already = f"these reruns of other selected runs were started: {', '.join(started)}" if started else None
+            error.hint = "; ".join(filter(None, (error.hint, already))) or None
+            raise
     return redirect_to_started_runs(site, run_ids, started)
 
 
