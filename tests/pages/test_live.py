@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -294,7 +295,7 @@ def test_the_list_and_batches_are_accessible_while_runs_are_running(
 
 
 def test_more_open_pages_than_a_browser_has_connections(browser: Browser, server: StepflowRuntime) -> None:
-    with started_ui(server.url) as (_, link):
+    with started_ui(server.url) as (process, link):
         tab = Tab(browser, link)
         pages = [tab.page]
         for _ in range(8):
@@ -313,5 +314,9 @@ def test_more_open_pages_than_a_browser_has_connections(browser: Browser, server
         pages[1].evaluate(hidden % "false")
         pages[1].evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(pages[1].locator("#list tbody tr")).to_have_count(2, timeout=10_000)
+        assert tab.complaints == []
+        process.terminate()
+        process.wait()
+        for page in pages:
+            expect(page.locator("#notice")).to_have_text(re.compile("Lost the connection"), timeout=30_000)
         tab.context.close()
-    assert tab.complaints == []

@@ -8,10 +8,13 @@ const LOOK_MS = 5_000;
 const HIDDEN_LOOK_MS = 15_000;
 // Before the next fetch, wait this many times the duration of the last one.
 const REST = 3;
+const LOST = "Lost the connection to 'stepflow ui'. Trying again.";
+const DOWN = "The server does not respond. The page will continue when it does.";
 
 const notice = document.getElementById("notice");
 let isFetching = false;
 let isStale = false;
+let isPolling = false;
 let isOver = false;
 let wasDown = false;
 let starts = 0;
@@ -42,6 +45,8 @@ async function takeFresh() {
   const isAway = document.getElementById("again");
   if (response.ok && isAway) return location.reload();
   if (isAway) setTimeout(refresh, 2000);
+  // An error page is live only if it's because the server doesn't respond.
+  if (isPolling) say(response.ok || !fresh.body.dataset.live ? "" : DOWN);
   if (!response.ok) return undefined;
   takeOverList(fresh);
   if (fresh.body.dataset.live) return undefined;
@@ -64,7 +69,8 @@ async function refresh() {
       await new Promise((go) => setTimeout(go, isOver ? 0 : REST * (performance.now() - began)));
     } while (isStale && !isOver);
   } catch {
-    // The stream will report the reason.
+    // If there is a stream, it reports the reason.
+    if (isPolling) say(LOST);
   } finally {
     isFetching = false;
   }
@@ -83,7 +89,7 @@ function place(number = 0) {
 function listen(stream, restart) {
   stream.addEventListener("server", (message) => {
     const isDown = message.data === "down";
-    if (isDown) say("The server does not respond. The page will continue when it does.");
+    if (isDown) say(DOWN);
     else say(wasDown ? "The server is back." : "", true);
     // Also refresh an error page, which may have loaded while the server was down.
     if (!isDown && (wasDown || document.getElementById("again"))) refresh();
@@ -92,7 +98,7 @@ function listen(stream, restart) {
   stream.addEventListener("change", refresh);
   stream.addEventListener("error", () => {
     wasDown = true;
-    say("Lost the connection to 'stepflow ui'. Trying again.");
+    say(LOST);
     // Refused, because the server was down or the session is over. A closed stream doesn't reconnect by itself.
     if (stream.readyState !== EventSource.CLOSED) return;
     refresh();
@@ -112,7 +118,8 @@ export function follow(url) {
       free?.();
       return;
     }
-    if (!free) {
+    isPolling = !free;
+    if (isPolling) {
       const timer = setInterval(refresh, document.hidden ? HIDDEN_LOOK_MS : LOOK_MS);
       stop = () => clearInterval(timer);
       return;
