@@ -97,11 +97,11 @@ def test_connection_that_breaks_during_the_handshake(monkeypatch: pytest.MonkeyP
 
 def test_packages_of_different_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_setup, "version", lambda name: "0.1.0" if name == "stepflow-api" else "0.2.0")
-    check = next(iter(local_setup.check_versions()))
+    check = next(iter(local_setup.check_versions_and_path()))
     assert (check.status, check.message.endswith("the stepflow packages have different versions")) == ("warning", True)
 
 
 def test_stepflow_is_not_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    check = list(local_setup.check_versions())[1]
+    check = list(local_setup.check_versions_and_path())[1]
     assert (check.status, check.message) == ("warning", "stepflow is not on PATH")

@@ -85,7 +85,7 @@ def test_lone_surrogates_are_escaped() -> None:
 
 
 def test_control_characters_are_escaped() -> None:
-    text = tables.format_plain_table([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
+    text = tables.format_aligned_text_table([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
     assert text == "ID\n\\x1b[31mred\\r\\nnext\n"
     assert escape("a\u202eb\tc\n") == "a\\u202eb\tc\\n"
     assert "\x1b]" not in tables.format_terminal_table([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
@@ -133,4 +133,4 @@ def test_color_option_of_an_invalid_command_line(line: str, color: str) -> None:
 def test_wide_characters_take_two_columns() -> None:
     view = View(columns=(Column("id"), Column("n")))
     records = [{"id": "流れ", "n": 1}, {"id": "flow", "n": 2}, {"id": "e\u0301", "n": 3}]
-    assert tables.format_plain_table(records, view) == "ID    N\n流れ  1\nflow  2\ne\u0301     3\n"
+    assert tables.format_aligned_text_table(records, view) == "ID    N\n流れ  1\nflow  2\ne\u0301     3\n"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.tables import shorten_run_ids
+from stepflow_cli.output.tables import map_run_ids_to_prefixes
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -59,8 +59,8 @@ def test_invalid_prefixes_are_refused(stepflow: Stepflow, server: str, text: str
 
 def test_ids_are_shortened_to_unique_prefixes() -> None:
     ids = ["01a2b3c4-d5e6-7000-8000-000000000001", "01a2b3c4-d5e7-7000-8000-000000000001"]
-    assert list(shorten_run_ids(ids).values()) == ["01a2b3c4-d5e6", "01a2b3c4-d5e7"]
-    assert list(shorten_run_ids(ids[:1]).values()) == ["01a2b3c4"]
+    assert list(map_run_ids_to_prefixes(ids).values()) == ["01a2b3c4-d5e6", "01a2b3c4-d5e7"]
+    assert list(map_run_ids_to_prefixes(ids[:1]).values()) == ["01a2b3c4"]
 
 
 @pytest.mark.parametrize("more", [[], ["--all"]])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import StepflowRuntime
-from stepflow_client._records.outcome_files import read_outcomes
+from stepflow_client._records.outcome_files import iter_outcome_records
 from stepflow_client.flows import check
 
 from tests.cli.command import CommandResult, Stepflow
@@ -133,7 +133,7 @@ def test_files_of_outcomes(stepflow: Stepflow, server: str, ending: str) -> None
     write_files(stepflow.folder)
     path = stepflow.folder / f"out.{ending}"
     stepflow("batch", "fails.yaml", "inputs.jsonl", "-O", str(path))
-    outcomes = list(read_outcomes(str(path), ending))  # type: ignore[arg-type]
+    outcomes = list(iter_outcome_records(str(path), ending))  # type: ignore[arg-type]
     check_shape("Outcome", *outcomes)
     assert [each["status"] for each in outcomes] == ["completed", "failed"]
 

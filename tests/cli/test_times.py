@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from stepflow_cli.params.click_commands import Command
-from stepflow_cli.params.options import SECONDS, option, parse_time
+from stepflow_cli.params.options import SECONDS, option, parse_time_to_iso
 
 from tests.cli.command import Stepflow
 
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.in_process
 )
 def test_durations(text: str, ago: timedelta) -> None:
     before = datetime.now(UTC)
-    assert before <= datetime.fromisoformat(parse_time(text)) + ago <= datetime.now(UTC)
+    assert before <= datetime.fromisoformat(parse_time_to_iso(text)) + ago <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("text", ["2026-11-25", "2026-11-25T14:00:00Z", "20261125", "2026-11-25 14:00"])
 def test_absolute_times_are_unchanged(text: str) -> None:
-    assert parse_time(text) == text
+    assert parse_time_to_iso(text) == text
 
 
 @pytest.mark.parametrize("text", ["1x", "h", "", "next week", "1h 2x", "1h,", "2 ago hours", "-1h"])
@@ -50,7 +50,7 @@ def test_invalid_times_are_rejected(stepflow: Stepflow, text: str) -> None:
 
 @pytest.mark.parametrize(("word", "days"), [("today", 0), ("Yesterday", 1)])
 def test_days_start_at_local_midnight(word: str, days: int) -> None:
-    start = datetime.fromisoformat(parse_time(word))
+    start = datetime.fromisoformat(parse_time_to_iso(word))
     assert (start.hour, start.minute) == (0, 0)
     assert start.date() == datetime.now().date() - timedelta(days=days)
 

@@ -9,7 +9,7 @@ import pytest
 from stepflow_client import ComponentInfo
 from stepflow_client._codec.responses import add_component_paths_from_routes
 from stepflow_client.flows import check
-from stepflow_client.flows.components import BUILTINS, ComponentCatalog, parse_components
+from stepflow_client.flows.components import BUILTINS, ComponentCatalog, convert_to_components
 from stepflow_client.types import ComponentList, FailedPlugin
 
 _TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -89,11 +89,11 @@ def test_a_component_may_be_listed_with_and_without_a_route() -> None:
         {"name": "echo", "plugin": "a", "path": "/a/echo", "description": "Echo."},
         {"name": "echo", "plugin": "a"},
     ]
-    known = parse_components(listed)
+    known = convert_to_components(listed)
     assert known is not None
     assert (known.descriptions, known.denied) == ({"/a/echo": "Echo."}, {"echo"})
     catalog = ComponentCatalog(known)
-    assert [catalog.has_no_route(each) for each in ("/a/echo", "/b/echo", "/b/other")] == [False, True, False]
+    assert [catalog.is_denied_by_routes(each) for each in ("/a/echo", "/b/echo", "/b/other")] == [False, True, False]
     assert [each[:2] for each in _check_step("/b/echo", listed)] == [("unknown-component", "error")]
     assert _check_step("/a/echo", listed) == []
 

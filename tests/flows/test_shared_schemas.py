@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.call_arguments import parse_flow_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client.flows import check
 from stepflow_client.flows.run_requirements import find_requirements
@@ -34,7 +34,7 @@ def test_a_reference_to_a_shared_schema_is_resolved() -> None:
     assert "zip" in spec.input_schema["properties"]
     assert spec.is_valid_output({"zip": "1"})
     assert not spec.is_valid_output({"zip": 1})
-    needs = find_requirements(flow, parse_flow_variables(flow))
+    needs = find_requirements(flow, parse_declared_variables(flow))
     assert needs.input_check is not None
     with pytest.raises(InvalidArgumentError, match="expects string"):
         needs.input_check.require_valid_input({"zip": 1})
@@ -48,7 +48,7 @@ def test_a_reference_to_a_key_that_servers_drop_is_dangling() -> None:
     assert rules >= {"unknown-key", "dangling-ref"}
     assert not rules & {"unknown-input", "case-input"}
     assert make_tool_spec(flow, "city").is_valid_output({"zip": 1})
-    needs = find_requirements(flow, parse_flow_variables(flow))
+    needs = find_requirements(flow, parse_declared_variables(flow))
     assert needs.input_check is not None
     needs.input_check.require_valid_input({"zip": 1})
     needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)

@@ -16,7 +16,7 @@ from stepflow_client._checks.inferred_flow import infer_from_flow_text
 from stepflow_client._checks.type_comparison import format_type, format_type_as_noun
 from stepflow_client._checks.type_inference import infer_flow_types, look_up_reference
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.components import ComponentCatalog, parse_components
+from stepflow_client.flows.components import ComponentCatalog, convert_to_components
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.reading import load_flow, parse_yaml
 from stepflow_client.flows.syntax_tree import FlowText, to_node
@@ -28,7 +28,7 @@ from tests.flows.valid import VALID
 
 _FOLDER = Path(__file__).with_name("type_faults")
 _LISTED = json.loads((_FOLDER / "components.json").read_text())
-_COMPONENTS = parse_components(_LISTED)
+_COMPONENTS = convert_to_components(_LISTED)
 _VALID_FILES = sorted([*Path("examples").glob("*.yaml"), *Path("tests/cli/tested_flows").glob("*.yaml")])
 _FILES = sorted(_FOLDER.glob("*.yaml"))
 _MARK = re.compile(r"^ *#(?P<before> *)\^ (?P<rule>[a-z-]+)$")

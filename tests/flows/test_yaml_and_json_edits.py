@@ -210,10 +210,10 @@ def test_a_file_keeps_its_byte_order_mark_and_line_endings() -> None:
         return yaml_and_json_edits.build_key_addition(text, root, "b", 2), {"a": 1, "b": 2}
 
     for mark in (b"", b"\xef\xbb\xbf"):
-        changed = yaml_and_json_edits.edit_content(mark + b"a: 1\r\n", "f.yaml", change, "not possible")
+        changed = yaml_and_json_edits.edit_and_verify(mark + b"a: 1\r\n", "f.yaml", change, "not possible")
         assert changed == mark + b"a: 1\r\nb: 2\r\n"
     with pytest.raises(FlowFileError, match=r"^f\.yaml: not possible$") as caught:
-        yaml_and_json_edits.edit_content(b"a: 3\n", "f.yaml", change, "not possible")
+        yaml_and_json_edits.edit_and_verify(b"a: 3\n", "f.yaml", change, "not possible")
     assert caught.value.path == "f.yaml"
 
 

@@ -21,7 +21,7 @@ import pydantic
 import pytest
 from fastapi.testclient import TestClient
 from stepflow_client import Outcome, OutcomeStream, SyncOutcomeStream, types
-from stepflow_client._codec.call_arguments import parse_flow_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client.errors import InvalidArgumentError, RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, decode_event
 from stepflow_client.types import (
@@ -448,7 +448,7 @@ def test_reprs_hide_secret_values() -> None:
         "steps": [{"id": "a", "component": "/x", "input": {"k": {"$variable": "key", "default": "s3cr3t-spare"}}}],
         "output": {"quoted": "the key is s3cr3t-default", "number": 48151623},
     }
-    read = parse_flow_variables(flow)
+    read = parse_declared_variables(flow)
     stored = StoredFlow(flow_id="f", flow=flow)
     for shown in (repr(stored), str(stored), repr(FlowVariables(flow_id="f", variables=read)), repr(read)):
         assert "s3cr3t" not in shown

@@ -11,7 +11,7 @@ from stepflow_cli.signals import TERMINATION
 
 KILLED = """
 import os, signal, sys
-from stepflow_cli.output.live import restoring_cursor
+from stepflow_cli.output.live import restoring_cursor_on_signal
 
 class InTheMiddleOfAWrite:
     def fileno(self):
@@ -22,7 +22,7 @@ class InTheMiddleOfAWrite:
 
     flush = write
 
-with restoring_cursor(InTheMiddleOfAWrite()):
+with restoring_cursor_on_signal(InTheMiddleOfAWrite()):
     os.kill(os.getpid(), int(sys.argv[1]))
 """
 

@@ -57,7 +57,7 @@ async def test_busy_flow_does_not_hide_others(
     folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flow_list, "_PAGE", 3)
     monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
-    result = await flow_list.search_flows(client, LazyRunHistory(), folder)
+    result = await flow_list.search_flows_for_page(client, LazyRunHistory(), folder)
     assert result.read == 6
     assert result.since is not None
     assert {each.name for each in result.flows} >= {names["busy"], names["rare"], names["filed"]}
@@ -67,7 +67,8 @@ async def test_busy_flow_does_not_hide_others(
     assert busy.success_rate == pytest.approx(5 / 6)
     assert busy.median_duration is not None
     assert [
-        each.name for each in (await flow_list.search_flows(client, LazyRunHistory(), None, names["rare"][:7])).flows
+        each.name
+        for each in (await flow_list.search_flows_for_page(client, LazyRunHistory(), None, names["rare"][:7])).flows
     ] == [names["rare"]]
 
 
@@ -85,7 +86,7 @@ async def test_flows_run_by_steps_are_listed_separately(client: StepflowClient, 
         "output": {"$step": "each"},
     }
     await run(client, outer, None)
-    result = await flow_list.search_flows(client, LazyRunHistory())
+    result = await flow_list.search_flows_for_page(client, LazyRunHistory())
     assert names["inner"] in {each.name for each in result.sub_flows}
     assert names["inner"] not in {each.name for each in result.flows}
     assert names["outer"] in {each.name for each in result.flows}

@@ -11,7 +11,7 @@ from stepflow_cli.ui.schema_forms import (
     build_schema_fields,
     fill_field,
     fill_fields_from_object,
-    get_form_values,
+    get_values_to_submit,
     hash_form_contents,
     parse_json_or_yaml,
     parse_submitted_object,
@@ -101,7 +101,7 @@ def test_unsupported_schemas_become_json_fields() -> None:
 
 def test_nullable_field_can_be_null() -> None:
     (shown,) = fill_fields_from_object([NAMED["share"]], {"share": None})
-    texts = get_form_values([shown])
+    texts = get_values_to_submit([shown])
     assert texts == {shown.name: "", f"{shown.name}-null": "1"}
     assert parse_submitted_object([shown], texts) == {"share": None}
     assert parse_submitted_object([shown], {shown.name: "2"}) == {"share": 2}
@@ -111,7 +111,7 @@ def test_nullable_field_can_be_null() -> None:
 
 def test_changed_raw_text_is_used_and_conflicts_are_refused() -> None:
     fields = fill_fields_from_object(FIELDS, {"topic": "tea", "count": 3})
-    texts, before = get_form_values(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
+    texts, before = get_values_to_submit(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | build_form(topic="milk")
     assert not should_parse_text_instead_of_fields(fields, {**other, "before": before, "raw": unchanged})
@@ -271,7 +271,7 @@ def test_fields_are_filled_only_if_they_can_show_the_whole_value() -> None:
         "lines": [{"sku": "x"}],
     }
     shown = fill_fields_from_object(FORM, value)
-    assert parse_submitted_object(shown, get_form_values(shown)) == value
+    assert parse_submitted_object(shown, get_values_to_submit(shown)) == value
     assert next(each for each in shown if each.key == "at").input_type == "datetime-local"
     offset = fill_fields_from_object(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
     assert next(each for each in offset if each.key == "at").input_type == "text"

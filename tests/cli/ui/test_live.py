@@ -216,7 +216,7 @@ async def test_follower_memory_is_bounded() -> None:
             run = RunDetails(run_id=run_id, flow_id="f", status=status, items=ItemCounts(total=10_000))
             return RunSnapshot(details=run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
 
-        async def follow_with_timer(self, request: Any) -> AsyncIterator[Any]:
+        async def follow_until_deadline(self, request: Any) -> AsyncIterator[Any]:
             at = datetime.now(UTC)
             common: dict[str, Any] = {"run_id": request.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
             for item in range(10_000):
@@ -232,7 +232,7 @@ async def test_follower_memory_is_bounded() -> None:
     assert await follower.wait_for_past_events(120)
     memory, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(await follower.read_step_times_from_events()) == 2_000
+    assert len(await follower.wait_and_list_step_times()) == 2_000
     assert follower.get_item_state_codes() == bytes([STATES.index("completed")]) * 10_000
     assert len(follower.list_item_times()) == 10_000
     # 60,000 events would be three times that.

@@ -216,7 +216,7 @@ def test_calls_are_checked_and_completed_for_the_flow(
     call = call_arguments.RunCall(FLOW, {"x": (1,)}, max_concurrency=2, **options)
     arguments = call.check_arguments()
     assert (arguments.inputs, arguments.max_concurrency) == ([{"x": [1]}], 2)
-    requirements = find_requirements(FLOW, call_arguments.parse_flow_variables(FLOW))
+    requirements = find_requirements(FLOW, call_arguments.parse_declared_variables(FLOW))
     if isinstance(expected, dict):
         assert call.check_and_complete_arguments(arguments, requirements) == arguments._replace(variables=expected)
     else:
@@ -230,7 +230,7 @@ def test_calls_are_checked_and_completed_for_the_flow(
 def test_the_hint_for_a_missing_variable_says_where_to_set_it(environ: dict[str, str] | None, hint: str) -> None:
     schema = {"required": ["n"], "properties": {"n": {"type": "integer", "env_var": "N"}}}
     flow = {**FLOW, "schemas": {"properties": {"variables": schema}}}
-    requirements = find_requirements(flow, call_arguments.parse_flow_variables(flow))
+    requirements = find_requirements(flow, call_arguments.parse_declared_variables(flow))
     arguments = call_arguments.parse_run_arguments(None, None, None, None)
     with pytest.raises(InvalidArgumentError, match="requires the variable 'n', which is not set") as caught:
         call_arguments.check_and_complete_arguments(arguments, requirements, environ, check_values=False)
@@ -267,12 +267,12 @@ def test_integers_are_rejected_if_they_would_lose_precision() -> None:
 
 
 def test_flows_round_trip(tmp_path: Path) -> None:
-    content = call_arguments.marshal_flow(FLOW)
+    content = call_arguments.flow_to_marshal_bytes(FLOW)
     assert content is not None
-    assert call_arguments.unmarshal_flow(content) == FLOW
+    assert call_arguments.flow_from_marshal_bytes(content) == FLOW
     text, copy = ("".join(["one", " text"]) for _ in range(2))
-    assert call_arguments.marshal_flow([text, text]) == call_arguments.marshal_flow([text, copy])
-    assert call_arguments.marshal_flow({"a": tmp_path}) is None
+    assert call_arguments.flow_to_marshal_bytes([text, text]) == call_arguments.flow_to_marshal_bytes([text, copy])
+    assert call_arguments.flow_to_marshal_bytes({"a": tmp_path}) is None
     assert call_arguments.hash_flow({"a": tmp_path}) is None
 
 

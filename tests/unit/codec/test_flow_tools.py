@@ -18,10 +18,10 @@ from stepflow_client import (
 from stepflow_client._base.text_formatting import format_json_line
 from stepflow_client._codec.flow_tools import (
     make_error_result,
-    make_tool_from_fields,
     make_tool_name,
     make_tool_result,
     make_tool_spec,
+    make_tool_without_flow,
     make_unfinished_result,
     make_unique_name,
 )
@@ -386,7 +386,9 @@ def test_invisible_characters_in_names_are_rejected(name: str) -> None:
 
 
 def test_a_tool_without_a_flow_accepts_only_its_fields() -> None:
-    spec = make_tool_from_fields("look_up", "Look it up.", {"id": {"type": "string"}, "n": {"type": "integer"}}, ["id"])
+    spec = make_tool_without_flow(
+        "look_up", "Look it up.", {"id": {"type": "string"}, "n": {"type": "integer"}}, ["id"]
+    )
     assert (spec.name, spec.is_wrapped, spec.input_schema["required"]) == ("look_up", False, ["id"])
     assert spec.description.startswith("Look it up.")
     assert spec.parse_input({"id": "a"}) == {"id": "a"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import item_failure_details, responses
-from stepflow_client._codec.call_arguments import parse_flow_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._codec.responses import StartedRun
 from stepflow_client._data.secrets import Secrets
 from stepflow_client._data.values import OutputDecoder
@@ -344,7 +344,7 @@ def test_any_object_is_parsed_or_rejected(number: int) -> None:
         ):
             with suppress(errors.InvalidResponseError):
                 responses.build_from_response(make, answer, REQUEST)
-        assert isinstance(parse_flow_variables(answer), dict)
+        assert isinstance(parse_declared_variables(answer), dict)
 
     check()
 
@@ -488,14 +488,14 @@ def test_failed_steps_complete_the_errors_of_items(
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = item_failure_details.add_failed_steps(listed, [0], {0: steps.steps}, {})
+    explained = item_failure_details.add_failed_step_to_errors(listed, [0], {0: steps.steps}, {})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None
     assert (result.error.message, result.error.step_id, result.error.code) == expected
     assert explained.items[1] == listed.items[1]
-    assert item_failure_details.add_failed_steps(listed, [0], {}, {}) == listed
-    assert item_failure_details.add_failed_steps(listed, [0], {0: []}, {}) == listed
+    assert item_failure_details.add_failed_step_to_errors(listed, [0], {}, {}) == listed
+    assert item_failure_details.add_failed_step_to_errors(listed, [0], {0: []}, {}) == listed
 
 
 @pytest.mark.parametrize(
@@ -519,8 +519,8 @@ def test_the_flow_is_needed_unless_one_step_failed_like_its_item(
     common: dict[str, Any] = {"stepIndex": 0, "itemIndex": 4}
     failed = [{**common, "stepId": "a", "status": 3, "errorMessage": text, "errorCode": code} for text, code in errors]
     steps = {4: responses.read_steps(RUN_ID, [*failed, {**common, "stepId": "b", "status": 2}]).steps}
-    assert item_failure_details.is_first_failure_ambiguous(listed, [0], steps) is is_ambiguous
-    assert not item_failure_details.is_first_failure_ambiguous(listed, [1], {5: steps[4]}), "the step has not failed"
+    assert item_failure_details.is_failure_cause_ambiguous(listed, [0], steps) is is_ambiguous
+    assert not item_failure_details.is_failure_cause_ambiguous(listed, [1], {5: steps[4]}), "the step has not failed"
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_an_error_names_only_the_step_that_failed_the_item(
     listed = responses.read_items(RUN_ID, [item])
     answers = [{"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "output": {}}]
     answers += [{"stepId": "m", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "Path $.x not found"}]
-    explained = item_failure_details.add_failed_steps(
+    explained = item_failure_details.add_failed_step_to_errors(
         listed, [0], {0: responses.read_steps(RUN_ID, answers).steps}, flow
     )
     error = explained.items[0].error
@@ -606,7 +606,7 @@ def test_the_declared_variables_of_a_flow() -> None:
         "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
     }
     schema = {"type": "object", "required": ["key", "n"], "properties": declared}
-    variables = parse_flow_variables({"schemas": {"properties": {"variables": schema}}})
+    variables = parse_declared_variables({"schemas": {"properties": {"variables": schema}}})
     assert list(variables) == ["key", "n", "free", "wrong"]
     assert variables["key"] == FlowVariable(
         is_required=True,
@@ -635,13 +635,13 @@ def test_the_declared_variables_of_a_flow() -> None:
     ],
 )
 def test_a_flow_without_variables_declares_none(flow: dict[str, Any]) -> None:
-    assert parse_flow_variables(flow) == {}
+    assert parse_declared_variables(flow) == {}
 
 
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
 def test_a_malformed_required_list_is_ignored(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
-    assert not parse_flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
+    assert not parse_declared_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
 @pytest.mark.parametrize(
@@ -658,7 +658,7 @@ def test_a_malformed_required_list_is_ignored(required: Any) -> None:
     ],
 )
 def test_reported_overrides_are_parsed_to_the_form_callers_write(reported: Any, expected: Any) -> None:
-    assert responses.combine_run_arguments(RUN_ID, {"overrides": reported}, None).overrides == expected
+    assert responses.merge_run_arguments(RUN_ID, {"overrides": reported}, None).overrides == expected
 
 
 @pytest.mark.parametrize(
@@ -673,7 +673,7 @@ def test_reported_overrides_are_parsed_to_the_form_callers_write(reported: Any, 
 def test_reported_run_arguments_may_be_incomplete(given: Any, inputs: Any, overrides: Any) -> None:
     parsed = responses.read_reported_arguments({"given": given})
     assert parsed == {"inputs": inputs, "overrides": overrides}
-    assert responses.combine_run_arguments(RUN_ID, parsed, None).inputs == inputs
+    assert responses.merge_run_arguments(RUN_ID, parsed, None).inputs == inputs
 
 
 @pytest.mark.parametrize("inputs", [{"a": 1}, "text", 0, False])
@@ -739,12 +739,12 @@ def test_arguments_are_filled_in_from_the_history(
     reported: dict[str, Any], recorded: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     entry = HistoryEntry(RUN_ID, datetime.now(UTC), **recorded)
-    arguments = responses.combine_run_arguments(RUN_ID, reported, entry)
+    arguments = responses.merge_run_arguments(RUN_ID, reported, entry)
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
 def test_an_unrecorded_rerun_refers_to_the_earlier_run() -> None:
-    arguments = responses.combine_run_arguments(RUN_ID, {}, None, RerunOrigin("earlier", {"a": 1, "b": 2}))
+    arguments = responses.merge_run_arguments(RUN_ID, {}, None, RerunOrigin("earlier", {"a": 1, "b": 2}))
     assert (arguments.rerun_of, arguments.kept, arguments.is_recorded) == ("earlier", ["a", "b"], False)
 
 

@@ -342,11 +342,11 @@ def decode_by_parts(value: Any, decoder: OutputDecoder) -> Any:
 @given(OUTPUTS, OUTPUTS, st.booleans())
 def test_decoding_by_parts_equals_decoding_the_whole_output(output: Any, like: Any, keeps_order: bool) -> None:
     decoder = OutputDecoder(like, keeps_order=keeps_order, as_sent=True)
-    assert decoder.decode_flow_output(output) is output
-    assert decoder.decode_step_output(output) is output
+    assert decoder.restore_flow_output(output) is output
+    assert decoder.restore_step_output(output) is output
     copied = deepcopy(output)
     parts = decode_by_parts(copied, decoder)
-    assert to_text(parts) == to_text(decoder._replace(as_sent=False).decode_flow_output(deepcopy(output)))
+    assert to_text(parts) == to_text(decoder._replace(as_sent=False).restore_flow_output(deepcopy(output)))
     if isinstance(output, dict):
         for key in output:
             assert to_text(decoder.get_part_decoder([key]).restore_value(copied[key])) == to_text(parts[key])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
-from stepflow_client._codec.call_arguments import parse_flow_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._data.flow_declarations import get_unset_value, get_variable_declarations, is_secret
 from stepflow_client._data.secrets import (
     HIDDEN,
@@ -58,12 +58,12 @@ def test_a_variable_without_a_value_must_be_set_if_it_is_always_read(schema: Any
         "schemas": {"properties": {"variables": {"properties": {"v": schema}, "required": required}}},
         "output": {"$variable": "v"},
     }
-    requirements = find_requirements(flow, parse_flow_variables(flow))
+    requirements = find_requirements(flow, parse_declared_variables(flow))
     with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not set"):
         requirements.check_variables({}, None)
     requirements.check_variables({"v": None}, None)
     flow["output"] = {"$variable": "v", "default": 1}
-    find_requirements(flow, parse_flow_variables(flow)).check_variables({}, None)
+    find_requirements(flow, parse_declared_variables(flow)).check_variables({}, None)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any
     hidden = str(hide_flow_secrets(flow))
     assert "the default" not in hidden
     assert "of the key" not in hidden
-    assert "the default" not in repr(parse_flow_variables(flow))
+    assert "the default" not in repr(parse_declared_variables(flow))
     value: Any = {"key": "hunter2"} if schema.get("type") == "object" else "hunter2"
-    assert find_variable_secrets({"key": value}, parse_flow_variables(flow)).hide_in_text("no hunter2") == "no ***"
+    assert find_variable_secrets({"key": value}, parse_declared_variables(flow)).hide_in_text("no hunter2") == "no ***"
     recorded = str(_hide_secrets({"output": "hunter2"}, flow, {"key": value}))
     assert not any(each in recorded for each in ("hunter2", "the default", "of the key"))
 
@@ -128,9 +128,9 @@ def test_nested_alternatives_are_searched_for_secrets_in_linear_time() -> None:
         schema = {"anyOf": [schema]}
     flow = {"schemas": {"properties": {"variables": {"properties": {"a": schema}}}}}
     assert get_hidden_mark(flow) == HIDDEN_IN_URL
-    assert not parse_flow_variables(flow)["a"].is_secret
+    assert not parse_declared_variables(flow)["a"].is_secret
     schema["anyOf"].append(KEY)
-    assert parse_flow_variables(flow)["a"].is_secret
+    assert parse_declared_variables(flow)["a"].is_secret
 
 
 @pytest.mark.parametrize("schema", [True, None, 5, [KEY]])

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 from stepflow_client._rules.run_progress import StepTimes
-from stepflow_client._runs.explanation import add_snapshot_states
+from stepflow_client._runs.explanation import add_states_to_snapshot
 from stepflow_client.drawing import (
     DrawingUnavailableError,
     RunReport,
@@ -26,7 +26,7 @@ from stepflow_client.drawing import (
     to_mermaid,
     to_text,
 )
-from stepflow_client.drawing.charts import collect_item_times
+from stepflow_client.drawing.charts import get_item_times_from_steps
 from stepflow_client.drawing.json_tree import json_tree
 from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
@@ -203,7 +203,8 @@ def report(count: int = 1) -> RunReport:
         kept=[HOSTILE],
     )
     return RunReport(
-        add_snapshot_states(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=arguments)), times
+        add_states_to_snapshot(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=arguments)),
+        times,
     )
 
 
@@ -320,7 +321,7 @@ def test_times_are_read_from_events() -> None:
         others.add_event(each)
     (step,) = times.times
     assert (len(step.attempts), step.duration, step.status) == (2, 5.0, "failed")
-    assert [item.duration for item in collect_item_times([step])] == [5.0]
+    assert [item.duration for item in get_item_times_from_steps([step])] == [5.0]
     assert others.times == []
 
 

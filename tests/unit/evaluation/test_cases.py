@@ -12,7 +12,7 @@ import pytest
 import yaml
 from stepflow_client import FlowFileError, InvalidArgumentError
 from stepflow_client.evaluation import EvaluationCase
-from stepflow_client.evaluation.records import encode_cases, read_cases
+from stepflow_client.evaluation.records import encode_case_set, read_cases
 
 FIELDS = {"n": {"type": "integer"}, "text": {"type": "string"}}
 FLOW: dict[str, Any] = {
@@ -108,14 +108,14 @@ def test_a_flow_without_test_cases_needs_cases() -> None:
 
 def test_errors_about_invalid_values_name_the_case() -> None:
     with pytest.raises(InvalidArgumentError, match="the expected output of case x"):
-        encode_cases([EvaluationCase("x", 1, {1, 2})])
+        encode_case_set([EvaluationCase("x", 1, {1, 2})])
     with pytest.raises(InvalidArgumentError, match="the input of case y"):
-        encode_cases([EvaluationCase("x", "é"), EvaluationCase("y", float("nan"))])
+        encode_case_set([EvaluationCase("x", "é"), EvaluationCase("y", float("nan"))])
 
 
 def test_cases_are_stored_as_json() -> None:
     cases = [EvaluationCase("é", {"n": 1}), EvaluationCase("d", date(2026, 1, 2), [1.5])]
-    names, content = encode_cases(cases)
+    names, content = encode_case_set(cases)
     assert (json.loads(names), json.loads(content)) == (["é", "d"], [[{"n": 1}, None], ["2026-01-02", [1.5]]])
 
 
@@ -123,7 +123,7 @@ def test_a_name_is_a_string_that_can_be_stored() -> None:
     flow = {"steps": []}
     assert [case.name for case in read_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="the name of case"):
-        encode_cases([EvaluationCase("\ud800", 1)])
+        encode_case_set([EvaluationCase("\ud800", 1)])
 
 
 def test_generated_names_do_not_collide_with_other_cases() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.node_scope_and_schemas import find_schemas_at_path
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.gc_pauses_and_slices import run_interruptibly
+from stepflow_client._base.gc_pauses_and_slices import run_in_slices
 from stepflow_client.flows.json_schema import Validator, find_mismatches, resolve_ref
 from stepflow_client.flows.run_requirements import check_inputs
 
@@ -138,7 +138,7 @@ def chain(length: int, link: Callable[[Any], Any]) -> dict[str, Any]:
 )
 def test_nested_references_are_followed_once(length: int, link: Callable[[Any], Any]) -> None:
     defs, slices = chain(length, link), list[int]()
-    mismatches = run_interruptibly(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
+    mismatches = run_in_slices(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
     assert mismatches
     assert not find_mismatches("x", {"$ref": "#/$defs/T0"}, defs)
     assert find_schemas_at_path({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
@@ -152,7 +152,7 @@ def test_nested_values_are_compared_once_with_each_shared_schema() -> None:
     for _ in range(60):
         value = {"a": value}
     slices: list[int] = []
-    assert run_interruptibly(
+    assert run_in_slices(
         lambda: find_mismatches(value, tree, {"Tree": {"anyOf": alternatives}}), lambda: slices.append(1)
     )
     assert not slices
@@ -173,7 +173,7 @@ def test_explaining_mismatches_is_interruptible() -> None:
     kinds, slices = [{"type": "integer"}, {"type": "boolean"}, {"type": "string"}], list[int]()
     for value, minimum, maximum in ((["x"] * 1_000, 5, 9), ([True] * 1_000, 3, 5), ([1] * 1_000, 0, 1)):
         slices.clear()
-        mismatches = run_interruptibly(
+        mismatches = run_in_slices(
             lambda value=value: find_mismatches(value, {"items": {"anyOf": kinds}}, {}),  # type: ignore[misc]
             lambda: slices.append(1),
         )
@@ -181,7 +181,7 @@ def test_explaining_mismatches_is_interruptible() -> None:
         assert minimum <= len(slices) <= maximum
     slices.clear()
     schema = {"items": {"pattern": "^a"}}
-    assert not run_interruptibly(lambda: find_mismatches(["abc"] * 3_000, schema, {}), lambda: slices.append(1))
+    assert not run_in_slices(lambda: find_mismatches(["abc"] * 3_000, schema, {}), lambda: slices.append(1))
     # Compiling the pattern takes a slice; matching short texts takes hardly any time.
     assert len(slices) == 1
 
@@ -195,7 +195,7 @@ def test_validity_checks_stop_comparing_alternatives_early() -> None:
                   lambda: validator.are_values_valid(values),
                   lambda: validator.require_valid_inputs(values) is None):  # fmt: skip
         slices = list[int]()
-        assert run_interruptibly(check, lambda slices=slices: slices.append(1))  # type: ignore[misc]
+        assert run_in_slices(check, lambda slices=slices: slices.append(1))  # type: ignore[misc]
         counts.append(len(slices))
     assert counts[0] > 10
     assert max(counts[1:]) <= 2
@@ -204,7 +204,7 @@ def test_validity_checks_stop_comparing_alternatives_early() -> None:
 def test_elements_without_constraints_are_skipped() -> None:
     for items, is_visited in (({}, False), ({"title": "Any"}, False), ({"minimum": 0}, True)):
         slices = list[int]()
-        mismatches = run_interruptibly(
+        mismatches = run_in_slices(
             lambda items=items: find_mismatches([1] * 10_000, {"items": items}, {}),  # type: ignore[misc]
             lambda slices=slices: slices.append(1),  # type: ignore[misc]
         )

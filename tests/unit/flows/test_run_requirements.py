@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.call_arguments import parse_flow_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._data.values import PLAIN, unify_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (
@@ -19,7 +19,7 @@ from stepflow_client.flows.run_requirements import (
     check_variables,
     find_required_reads,
     find_requirements,
-    find_unread_fields,
+    find_unknown_fields,
 )
 
 from tests.unit.both_twins import TWINS, Server, call_with_handler
@@ -31,7 +31,7 @@ def make_requirements(
     declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
     schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
     flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
-    return find_requirements(flow, parse_flow_variables(flow))
+    return find_requirements(flow, parse_declared_variables(flow))
 
 
 def test_clients_keep_decoders_only_for_runs_that_need_one() -> None:
@@ -247,7 +247,7 @@ def test_a_value_that_does_not_match_its_schema_is_refused(
     assert caught.value.hint == hint
     check_variables(DECLARED, variables, check_values=False)
     with pytest.raises(InvalidArgumentError) as caught:
-        find_requirements(DECLARED, parse_flow_variables(DECLARED)).check_variables(variables, None)
+        find_requirements(DECLARED, parse_declared_variables(DECLARED)).check_variables(variables, None)
     assert (caught.value.hint or "").endswith("use check_input=False to send it anyway")
 
 
@@ -261,13 +261,13 @@ def test_unread_fields_are_reported_with_the_fields_that_are_read() -> None:
     maybe = {"$if": {"$input": "$.c"}, "then": {"$input": "$.a.y"}}
     output = [{"$input": "$.a.x"}, maybe, {"$input": "$.b.y"}, {"$input": "$.whole"}]
     value = {"a": {"x": 1, "zzz": 2}, "b": {"y": 1}, "whole": {"any": 1}, "qqq": 5, "c": True}
-    unread = [(each.path, each.hint) for each in find_unread_fields({"output": output}, value)]
+    unread = [(each.path, each.hint) for each in find_unknown_fields({"output": output}, value)]
     assert unread == [
         ("$.a.zzz", "fields are: x (required), y"),
         ("$.qqq", "fields are: a (required), c, b (required), whole (required)"),
     ]
-    assert find_unread_fields({"output": {"$input": "$"}}, value) == []
-    assert find_unread_fields({"output": 1}, value) == []
+    assert find_unknown_fields({"output": {"$input": "$"}}, value) == []
+    assert find_unknown_fields({"output": 1}, value) == []
 
 
 @pytest.mark.parametrize(

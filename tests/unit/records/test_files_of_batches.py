@@ -21,7 +21,7 @@ from stepflow_client import (
     read_inputs,
     write_outcomes,
 )
-from stepflow_client._records.outcome_files import read_outcomes
+from stepflow_client._records.outcome_files import iter_outcome_records
 
 SCHEMA = {
     "properties": {
@@ -178,7 +178,7 @@ def test_outcomes_are_read_as_they_were_written(ending: str, tmp_path: Path) -> 
     with write_outcomes(path) as file:
         for outcome in OUTCOMES:
             file.write(outcome)
-    assert list(read_outcomes(str(path), ending)) == [outcome.to_dict() for outcome in OUTCOMES]  # type: ignore[arg-type]
+    assert list(iter_outcome_records(str(path), ending)) == [outcome.to_dict() for outcome in OUTCOMES]  # type: ignore[arg-type]
 
 
 def test_lone_surrogates_are_written(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_lone_surrogates_are_written(tmp_path: Path) -> None:
         path = tmp_path / f"out.{ending}"
         with write_outcomes(path) as file:
             file.write(outcome)
-        record = next(read_outcomes(str(path), ending))  # type: ignore[arg-type]
+        record = next(iter_outcome_records(str(path), ending))  # type: ignore[arg-type]
         assert record["key"] in ("\udfff", r"\udfff")
         assert record["error"]["message"] in ("no \ud800", r"no \ud800")
 
@@ -204,7 +204,7 @@ def test_outcomes_written_before_an_error_are_complete(ending: str, tmp_path: Pa
 
     with pytest.raises(ZeroDivisionError):
         interrupted()
-    assert list(read_outcomes(str(path), ending)) == [OUTCOMES[0].to_dict()]  # type: ignore[arg-type]
+    assert list(iter_outcome_records(str(path), ending)) == [OUTCOMES[0].to_dict()]  # type: ignore[arg-type]
 
 
 def test_parquet_columns_have_the_types_of_the_output_schema(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_parquet_columns_have_the_types_of_the_output_schema(tmp_path: Path) -> 
     typed = [tuple(row[f"output_{name}"] for name in kinds) for row in table.to_pylist()]
     nothing = (None, None, None, None)
     assert typed == [(1.0, 2**62, "a", True), nothing, (None, None, "\\ud800", None), nothing]
-    assert list(read_outcomes(str(path), "parquet")) == [each.to_dict() for each in outcomes]
+    assert list(iter_outcome_records(str(path), "parquet")) == [each.to_dict() for each in outcomes]
 
 
 def test_a_file_without_outcomes_is_an_empty_list(tmp_path: Path) -> None:

@@ -333,7 +333,7 @@ class NoJitter(KeyLock):
 
 
 class NoSearch(KeyLock):
-    def _search_published_runs(self) -> Steps[list[KeyRun]]:
+    def _find_runs_of_published_calls(self) -> Steps[list[KeyRun]]:
         return []
         yield
 

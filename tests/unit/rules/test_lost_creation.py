@@ -312,10 +312,10 @@ def test_a_finished_call_owns_its_run_and_keeps_its_flow_if_settled() -> None:
 
 def test_a_flow_is_stored_by_one_call_at_a_time() -> None:
     registry = RunRegistry()
-    assert [registry.try_claim_flow_or_key(digest) for digest in (b"d", b"d", b"e")] == [True, False, True]
+    assert [registry.try_lock_flow_or_key(digest) for digest in (b"d", b"d", b"e")] == [True, False, True]
     registry.release_flow_or_key(b"d")
     registry.release_flow_or_key(b"d")
-    assert [registry.try_claim_flow_or_key(digest) for digest in (b"d", b"e")] == [True, False]
+    assert [registry.try_lock_flow_or_key(digest) for digest in (b"d", b"e")] == [True, False]
 
 
 def test_each_process_has_its_own_registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from stepflow_client._runs.changes_before_storing import (
     RerunOrigin,
     add_tag_to_flow,
     collect_examples,
-    mark_kept_steps,
+    mark_kept_step_details,
     parse_rerun_origin,
     remove_cases,
     restore_flow,
@@ -85,12 +85,12 @@ def test_kept_steps_are_marked_and_have_their_original_component() -> None:
     listed = [
         StepDetails(step_id=name, status=ExecutionStatus.COMPLETED, component="/builtin/pin") for name in ("b", "a")
     ]
-    marked = mark_kept_steps(listed, stored)
+    marked = mark_kept_step_details(listed, stored)
     assert [(step.step_id, step.component, step.is_kept) for step in marked] == [
         ("b", "/builtin/pin", False),
         ("a", "/x/paid", True),
     ]
-    assert mark_kept_steps(listed, FLOW) == listed
+    assert mark_kept_step_details(listed, FLOW) == listed
 
 
 def test_test_cases_are_stored_as_examples() -> None:

@@ -10,11 +10,11 @@ import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs import explanation
 from stepflow_client._runs.explanation import (
-    add_snapshot_states as with_states,
+    add_states_to_snapshot as with_states,
     explain_item,
     explain_items,
     find_component_needing_schema,
-    iter_failed_children,
+    iter_failed_sub_run_items,
     iter_item_records,
 )
 from stepflow_client._runs.failure_causes import ItemRecord
@@ -613,7 +613,7 @@ def test_snapshots_have_step_states_and_sub_run_failures() -> None:
     ],
 )
 def test_sub_run_failures_are_read_from_the_output(component: Any, output: Any, children: Any) -> None:
-    failures = [(each.index, each.message, each.step_id) for each in iter_failed_children(component, output)]
+    failures = [(each.index, each.message, each.step_id) for each in iter_failed_sub_run_items(component, output)]
     assert failures == children
 
 

@@ -28,7 +28,7 @@ from stepflow_client._stores.atomic_file_writes import (
     FileChangedError,
     check_writable,
     get_stepflow_user_folder,
-    replace_atomically,
+    replacing_file,
     write_file,
     write_text,
 )
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_the_file(file: Path) -> None:
 
 def test_an_error_or_an_interrupt_leaves_the_file(file: Path) -> None:
     def write(error: BaseException) -> None:
-        with replace_atomically(file) as beside:
+        with replacing_file(file) as beside:
             Path(beside).write_bytes(NEW)
             raise error
 
@@ -153,7 +153,7 @@ def test_an_error_or_an_interrupt_leaves_the_file(file: Path) -> None:
 
 
 def test_a_killed_writer_leaves_the_file(file: Path) -> None:
-    code = "with replace_atomically(args[0]) as name:\n open(name, 'w').write('half')\n os.kill(os.getpid(), 9)"
+    code = "with replacing_file(args[0]) as name:\n open(name, 'w').write('half')\n os.kill(os.getpid(), 9)"
     assert run_child(code, file).returncode == -signal.SIGKILL
     assert file.read_bytes() == OLD
 
@@ -439,7 +439,7 @@ def test_a_temporary_file_is_readable_only_by_its_owner(file: Path) -> None:
     (file.parent / "plain").touch()
     default = stat.S_IMODE((file.parent / "plain").stat().st_mode)
     for name, mode, expected in (("flow.yaml", None, 0o600), ("new", None, default), ("private", 0o640, 0o600)):
-        with replace_atomically(file.with_name(name), mode=mode) as temporary:
+        with replacing_file(file.with_name(name), mode=mode) as temporary:
             assert stat.S_IMODE(os.stat(temporary).st_mode) == expected
 
 

@@ -69,7 +69,7 @@ def read(history: History) -> list[HistoryEntry]:
 
 def use(entry: HistoryEntry) -> None:
     """Use an entry as the client does."""
-    responses.combine_run_arguments(entry.run_id, {}, entry)
+    responses.merge_run_arguments(entry.run_id, {}, entry)
     with suppress(StepflowClientError):
         read_recorded_arguments(entry, FLOW)
 

@@ -23,7 +23,7 @@ def test_a_call_that_times_out_does_not_release_the_claim(
         claims.append(claim)
         return False
 
-    monkeypatch.setattr(RunRegistry, "try_claim_flow_or_key", fail_claim)
+    monkeypatch.setattr(RunRegistry, "try_lock_flow_or_key", fail_claim)
     monkeypatch.setattr(RunRegistry, "release_flow_or_key", lambda registry, claim: releases.append(claim))
     server = Server()
     # The holder of a key's claim may be creating its run; a flow may be stored twice.

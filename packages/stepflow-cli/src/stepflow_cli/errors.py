@@ -329,7 +329,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     # Click appends its suggestions to the message. Move them to the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
-    hint = _hint_similar_option(error, context) or getattr(error, "hint", None) or _hint_expected_value(error)
+    hint = _hint_intended_option(error, context) or getattr(error, "hint", None) or _hint_expected_value(error)
     if hint is None and context is not None:
         hint = f"to list the options, run '{context.command_path} --help'"
     message = " ".join(message.split()).rstrip(".")
@@ -361,7 +361,7 @@ def has_output_file_option(command: click.Command) -> bool:
     return any("-O" in param.opts for param in command.params)
 
 
-def _hint_similar_option(error: click.ClickException, context: click.Context | None) -> str | None:
+def _hint_intended_option(error: click.ClickException, context: click.Context | None) -> str | None:
     """Return a hint for an option or value that another command would accept, or else suggest the most similar option.
 
     Never suggest options that change or delete things.

@@ -144,7 +144,7 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Query the server and return the results, or nothing if that takes longer than a second."""
     from .errors import Session
-    from .server.connect import connect, get_session_server
+    from .server.connect import connect, get_server_kept_by_session
     from .settings.server_choice import choose_server
 
     options = _read_server_options(ctx)
@@ -153,7 +153,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Look this up now, because the thread below has no click context.
     session = ctx.find_root().obj
-    kept = get_session_server(options, session if isinstance(session, Session) else None)
+    kept = get_server_kept_by_session(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
     # Do this import before the timeout starts, so that the timeout covers only the server.
@@ -201,9 +201,9 @@ def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
 @_make_completer
 def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the names of the flow's examples and test cases."""
-    from .inputs.flow_loading import list_example_names
+    from .inputs.flow_loading import list_example_and_case_names
 
-    return [CompletionItem(name) for name in list_example_names(_load_named_flow(ctx))]
+    return [CompletionItem(name) for name in list_example_and_case_names(_load_named_flow(ctx))]
 
 
 @_make_completer

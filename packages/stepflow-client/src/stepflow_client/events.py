@@ -213,5 +213,5 @@ def decode_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder:
         common |= {"name": _convert_to_event_type(name), "data": decoder.secrets.hide_in(data)}
         return decode_model(UnknownEvent, fields, **common)
     if "result" in data:
-        common["output"] = decoder.decode_step_output(data["result"])
+        common["output"] = decoder.restore_step_output(data["result"])
     return decode_model(kind, fields, **common)

@@ -64,7 +64,7 @@ def _delegate_when_ready(
     return cast("Any", call)  # type: ignore[no-any-return]
 
 
-def _delegate_lazy_method(
+def _delegate_non_coroutine(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[StepflowRuntime, P], R]:
     """Return a method that delegates to a client method that sends its requests later, e.g. from a stream.
@@ -475,9 +475,9 @@ class StepflowRuntime(SuggestsNames):
     """Start a rerun and return handles for its runs. See `StepflowClient.start_rerun`."""
     plan_rerun = _delegate_when_ready(StepflowClient.plan_rerun)
     """Return what `rerun` would keep and what it would execute. See `StepflowClient.plan_rerun`."""
-    map = _delegate_lazy_method(StepflowClient.map)
+    map = _delegate_non_coroutine(StepflowClient.map)
     """Run a flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
-    handle = _delegate_lazy_method(StepflowClient.handle)
+    handle = _delegate_non_coroutine(StepflowClient.handle)
     """Return a handle for a run. See `StepflowClient.handle`."""
 
     get_result = _delegate_when_ready(StepflowClient.get_result)
@@ -486,7 +486,7 @@ class StepflowRuntime(SuggestsNames):
     """Wait until a run ends and return all its items' results. See `StepflowClient.get_results`."""
     wait_run = _delegate_when_ready(StepflowClient.wait_run)
     """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
-    run_events = _delegate_lazy_method(StepflowClient.run_events)
+    run_events = _delegate_non_coroutine(StepflowClient.run_events)
     """Return a run's events. See `StepflowClient.run_events`."""
     snapshot = _delegate_when_ready(StepflowClient.snapshot)
     """Return everything known about a run at a single moment. See `StepflowClient.snapshot`."""
@@ -528,7 +528,7 @@ class StepflowRuntime(SuggestsNames):
     """Ask the server to delete a run. See `StepflowClient.delete_run`."""
     list_runs = _delegate_when_ready(StepflowClient.list_runs)
     """Return runs, newest first. See `StepflowClient.list_runs`."""
-    iter_runs = _delegate_lazy_method(StepflowClient.iter_runs)
+    iter_runs = _delegate_non_coroutine(StepflowClient.iter_runs)
     """Iterate over runs page by page. See `StepflowClient.iter_runs`."""
 
     store_blob = _delegate_when_ready(StepflowClient.store_blob)

@@ -13,7 +13,7 @@ from stepflow_client.flows.components import BUILTINS
 from ..errors import Problem, usage
 from ..output.messages import note
 from .named_schemas import LenientSchemaDocument, NamedSchemas
-from .python_names import RESERVED_NAMES, UniqueNames, make_identifier, to_camel_case
+from .python_names import RESERVED_NAMES, UniqueNames, make_snake_case_name, to_camel_case
 from .python_types import PythonTypeGenerator, choose_field_names, format_docstring, python_literal
 
 _HEAD = '''"""Components as functions, for flows in Python.
@@ -137,10 +137,10 @@ class _StubWriter:
         """Generate the module. The order in which the server lists the components doesn't affect the result."""
         chosen = sorted(component for component in components if component.path not in _SKIPPED_COMPONENTS)
         # Name each function after the last part of its path, or after the whole path if the last part is ambiguous.
-        lasts = [make_identifier(stub.path.rpartition("/")[2], "component") for stub in chosen]
+        lasts = [make_snake_case_name(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
-            name = last if lasts.count(last) == 1 else make_identifier(stub.path, "component")
+            name = last if lasts.count(last) == 1 else make_snake_case_name(stub.path, "component")
             names.append(self._names.make_unique(f"{name}_" if name in RESERVED_NAMES else name))
         parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._generate_function(stub, name)]
         body = "\n\n".join(parts)

@@ -17,7 +17,7 @@ from stepflow_client._data.flow_declarations import get_declared_schema
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..errors import Problem, usage
-from .pydantic_models import NAMED_CONSTRAINTS, infer_types_of_non_literal_enum, pick_type_constraints
+from .pydantic_models import NAMED_CONSTRAINTS, list_non_literal_enum_types, pick_type_constraints
 from .python_names import UniqueNames, to_camel_case
 
 BESIDE = ("description", "default")
@@ -281,7 +281,7 @@ class _SchemaNormalizer:
             if part is schema:
                 return self.normalize(self.document.merge_all_of(schema), name)
             return self.normalize(part, name) | {key: schema[key] for key in BESIDE if key in schema}
-        kinds = self._list_types(schema) or infer_types_of_non_literal_enum(schema)
+        kinds = self._list_types(schema) or list_non_literal_enum_types(schema)
         if _is_class_schema(schema):
             reference = {"$ref": PREFIX + self._define_object_class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}

@@ -41,7 +41,7 @@ def pick_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> di
     return result
 
 
-def infer_types_of_non_literal_enum(schema: Mapping[str, Any]) -> list[str]:
+def list_non_literal_enum_types(schema: Mapping[str, Any]) -> list[str]:
     """Return the types of a schema's allowed values, or an empty list if a `Literal` can express those values."""
     values = _list_allowed_values(schema)
     return [] if _fits_literal(values) else list(dict.fromkeys(get_json_type(value) for value in values))

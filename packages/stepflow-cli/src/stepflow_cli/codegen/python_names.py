@@ -25,7 +25,7 @@ def make_variable_name(text: str) -> str:
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in RESERVED_NAMES else name
 
 
-def make_identifier(text: str, noun: str) -> str:
+def make_snake_case_name(text: str, noun: str) -> str:
     """Convert text to the name of a function or field, e.g. `X-rate` to `x_rate`. The result may be a reserved name.
 
     Args:

@@ -15,7 +15,7 @@ from stepflow_client.flows.json_schema import get_type_names
 
 from ..output.colors_and_escaping import escape_lines_for_terminal
 from .named_schemas import PREFIX
-from .python_names import UniqueNames, make_identifier
+from .python_names import UniqueNames, make_snake_case_name
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 # Names used in annotations.
@@ -74,7 +74,7 @@ class PythonTypeGenerator:
 
     def _iter_annotations(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._iter_named_schema_annotations(schema["$ref"].removeprefix(PREFIX))
+            yield from self._iter_reference_annotations(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             if values:
@@ -93,7 +93,7 @@ class PythonTypeGenerator:
             if not kinds:
                 yield "Any"
 
-    def _iter_named_schema_annotations(self, name: str) -> Iterator[str]:
+    def _iter_reference_annotations(self, name: str) -> Iterator[str]:
         if not self._is_object(name) and name not in self._within:
             self._within.append(name)
             inner = list(self._iter_annotations(self._named[name]))
@@ -194,7 +194,7 @@ def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict
     used = {*taken, *names}
     for key in keys:
         if key not in names:
-            name = make_identifier(key, "field")
+            name = make_snake_case_name(key, "field")
             name = f"{name}_" if name in used or keyword.iskeyword(name) else name
             number, unique = 1, name
             while unique in used:

@@ -16,7 +16,7 @@ from ..inputs.command_line_values import ValueArgument, read_value_argument
 from ..inputs.file_io import DATA_SUFFIXES, read_bytes
 from ..inputs.flow_loading import load_flow_argument
 from ..output.columns import View, columns
-from ..output.printing import Output, write_document
+from ..output.printing import Output, write_document_bytes
 from ..params.click_commands import LazyGroup
 from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
 from ..params.runs import stored_id_type
@@ -110,4 +110,4 @@ def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
         message = f"not printing {len(data)} bytes of binary data to a terminal"
         raise usage(message, "to save them, use --output FILE; to print them anyway, use --output -")
     else:
-        write_document(data, output.path or "-")
+        write_document_bytes(data, output.path or "-")

@@ -15,7 +15,7 @@ from ..inputs.flow_loading import load_project_settings
 from ..output.colors_and_escaping import escape_json_for_terminal
 from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.printing import GeneratedFile, Output, write_document
+from ..output.printing import GeneratedFile, Output, write_document_bytes
 from ..params.click_commands import LazyGroup
 from ..params.flow_run_options import input_options, one_input
 from ..params.options import (
@@ -33,7 +33,7 @@ from ..params.options import (
     server_options,
     wait_options,
 )
-from ..server.connect import Target, connect, describe_missing_workers, fetch_components
+from ..server.connect import Target, connect, describe_plugins_without_worker, fetch_components
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
     else:
         # Sort keys because servers return them in a different order each time.
         text = json.dumps(records, indent=2, ensure_ascii=False, sort_keys=True)
-        write_document(f"{escape_json_for_terminal(text)}\n".encode(), output)
+        write_document_bytes(f"{escape_json_for_terminal(text)}\n".encode(), output)
         if output != "-":
             note(f"wrote {len(records)} components to {output}")
         if output == _FILE and named is None:
@@ -133,7 +133,7 @@ def _fetch_component_records(target: Target) -> list[Mapping[str, Any]]:
         Problem: If a plugin failed to list its components.
     """
     listed = fetch_components(target)
-    if (missing := describe_missing_workers(listed)) is not None:
+    if (missing := describe_plugins_without_worker(listed)) is not None:
         hint = "nothing was written; to see the others, run 'stepflow components list'"
         raise Problem(missing, kind="incomplete", hint=hint)
     return list(_build_component_records(listed, True, target.runtime is not None))

@@ -92,7 +92,7 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     with show_spinner("running the checks") as spinner:
         checks: list[CheckResult] = []
-        for check in _iter_check_results(server, measure=not no_run):
+        for check in _run_doctor_checks(server, measure=not no_run):
             checks.append(check)
             spinner.update(f"{check.check}: {check.status}")
     records = [{name: getattr(check, name) for name in ("check", "status", "message", "hint")} for check in checks]
@@ -112,11 +112,11 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
         raise Problem(message, kind="unhealthy", exit_code=code, hint=hint)
 
 
-def _iter_check_results(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult]:
+def _run_doctor_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult]:
     from ..doctor import error, local_setup, network
     from ..doctor.server import check_server
 
-    yield from local_setup.check_versions()
+    yield from local_setup.check_versions_and_path()
     configuration, profiles = local_setup.check_profiles()
     yield configuration
     try:

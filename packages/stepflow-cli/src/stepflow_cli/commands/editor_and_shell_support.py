@@ -10,7 +10,7 @@ from ..errors import current_session, require_extra, usage
 from ..inputs.flow_loading import load_project_settings
 from ..main import cli
 from ..output.messages import note
-from ..output.printing import write_document
+from ..output.printing import write_document_bytes
 from ..params.click_commands import Command
 from ..params.options import (
     SERVER_NAMES,
@@ -21,7 +21,7 @@ from ..params.options import (
     output_file_option,
     server_options,
 )
-from ..server.connect import connect, describe_missing_workers, fetch_components
+from ..server.connect import connect, describe_plugins_without_worker, fetch_components
 from ..settings.server_choice import ServerOptions
 from ..shell_completion import SHELLS, VARIABLE
 
@@ -78,7 +78,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
     elif server.has_server_option or (components is None and current_session().kept is not None):
         with connect(server) as target:
             listed = fetch_components(target)
-        if (missing := describe_missing_workers(listed)) is not None:
+        if (missing := describe_plugins_without_worker(listed)) is not None:
             note(missing)
         document = schema("flow", components=listed)
     else:
@@ -87,7 +87,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
             components = str(require_existing_file(project, "components", project.components))
             note(f"the schema includes the components of {components}, set in {project.file}")
         document = schema("flow", components=None if components is None else read_component_file(components))
-    write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)
+    write_document_bytes((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)
 
 
 @click.command("completion", cls=Command)

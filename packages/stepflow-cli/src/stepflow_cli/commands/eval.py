@@ -26,7 +26,7 @@ from ..params.options import (
     OUTPUT,
     Choice,
     Section,
-    as_one_argument,
+    group_options,
     labels_option,
     limit_option,
     make_table_output_options,
@@ -99,7 +99,7 @@ _what = (
         "Execute at most N steps at once, divided among the variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
-    as_one_argument("retry", RetryOptions, *retry_options),
+    group_options("retry", RetryOptions, *retry_options),
     labels_option("Record this label with the runs in the history. Repeatable.", section=HISTORY),
 )
 _results = (
@@ -128,7 +128,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
-@as_one_argument("options", _build_eval_options, *_cases, *_what, *_results)
+@group_options("options", _build_eval_options, *_cases, *_what, *_results)
 @_GATES.option(
     "--fail-below SCORE=NUMBER",
     "Fail if a score's mean is below NUMBER, or above it if lower is better, as in failed=0.01. Repeatable. For a "
@@ -171,7 +171,7 @@ def command(
     """
     from stepflow_client.evaluation.gates import GateRules
 
-    from ..evaluations.run_evaluation import run_or_show_evaluation
+    from ..evaluations.run_evaluation import run_or_load_evaluation
 
     limits = parse_score_limits(below, "--fail-below"), parse_score_limits(tolerances, "--tolerance", needs_score=False)
-    run_or_show_evaluation(options, GateRules(*limits, strict=strict), server, output)
+    run_or_load_evaluation(options, GateRules(*limits, strict=strict), server, output)

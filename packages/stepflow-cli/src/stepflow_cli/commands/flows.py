@@ -32,7 +32,7 @@ from ..params.options import (
     watch_option,
 )
 from ..params.runs import stored_id_type
-from ..runs.process_several_runs import get_deletion_status, note_undeleted_objects
+from ..runs.process_several_runs import fetch_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -53,7 +53,9 @@ _FLOW = View(
 @running_server_options
 @watch_option
 @output_options
-def _recent_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
+def _list_recently_run_flows(
+    since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output
+) -> None:
     """List recently run flows, most recent first.
 
     Servers can't list their flows, so this command finds them in the server's 1,000 most recent runs. RUNS counts only
@@ -216,6 +218,6 @@ def _delete_flows(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOpt
         for name in names:
             target.client.delete_flow(name)
         get = target.client.get_flow
-        records = [{"flow_id": name, "status": get_deletion_status(partial(get, name))} for name in names]
+        records = [{"flow_id": name, "status": fetch_deletion_status(partial(get, name))} for name in names]
     output.print_records(records, _DELETED)
     note_undeleted_objects(records)

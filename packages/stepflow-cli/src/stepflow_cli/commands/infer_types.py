@@ -10,7 +10,7 @@ from ..errors import current_session, usage
 from ..inputs.file_io import write_bytes
 from ..inputs.flow_loading import import_python_flow, is_python_flow, load_project_settings, read_flow_bytes
 from ..output.colors_and_escaping import escape
-from ..output.printing import Output, write_document
+from ..output.printing import Output, write_document_bytes
 from ..params.click_commands import Command
 from ..params.flow_run_options import flow_argument
 from ..params.options import (
@@ -91,7 +91,7 @@ def infer_command(
         if path == flow != "-":
             write_bytes(path, annotated, expected_content=content)
         else:
-            write_document(annotated, path)
+            write_document_bytes(annotated, path)
     if path != "-":
         if output.format in ("json", "yaml") and not output.fields:
             output.print_value(build_types_object(flow, inferred, findings))

@@ -16,7 +16,7 @@ from ..inputs.command_line_values import RunValues, ValueArgument
 from ..mcp.agent_run_tracking import AgentLimits
 from ..output.messages import note
 from ..params.click_commands import LazyGroup
-from ..params.options import FILE, Choice, Section, as_one_argument, host_option, lazy_complete, option, server_options
+from ..params.options import FILE, Choice, Section, group_options, host_option, lazy_complete, option, server_options
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 
@@ -73,11 +73,11 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
 
 @command.command("serve")
 @server_options(default="server", has_config_default=False)
-@as_one_argument(
+@group_options(
     "service",
     _build_service_options,
     click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=lazy_complete("flow_files")),
-    as_one_argument(
+    group_options(
         "values",
         _build_variable_values,
         _FLOWS.option("--variables FILE", "Read variables for the flows from this file.", type=FILE),
@@ -96,7 +96,7 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
         default="runs",
     ),
     _AGENTS.option("--all-runs", "Let agents see and cancel all runs on the server."),
-    as_one_argument(
+    group_options(
         "bounds",
         AgentLimits,
         _AGENTS.option(

@@ -20,8 +20,8 @@ from ..params.flow_run_options import (
 )
 from ..params.options import (
     WAITING,
-    as_one_argument,
     file_output_options,
+    group_options,
     make_file_output_options,
     running_server_options,
     server_options,
@@ -38,7 +38,7 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
 
 
 @click.command("submit", cls=Command, main_options=_SUBMIT_MAIN, conflicts=run_conflicts)
-@as_one_argument(
+@group_options(
     "options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options
 )
 def submit_command(options: RunOptions) -> None:
@@ -52,7 +52,7 @@ def submit_command(options: RunOptions) -> None:
 
 
 @click.command("run", cls=Command, main_options=_RUN_MAIN, conflicts=run_conflicts)
-@as_one_argument(
+@group_options(
     "options",
     RunOptions,
     *run_options,
@@ -109,7 +109,7 @@ _BATCH_MAIN = (
 
 
 @click.command("batch", cls=Command, main_options=_BATCH_MAIN, conflicts=batch_conflicts)
-@as_one_argument(
+@group_options(
     "options",
     RunOptions,
     *batch_options,

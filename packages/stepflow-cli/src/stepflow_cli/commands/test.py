@@ -25,7 +25,7 @@ from ..params.options import (
     make_table_output_options,
     needs,
     server_options,
-    time_limit_option,
+    timeout_seconds_option,
 )
 from ..settings.server_choice import ServerOptions
 
@@ -74,7 +74,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
 @_CASES.option("-x, --fail-fast", "Do not start more files after a case fails.")
 @_CASES.option("--jobs N", "Run at most N files at once. [default: 4]", type=click.IntRange(1), default=4)
-@time_limit_option("Wait at most this long for each run of cases. [default: no limit]", _CASES)
+@timeout_seconds_option("Wait at most this long for each run of cases. [default: no limit]", _CASES)
 @_FILES.option("--update", "Replace the expected outputs in the files with the actual outputs.", is_risky=True)
 @_FILES.option("--record FILE", "Record step outcomes in this file.", type=FILE)
 @_FILES.option(
@@ -205,7 +205,7 @@ def _run_and_print_results(
     junit: str | None,
 ) -> list[FileResults]:
     """Run the cases. Print each file's results as soon as they're available, followed by the coverage and a summary."""
-    from ..flow_tests.case_filter import save_failed_cases
+    from ..flow_tests.case_filter import save_failed_case_names
     from ..flow_tests.report import (
         CASES,
         STEPS,
@@ -242,7 +242,7 @@ def _run_and_print_results(
         output.print_records((record for file in results() for record in list_case_records(file)), CASES, flush=True)
     seconds = time.monotonic() - started
     for file in done:
-        save_failed_cases(file.file.tests, file.results)
+        save_failed_case_names(file.file.tests, file.results)
     if junit is not None:
         write_junit_report(junit, done, seconds)
     if output.format in (None, "table", "github"):

@@ -21,9 +21,9 @@ from ..params.click_commands import Command
 from ..params.flow_run_options import flows_argument, rounds_option
 from ..params.options import (
     Choice,
-    as_one_argument,
     components_option,
     excludes,
+    group_options,
     make_table_output_options,
     offline_option,
     option,
@@ -52,7 +52,7 @@ def _build_check_options(
 )
 @flows_argument(of_project=True)
 @offline_option
-@as_one_argument(
+@group_options(
     "rules",
     _build_check_options,
     components_option,
@@ -228,7 +228,7 @@ def _print_verdicts_and_raise(
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import View, columns
-        from ..output.tables import format_plain_table
+        from ..output.tables import format_aligned_text_table
 
         rows = [
             {"flow": flow_label(flow), "verdict": "invalid" if flow in invalid else "valid"}
@@ -236,7 +236,7 @@ def _print_verdicts_and_raise(
             for flow in shown
         ]
         view = View(columns("flow", "verdict", *(f"{level}:number" for level in _LEVELS)))
-        click.echo(format_plain_table(rows, view) if rows else "", err=True, nl=False)
+        click.echo(format_aligned_text_table(rows, view) if rows else "", err=True, nl=False)
     elif is_shown and not invalid:
         for flow in shown:
             counts = format_counts(findings[flow])

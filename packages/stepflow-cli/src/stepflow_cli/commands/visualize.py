@@ -10,7 +10,7 @@ import click
 from ..errors import usage
 from ..inputs.flow_loading import load_flow_argument
 from ..output.messages import note
-from ..output.printing import Output, open_in_browser, write_document
+from ..output.printing import Output, open_file_in_browser, write_document_bytes
 from ..params.click_commands import Command
 from ..params.flow_run_options import flow_argument
 from ..params.options import OUTPUT, needs, output_file_option, output_format_option
@@ -60,8 +60,8 @@ def command(
             flow_content, include_servers=not no_servers, include_details=not no_details, include_all_steps=all_steps
         )
         document = drawing.png() if form == "png" else drawing.html() if form == "html" else drawing.svg()
-    write_document(document.encode() if isinstance(document, str) else document, output)
+    write_document_bytes(document.encode() if isinstance(document, str) else document, output)
     if format is None and form == "text" and output is None:
         note("to draw a picture, use -O flow.svg")
     if show:
-        open_in_browser(str(output))
+        open_file_in_browser(str(output))

@@ -26,7 +26,7 @@ _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
 _OTHERS = ("httpx", "pydantic", "click")
 
 
-def check_versions() -> Iterator[CheckResult]:
+def check_versions_and_path() -> Iterator[CheckResult]:
     """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
     versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
     for name in versions:

@@ -12,7 +12,7 @@ from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.operations_and_releases import NEWEST, parse_release
 
-from ..server.connect import add_url_origins_to_hint, describe_missing_workers
+from ..server.connect import add_url_origins_to_hint, describe_plugins_without_worker
 from ..settings.server_choice import ServerChoice
 from . import CheckResult, error, ok, skipped, warning
 from .network import speaks_tls
@@ -155,7 +155,7 @@ def check_workers(client: SyncStepflowClient) -> CheckResult:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
         return error("workers", f"cannot list components: {problem.message}", problem.hint)
-    if (missing := describe_missing_workers(listed)) is not None:
+    if (missing := describe_plugins_without_worker(listed)) is not None:
         return error("workers", missing, _HINT)
     dead = list(describe_dead_workers(client.url))
     if dead:
@@ -177,13 +177,13 @@ def describe_dead_workers(url: str) -> Iterator[str]:
     # Start with the dead processes, because there are few of them. Listing the connections of every server is far
     # slower.
     for child in psutil.process_iter(["status", "ppid"]):
-        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_server_process(child.info["ppid"], parts.port):
+        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_server_on_port(child.info["ppid"], parts.port):
             continue
         if (end := _describe_process_exit(child.pid)) is not None:
             yield f"worker {child.pid} {end}"
 
 
-def _is_server_process(pid: int, port: int) -> bool:
+def _is_server_on_port(pid: int, port: int) -> bool:
     """Return True if a process is one of this user's Stepflow servers and listens on a local port."""
     import psutil
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import Problem, suggest, usage
 from ..inputs.command_line_values import RunValues, ValueArgument
 from ..inputs.file_io import DATA_SUFFIXES
-from ..inputs.flow_loading import get_project_modules, load_flow_argument, load_flow_unless_id
+from ..inputs.flow_loading import get_session_project_modules, load_flow_argument, load_flow_unless_id
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import Variant
@@ -115,7 +115,7 @@ def _build_builtin_score(kind: str, path: str, argument: str | None) -> Any:
 
 def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
     try:
-        module = get_project_modules().import_module(source)
+        module = get_session_project_modules().import_module(source)
     except Problem as problem:
         known = suggest(source, BUILTIN)
         if known is None and not source.endswith(".py"):
@@ -198,7 +198,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
     return variants or None
 
 
-def get_variant_flows(words: Iterable[str], flow: str) -> dict[str, str]:
+def get_variant_flow_arguments(words: Iterable[str], flow: str) -> dict[str, str]:
     """Return each variant's flow by variant name, as written on the command line."""
     return {name: parts.flow or flow for name, parts in _parse_variant_options(words).items()}
 

@@ -14,14 +14,14 @@ from stepflow_client._command import unify_overrides
 
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
 from ..inputs.command_line_values import open_input_stream
-from ..inputs.flow_loading import get_case_variables, list_example_names, load_flow_argument
+from ..inputs.flow_loading import get_case_variables, list_example_and_case_names, load_flow_argument
 from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
-from ..params.runs import parse_user_query
+from ..params.runs import parse_user_run_query
 from ..server.connect import Target, build_client_arguments, connect
 from ..settings.run_history import open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
-from .options import EvalOptions, build_variants, check_gate_names, get_variant_flows, load_scores
+from .options import EvalOptions, build_variants, check_gate_names, get_variant_flow_arguments, load_scores
 from .report import print_and_write_report, print_score_trend
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MAX_RUNS = 1_000
 
 
-def run_or_show_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
+def run_or_load_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
     """Run or load an evaluation, print it, write its files, and raise a problem if a gate fails.
 
     Raises:
@@ -80,7 +80,7 @@ class EvaluationPlan:
         if options.history_cases_query is not None and not self.scores:
             # Expect the same outputs as the recorded runs.
             self.scores = load_scores(["exact"])
-        names = [] if options.cases else list_example_names({"test": self._flow.get("test")})
+        names = [] if options.cases else list_example_and_case_names({"test": self._flow.get("test")})
         if options.cases is None and not names:
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if any(get_case_variables(self._flow, name) for name in names):
@@ -93,7 +93,7 @@ class EvaluationPlan:
             changed = set(unify_overrides(self._overrides) or {})
             for variant in (self.variants or {}).values():
                 changed |= set(variant.overrides or {})
-            variant_files = get_variant_flows(options.variants, options.flow).values()
+            variant_files = get_variant_flow_arguments(options.variants, options.flow).values()
             for file in dict.fromkeys([options.flow, *variant_files]):
                 if file != "-":
                     check_before_run(read_mapping_flow_text(file), file, load_flow_argument(file), changed=changed)
@@ -206,7 +206,7 @@ def load_cases_from_history(
     from stepflow_client import SyncStepflowClient
     from stepflow_client.evaluation import sync_history_cases
 
-    history, search = open_history(), str(parse_user_query(query)) or None
+    history, search = open_history(), str(parse_user_run_query(query)) or None
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
     urls = {run.server for run in runs if not run.is_embedded and run.server is not None}
     # The history may have recorded one server under several URLs.

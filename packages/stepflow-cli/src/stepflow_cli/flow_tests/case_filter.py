@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult, FlowCase, FlowTests
 
 
-def load_last_failed_cases(flow: Path) -> set[str]:
+def load_last_failed_case_names(flow: Path) -> set[str]:
     """Return the names of a flow file's cases that failed when they last ran."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_failed_cases_file(flow).read_text("utf-8"))
@@ -35,14 +35,14 @@ def load_last_failed_cases(flow: Path) -> set[str]:
     return set()
 
 
-def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
+def save_failed_case_names(tests: FlowTests, results: Sequence[CaseResult]) -> None:
     """Save the names of a flow file's failed cases. Cases that weren't run keep their state."""
     if tests.is_broken:
         # None of its cases could be run.
         return
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
-    before = load_last_failed_cases(tests.path)
+    before = load_last_failed_case_names(tests.path)
     after = failed | ((before & {case.name for case in tests.cases}) - ran)
     if after == before:
         return
@@ -167,7 +167,7 @@ def select_cases_by_file(
     if choice.last_failed:
         failed = []
         for file in plan:
-            names = load_last_failed_cases(file.tests.path)
+            names = load_last_failed_case_names(file.tests.path)
             cases = [case for case in file.cases if file.tests.is_broken or case.name in names]
             failed += [FileCases(file.tests, cases)] if cases else []
         if not failed:

@@ -28,9 +28,9 @@ from stepflow_client.testing import (
 from ..errors import current_session, usage
 from ..inputs.file_io import read_bytes, write_bytes
 from ..inputs.flow_loading import is_python_flow
-from ..inputs.server_config import note_duplicate_config_keys, read_config_or_empty
+from ..inputs.server_config import note_duplicate_config_keys, read_config_bytes_or_empty
 from ..output.messages import note, show_spinner
-from ..server.connect import connect, get_session_server
+from ..server.connect import connect, get_server_kept_by_session
 from ..settings.server_choice import ServerOptions, choose_server, format_setting_origin
 from .case_filter import FileCases
 
@@ -82,7 +82,7 @@ class TestClients:
             return self._server
         config = config_of(tests, self._config)
         if config.path is not None and config.path not in self._contents:
-            self._contents[config.path] = read_config_or_empty(config.path)
+            self._contents[config.path] = read_config_bytes_or_empty(config.path)
             if config.project is not None:
                 note(f"the embedded server uses configuration {config.label}, set in {config.project}")
         return self._servers.get(config).sync_client
@@ -90,7 +90,7 @@ class TestClients:
     def stop_if_config_changed(self) -> None:
         """Stop the embedded servers if any of their configuration files has changed. `get_client` restarts them."""
         contents = self._contents.items()
-        if self._servers is not None and any(read_config_or_empty(path) != content for path, content in contents):
+        if self._servers is not None and any(read_config_bytes_or_empty(path) != content for path, content in contents):
             self._servers.close()
             self._contents.clear()
 
@@ -102,7 +102,7 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
     Raises:
         Problem, StepflowClientError: If the server can't be reached or started.
     """
-    choice = choose_server(server) if get_session_server(server) is None else None
+    choice = choose_server(server) if get_server_kept_by_session(server) is None else None
     if choice is None or not choice.is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)

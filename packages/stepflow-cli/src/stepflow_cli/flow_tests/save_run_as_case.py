@@ -20,7 +20,7 @@ from stepflow_client._editing.yaml_and_json_edits import (
     build_keys_addition,
     detect_json_indent,
     dump_json,
-    edit_content,
+    edit_and_verify,
     find_line_end,
     format_block,
     iter_minimal_value_edits,
@@ -101,11 +101,11 @@ def add_case_to_content(content: bytes, case: Mapping[str, Any], source: str, *,
             cases[same[0]] = old | added
             return _build_case_replacement_edits(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
-        # Return a lazy iterator, because `edit_content` only handles errors that are raised while it reads the edits.
+        # Return a lazy iterator, because `edit_and_verify` only handles errors raised while it reads the edits.
         return map(partial(_build_case_append_edit, text, root), [added]), changed
 
     problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
-    return edit_content(content, source, build_edits, problem)
+    return edit_and_verify(content, source, build_edits, problem)
 
 
 def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
@@ -277,14 +277,14 @@ def diff_contents(before: bytes, after: bytes) -> tuple[str, ...]:
 def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Rate how well a run's flow matches the flow in a file, from 0 (different) to 4 (identical)."""
 
-    if is_json_equal(_get_comparable_flow(file_flow), _get_comparable_flow(flow)):
+    if is_json_equal(_normalize_for_comparison(file_flow), _normalize_for_comparison(flow)):
         return 4
     if flow.get("name") and file_flow.get("name") == flow["name"]:
         return 3 if [*get_steps_by_id(file_flow)] == [*get_steps_by_id(flow)] else 2
     return 0
 
 
-def _get_comparable_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
+def _normalize_for_comparison(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Normalize the defaults and paths in a flow, because servers change them when they store the flow."""
     result = {key: each for key, each in remove_cases(flow).items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):

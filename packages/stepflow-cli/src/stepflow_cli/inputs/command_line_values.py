@@ -16,7 +16,13 @@ from ..errors import suggest, usage
 from ..output.messages import note
 from ..stdio import read_stdin_text
 from .file_io import read_piped_value
-from .flow_loading import get_case_variables, get_example_input, list_example_names, list_required_fields, list_step_ids
+from .flow_loading import (
+    get_case_variables,
+    get_example_or_case_input,
+    list_example_and_case_names,
+    list_required_fields,
+    list_step_ids,
+)
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
@@ -84,7 +90,7 @@ class RunValues(NamedTuple):
             Problem, FlowFileError: If the input can't be read.
         """
         if self.example is not None:
-            return (get_example_input(flow, self.example),)
+            return (get_example_or_case_input(flow, self.example),)
         if self.input:
             return (read_value_argument(self.input[0], self.stdin_format),)
         taken = any(argument.form == "file" and argument.text == "-" for argument in (*self.variables, *self.overrides))
@@ -179,16 +185,18 @@ def read_value_argument(given: ValueArgument, stdin_format: str | None = None) -
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin_text(), "standard input")
     if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
-        raise usage(f"{given.text} is a file of many inputs, but --input accepts only one", _hint_batch(given.text))
+        raise usage(
+            f"{given.text} is a file of many inputs, but --input accepts only one", _hint_batch_command(given.text)
+        )
     try:
         return load_file(given.text)
     except FlowFileError as error:
         if given.option == "--input" and given.text.lower().endswith((".jsonl", ".ndjson")):
-            error.hint = _hint_batch(given.text)
+            error.hint = _hint_batch_command(given.text)
         raise
 
 
-def _hint_batch(path: str) -> str:
+def _hint_batch_command(path: str) -> str:
     return f"to run the flow once per input, use 'stepflow batch FLOW {shlex.quote(path)}'"
 
 
@@ -208,7 +216,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
         if os.path.isfile(file):
             error.hint = f"to read the file, use {option.removesuffix('-json')} {shlex.quote(file)}"
         elif pair is not None:
-            error.hint = f"use {_suggest_json_option(option, pair)}"
+            error.hint = f"use {_format_pair_as_json_option(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
             # This is JSON with a mistake in it. Don't parse it as YAML, because that would turn {"a": None} into text.
             error.hint = error.hint or "put names and text in double quotes"
@@ -220,7 +228,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
         raise
 
 
-def _suggest_json_option(option: str, pair: re.Match[str]) -> str:
+def _format_pair_as_json_option(option: str, pair: re.Match[str]) -> str:
     """Convert an option's `name=value` to a JSON object, and return the option for use in a hint."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: parse_assigned_value(pair[2])}, ensure_ascii=False))}"
 
@@ -260,16 +268,16 @@ def _redecode_argument_as_utf_8(text: str) -> str:
 
 def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     sample = json.dumps(dict.fromkeys(required, "..."), ensure_ascii=False)
-    names = list_example_names(flow)
+    names = list_example_and_case_names(flow)
     way = f"pass --input-json {shlex.quote(sample)}"
     return f"{way}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"{way} or --input FILE"
 
 
 def note_unread_input_fields(flow: Mapping[str, Any], input: Any) -> None:
     """Print a note about input fields that a flow (with its overrides) neither declares nor reads."""
-    from stepflow_client.flows.run_requirements import find_unread_fields
+    from stepflow_client.flows.run_requirements import find_unknown_fields
 
-    for field in find_unread_fields(flow, input):
+    for field in find_unknown_fields(flow, input):
         name = field.path.removeprefix("$.")
         note(f"the input has {name!r}, which the flow neither declares nor reads; {field.hint}")
 
@@ -287,7 +295,7 @@ def _check_file_argument_is_not_json(given: ValueArgument) -> None:
         hint = f"use {given.option}-json {shlex.quote(given.text)}"
         raise usage(f"{given.option} expects a file name, not JSON", hint)
     if pair is not None and given.option == "--input":
-        hint = f"use {_suggest_json_option('--input-json', pair)}"
+        hint = f"use {_format_pair_as_json_option('--input-json', pair)}"
         raise usage(f"--input expects a file name, not {given.text}", hint)
 
 
@@ -415,14 +423,14 @@ def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | Non
         with open_input_stream(path, form, flow) as inputs:
             values = list(inputs)
     except FlowFileError as error:
-        raise usage(error.message, adapt_hint(error.hint)) from None
+        raise usage(error.message, adapt_hint_to_cli(error.hint)) from None
     if not values:
         # Tell the user why nothing will run.
         note(f"no inputs in {'standard input' if path == '-' else path}")
     return values
 
 
-def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
+def adapt_hint_to_cli(hint: str | None, instead: str | None = None) -> str | None:
     """Adapt a hint from `read_inputs` to the command line.
 
     `instead` replaces the part about a function argument. If it is None, that part is removed.

@@ -72,7 +72,7 @@ def import_python_flow(word: str) -> PythonFlow:
     Raises:
         Problem: If the module can't be imported or doesn't contain the flow.
     """
-    modules = get_project_modules()
+    modules = get_session_project_modules()
     if modules.have_changed:
         modules.forget_imports()
     flow: PythonFlow = modules.flows.get(word) or modules.flows.setdefault(word, PythonFlow(word, modules))
@@ -84,10 +84,10 @@ def list_flow_module_files(word: str) -> list[str]:
     source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
-    return list(dict.fromkeys([*own, *get_project_modules().imported_files]))
+    return list(dict.fromkeys([*own, *get_session_project_modules().imported_files]))
 
 
-def get_project_modules() -> ProjectModules:
+def get_session_project_modules() -> ProjectModules:
     """Return the session's modules. The session keeps them so that `--watch` and the repl can detect changed files."""
     from .python_modules import ProjectModules
 
@@ -217,7 +217,7 @@ def load_flow_unless_id(name: str) -> dict[str, Any] | str:
     return load_flow_argument(name)
 
 
-def list_example_names(flow: Mapping[str, Any]) -> list[str]:
+def list_example_and_case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples, followed by those of its test cases."""
     from stepflow_client._command import collect_examples
 
@@ -267,7 +267,7 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
     return dict(whole)
 
 
-def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
+def get_example_or_case_input(flow: Mapping[str, Any], name: str) -> Any:
     """Return the input of an example or test case. If an example and a test case share the name, the example wins.
 
     Raises:

@@ -37,7 +37,7 @@ def note_duplicate_config_keys(path: str) -> None:
         note(f"{path}: {len(repeated) - _MAX_NOTES} more duplicate keys")
 
 
-def read_config_or_empty(path: str | Path | None) -> bytes:
+def read_config_bytes_or_empty(path: str | Path | None) -> bytes:
     """Return a file's content, or b"" if it can't be read (the server will report the error)."""
     from stepflow_client._command import is_read_once
 

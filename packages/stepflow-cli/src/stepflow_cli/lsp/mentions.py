@@ -207,12 +207,12 @@ def find_mention_at(mentions: Iterable[Mention], offset: int) -> Mention | None:
 
 def find_same_mentions(mentions: Sequence[Mention], *starts: Mention) -> list[Mention]:
     """Return all mentions of whatever the given mentions refer to. A mock can refer to several steps."""
-    names = {(other.scope, other.name) for other in _find_at_same_ranges(mentions, starts)}
+    names = {(other.scope, other.name) for other in _find_mentions_at_same_ranges(mentions, starts)}
     same = (other for other in mentions if (other.scope, other.name) in names)
     return [*{(other.start, other.end): other for other in same}.values()]
 
 
-def _find_at_same_ranges(mentions: Iterable[Mention], starts: Iterable[Mention]) -> Iterator[Mention]:
+def _find_mentions_at_same_ranges(mentions: Iterable[Mention], starts: Iterable[Mention]) -> Iterator[Mention]:
     ranges = {(mention.start, mention.end) for mention in starts}
     return (other for other in mentions if (other.start, other.end) in ranges)
 
@@ -224,7 +224,7 @@ def list_rename_edits(text: str, mentions: Sequence[Mention], mention: Mention, 
         ValueError: If the name is invalid or already taken, or a mention can't be edited. The message says why.
     """
     same = find_same_mentions(mentions, *find_same_mentions(mentions, mention))
-    scopes = {other.scope for other in _find_at_same_ranges(mentions, same)}
+    scopes = {other.scope for other in _find_mentions_at_same_ranges(mentions, same)}
     if not name.strip() or not name.isprintable() or (mention.kind == "variable" and name.startswith("$")):
         raise ValueError("a name needs at least one character and no line breaks; a variable cannot start with $")
     if mention.kind == "component":

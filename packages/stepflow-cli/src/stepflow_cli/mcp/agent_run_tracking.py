@@ -187,9 +187,9 @@ class AgentRuns:
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
-        from stepflow_client._command import add_explanation_hint
+        from stepflow_client._command import add_hint_from_explanation
 
-        return await add_explanation_hint(self.client, result)
+        return await add_hint_from_explanation(self.client, result)
 
     async def wait_for_starting_runs(self) -> None:
         """Wait until every run that is still being started has been labeled."""

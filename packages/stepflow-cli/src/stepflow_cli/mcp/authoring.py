@@ -59,7 +59,7 @@ async def list_components(call: ToolCall) -> ToolResult:
 
     name = call.arguments.get("component")
     listing = await asyncio.to_thread(fetch_components, call.target)
-    components = {_infer_component_path(component, call.catalog): component for component in listing}
+    components = {_get_or_infer_component_path(component, call.catalog): component for component in listing}
     if name is None:
         lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
@@ -79,7 +79,7 @@ async def list_components(call: ToolCall) -> ToolResult:
 _UNKNOWN_ROUTE = "/ROUTE"
 
 
-def _infer_component_path(component: ComponentInfo, catalog: FlowCatalog) -> str:
+def _get_or_infer_component_path(component: ComponentInfo, catalog: FlowCatalog) -> str:
     """Return the path that steps use to refer to a component.
 
     Servers don't report their routes, so take them from the configuration if the server is embedded. Otherwise, infer

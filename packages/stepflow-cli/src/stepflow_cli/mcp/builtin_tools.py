@@ -16,8 +16,8 @@ from stepflow_client._codec.flow_tools import (
     WAIT_RUN,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
-    make_tool_from_fields,
     make_tool_result,
+    make_tool_without_flow,
     make_unfinished_result,
 )
 from stepflow_client.tools import ToolResult
@@ -69,7 +69,7 @@ class BuiltinTool:
     @cached_property
     def spec(self) -> FlowToolSpec:
         """The tool's spec, which contains the schema of its arguments and validates them."""
-        return make_tool_from_fields(self.name, self.description, self.properties, self.required)
+        return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: ToolCall) -> ToolResult:

@@ -52,12 +52,12 @@ async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator
             if isinstance(message, SessionMessage):
                 yield message
             else:
-                await responses.send(SessionMessage(_build_error_response(message)))
+                await responses.send(SessionMessage(_build_invalid_line_error(message)))
     finally:
         await messages.aclose()
 
 
-def _build_error_response(failure: ValidationError) -> JSONRPCError:
+def _build_invalid_line_error(failure: ValidationError) -> JSONRPCError:
     """Return an error response that includes the request's ID if it can be determined."""
     first, *more = failure.errors(include_url=False)
     # The parser reports an object that isn't a valid request as a response with missing fields.

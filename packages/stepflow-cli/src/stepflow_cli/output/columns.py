@@ -73,7 +73,7 @@ class View(NamedTuple):
     """Fields that contain arbitrary JSON, so their nested fields aren't known in advance."""
 
     @property
-    def known_fields(self) -> tuple[str, ...]:
+    def selectable_fields(self) -> tuple[str, ...]:
         """All fields that can be selected, even if there are no records."""
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
@@ -133,7 +133,9 @@ def get_nested_field(record: Mapping[str, Any], name: str, default: Any = None) 
 def _check_field_exists(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
         raise usage("--fields expects fields such as a,b.c, but one of them is empty")
-    if name in view.known_fields or any(get_nested_field(record, name, _MISSING) is not _MISSING for record in records):
+    if name in view.selectable_fields or any(
+        get_nested_field(record, name, _MISSING) is not _MISSING for record in records
+    ):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
         # The content (such as an output) is up to the user, so treat a missing field as null.
@@ -142,10 +144,10 @@ def _check_field_exists(name: str, records: Sequence[Mapping[str, Any]], view: V
     if parent and any(get_nested_field(record, parent, _MISSING) is None for record in records):
         # The parent is null, so we can't tell which fields it has.
         return
-    if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known_fields}:
+    if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.selectable_fields}:
         # Without a record, we can't tell which nested fields exist.
         return
-    known = {*view.known_fields, *(path for record in records for path in _iter_nested_field_names(record))}
+    known = {*view.selectable_fields, *(path for record in records for path in _iter_nested_field_names(record))}
     top = sorted({path for path in known if "." not in path})
     raise usage(f"unknown field {name}", suggest(name, known) or f"the fields are {', '.join(top)}")
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def restoring_cursor(stream: TextIO) -> Iterator[None]:
+def restoring_cursor_on_signal(stream: TextIO) -> Iterator[None]:
     """Show the cursor again if an unhandled signal ends the process. This only works in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -101,7 +101,7 @@ def live_display(
     )
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     try:
-        with live, restoring_cursor(screen):
+        with live, restoring_cursor_on_signal(screen):
             yield lambda: live.update(draw(console.height - 1), refresh=True)
     finally:
         if stays:

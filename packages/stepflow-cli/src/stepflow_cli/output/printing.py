@@ -119,7 +119,7 @@ class Output(NamedTuple):
         if on_terminal or color == "always":
             has_color = colors.uses_color(sys.stdout, color)
             return tables.format_terminal_table(records, view, vertical=vertical, color=has_color, wide=self.wide)
-        return tables.format_plain_table(records, view, vertical=vertical)
+        return tables.format_aligned_text_table(records, view, vertical=vertical)
 
     def print_value(self, value: Any) -> None:
         """Print a JSON value in the requested format. JSON is indented, except that `jsonl` prints a single line."""
@@ -185,7 +185,7 @@ def _format_yaml(value: Any) -> str:
     return write_yaml(value)
 
 
-def write_document(content: bytes, path: str | None) -> None:
+def write_document_bytes(content: bytes, path: str | None) -> None:
     """Write a document to a file, or to stdout if the path is None or `-`.
 
     Raises:
@@ -202,7 +202,7 @@ def write_document(content: bytes, path: str | None) -> None:
     write_bytes(str(path), content)
 
 
-def open_in_browser(path: str) -> None:
+def open_file_in_browser(path: str) -> None:
     """Open a file in the user's browser.
 
     Raises:
@@ -246,7 +246,7 @@ class GeneratedFile:
         """
         content = text.encode()
         if not self._is_compared:
-            write_document(content, self.path)
+            write_document_bytes(content, self.path)
             return
         file = Path(str(self.path))
         if file.is_file() and file.read_bytes() == content:

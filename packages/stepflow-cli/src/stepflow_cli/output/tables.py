@@ -31,7 +31,7 @@ STATUS_STYLES = {
 """The terminal color for each status. The status itself is always shown too."""
 
 
-def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
+def format_aligned_text_table(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
     """Format a table as aligned columns with one line per record. Nothing is truncated.
 
     Args:
@@ -127,7 +127,7 @@ def _get_fitting_columns(records: Sequence[Mapping[str, Any]], view: View, width
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
         if column.kind == "id" and _compute_table_width(fitting) > width:
-            short = shorten_run_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
+            short = map_run_ids_to_prefixes([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
             fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
         if column.optional and _compute_table_width(fitting) > width:
@@ -231,10 +231,10 @@ def _format_plain_cell(record: Mapping[str, Any], column: Column) -> str:
     value = get_nested_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return escape(format_local_time(value, relative=False))
-    return escape(_format_cell(record, column, value)).replace("\t", " ")
+    return escape(_format_cell_text(record, column, value)).replace("\t", " ")
 
 
-def _format_cell(record: Mapping[str, Any], column: Column, value: Any) -> str:
+def _format_cell_text(record: Mapping[str, Any], column: Column, value: Any) -> str:
     return column.row(record) if column.row is not None else (column.show or _format_cell_value)(value)
 
 
@@ -242,7 +242,7 @@ def _format_styled_cell(record: Mapping[str, Any], column: Column, *, short: boo
     value = get_nested_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return escape(_format_age(value) if short else format_local_time(value)), ""
-    shown = escape(_format_cell(record, column, value))
+    shown = escape(_format_cell_text(record, column, value))
     # Only color the text of a combined cell if it is exactly a status, not text such as "not run (a failed)".
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
@@ -272,7 +272,7 @@ def truncate_to_width(text: str, width: int) -> str:
     return f"{set_cell_size(text, max(width - 1, 0)).rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def shorten_run_ids(ids: Sequence[str]) -> dict[str, str]:
+def map_run_ids_to_prefixes(ids: Sequence[str]) -> dict[str, str]:
     """Map each ID to a prefix that no other ID starts with. The prefixes are all equally long."""
     for length in range(_MIN_LENGTH, max(map(len, ids), default=0)):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}

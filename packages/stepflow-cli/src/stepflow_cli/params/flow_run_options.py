@@ -28,8 +28,8 @@ from .options import (
     Choice,
     ParameterDecorator,
     Section,
-    as_one_argument,
     excludes,
+    group_options,
     labels_option,
     lazy_complete,
     limit_option,
@@ -102,7 +102,7 @@ def _choose_flow_argument_or_option(flow: str | None, flow_option: str | None) -
     return flow or flow_option or ""
 
 
-flow_argument = as_one_argument(
+flow_argument = group_options(
     "flow",
     _choose_flow_argument_or_option,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=lazy_complete("flow_files")),
@@ -138,7 +138,7 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
         return list_project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
-    return as_one_argument(
+    return group_options(
         "flows",
         choose_flows,
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=lazy_complete("flow_files")),
@@ -209,7 +209,7 @@ _OVERRIDES = (
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _build_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
+def _get_passed_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
         ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
@@ -225,9 +225,9 @@ def _build_run_values(**given: Any) -> RunValues:
     texts = {name: iter(given.get(name, ())) for name in forms}
     order = list_parameters_in_command_line_order(click.get_current_context(), list(forms))
     return RunValues(
-        input=_build_value_arguments("input", given),
+        input=_get_passed_value_arguments("input", given),
         example=given.get("example"),
-        variables=_build_value_arguments("variables", given),
+        variables=_get_passed_value_arguments("variables", given),
         single_variables=given.get("var", ()),
         variables_from_env=given.get("variables_from_env", False),
         overrides=[ValueArgument(*forms[name], next(texts[name])) for name in order],
@@ -236,11 +236,11 @@ def _build_run_values(**given: Any) -> RunValues:
     )
 
 
-value_options = as_one_argument("values", _build_run_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = group_options("values", _build_run_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds options for input, variables and overrides, passed to the command as `values`, a `RunValues`."""
-setting_options = as_one_argument("values", _build_run_values, *_VARIABLES, *_OVERRIDES)
+setting_options = group_options("values", _build_run_values, *_VARIABLES, *_OVERRIDES)
 """Adds options for variables and overrides but no input, passed to the command as `values`, a `RunValues`."""
-input_options = as_one_argument("values", _build_run_values, *_INPUT, *_STDIN)
+input_options = group_options("values", _build_run_values, *_INPUT, *_STDIN)
 """Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `RunValues`."""
 
 
@@ -303,7 +303,7 @@ def _build_labels_and_note(**given: Any) -> dict[str, Any]:
     return about
 
 
-history_options = as_one_argument(
+history_options = group_options(
     "about",
     _build_labels_and_note,
     labels_option("Record this label with the run in the history. Repeatable.", HISTORY),
@@ -362,14 +362,14 @@ run_options = (
         "--wait-for-components",
         "Wait up to 60 s for workers to provide the flow's components before creating the run.",
     ),
-    as_one_argument("reuse", ReuseOptions, *_REUSE),
+    group_options("reuse", ReuseOptions, *_REUSE),
     history_options,
 )
 """The options of `run` and `submit` that make up `RunOptions`, except for the cache options."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=lazy_complete("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
-    as_one_argument("retry", RetryOptions, *retry_options),
+    group_options("retry", RetryOptions, *retry_options),
     *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
@@ -392,7 +392,7 @@ detach_option = WAITING.option(
 )
 """Adds --detach, passed as `detach`."""
 
-cache_options = as_one_argument(
+cache_options = group_options(
     "caching",
     CacheOptions,
     CACHE.option(

@@ -205,7 +205,7 @@ _DAYS_BEFORE = {"now": None, "today": 0, "yesterday": 1}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def parse_duration(text: str) -> timedelta | None:
+def parse_timedelta(text: str) -> timedelta | None:
     """Parse a duration such as `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours`. Return None if it isn't valid."""
     text = " ".join(text.lower().split())
     parts = list(re.finditer(_PART, text))
@@ -217,7 +217,7 @@ def parse_duration(text: str) -> timedelta | None:
         return timedelta.max
 
 
-def parse_time(text: str) -> str:
+def parse_time_to_iso(text: str) -> str:
     """Parse a point in time (a day, or how long ago it was) and return it as ISO 8601. An ISO time is returned as is.
 
     Raises:
@@ -229,7 +229,7 @@ def parse_time(text: str) -> str:
     weekday = next((place for place, name in enumerate(_WEEKDAYS) if word in (name, name[:3])), None)
     if weekday is not None:
         return _format_midnight_days_ago((datetime.now().astimezone().weekday() - weekday) % 7)
-    span = parse_duration(word.removesuffix("ago"))
+    span = parse_timedelta(word.removesuffix("ago"))
     if span is not None:
         try:
             return (datetime.now(UTC) - span).isoformat()
@@ -252,7 +252,7 @@ def _format_midnight_days_ago(before: int | None) -> str:
 
 
 def _parse_duration_option(text: str, name: str) -> float:
-    span = parse_duration(text)
+    span = parse_timedelta(text)
     if not span:
         raise usage(f"{name} must be a time such as 90s, 15m, 1h, 2d or 1h30m, not {text}")
     return span.total_seconds()
@@ -262,14 +262,14 @@ def _parse_seconds_option(text: str, name: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        span = parse_duration(text)
+        span = parse_timedelta(text)
         seconds = math.nan if span is None else span.total_seconds()
     if not 0 < seconds < 1e9:
         raise usage(f"{name} must be a positive number of seconds, or a time such as 15m or 1h30m, not {text}")
     return seconds
 
 
-TIME = ParsedText(lambda text, name: parse_time(text))
+TIME = ParsedText(lambda text, name: parse_time_to_iso(text))
 """A point in time, as ISO 8601."""
 DURATION = ParsedText(_parse_duration_option)
 """A duration that must have a unit, converted to seconds."""
@@ -302,7 +302,7 @@ class _GroupedParameters:
         return decorated  # type: ignore[no-any-return]
 
 
-def as_one_argument(argument: str, build: Callable[..., Any], *decorators: ParameterDecorator) -> ParameterDecorator:
+def group_options(argument: str, build: Callable[..., Any], *decorators: ParameterDecorator) -> ParameterDecorator:
     """Return a decorator that adds parameters. It calls `build` with their values and passes the result to the command.
 
     Args:
@@ -329,7 +329,7 @@ def _url_and_profile_options(default: str, *, is_needed: bool = True) -> tuple[P
     )
 
 
-running_server_options = as_one_argument(
+running_server_options = group_options(
     "server", partial(ServerOptions, default="server", may_stop_on_exit=False), *_url_and_profile_options(DEFAULT_URL)
 )
 """Adds --url and --profile for commands that work with data on a server, passed as `server`, a `ServerOptions`."""
@@ -350,7 +350,7 @@ def server_options(
     if has_config_default:
         places = f"{_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder"
         config_help += f" [default: {places}, else the builtin components]"
-    return as_one_argument(
+    return group_options(
         "server",
         partial(ServerOptions, default=default, reads_project=reads_project),
         *_url_and_profile_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
@@ -448,7 +448,7 @@ def _output_options(
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
-    return as_one_argument("output", build_output, *decorators)
+    return group_options("output", build_output, *decorators)
 
 
 def make_table_output_options(**aliases: str) -> ParameterDecorator:
@@ -518,12 +518,12 @@ watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until 
 """Adds --watch, passed as `watch`. The command must call `output.live.check_redrawable` before sending requests."""
 
 
-def time_limit_option(help: str, section: Section = WAITING) -> ParameterDecorator:
+def timeout_seconds_option(help: str, section: Section = WAITING) -> ParameterDecorator:
     """Return a decorator that adds --timeout, passed as `timeout`, in seconds or None."""
     return section.option("--timeout SECONDS", help, type=SECONDS)
 
 
-_TIMEOUT = time_limit_option(
+_TIMEOUT = timeout_seconds_option(
     "Wait at most this long for the run to end. A run on a server continues after that. [default: no limit]"
 )
 
@@ -537,9 +537,9 @@ class WaitOptions(NamedTuple):
     """Whether Ctrl-C leaves the run running or cancels it."""
 
 
-timeout_option = as_one_argument("wait", WaitOptions, _TIMEOUT)
+timeout_option = group_options("wait", WaitOptions, _TIMEOUT)
 """Adds --timeout, passed as `wait`, a `WaitOptions`. Ctrl-C makes the command stop waiting, but the run continues."""
-wait_options = as_one_argument(
+wait_options = group_options(
     "wait",
     WaitOptions,
     _TIMEOUT,
@@ -574,7 +574,7 @@ def _confirm_or_raise(yes: bool, deed: str) -> None:
         raise usage(f"not confirmed: did not {deed}")
 
 
-confirm_option = as_one_argument(
+confirm_option = group_options(
     "confirm",
     lambda yes: partial(_confirm_or_raise, yes),
     OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),

@@ -13,7 +13,7 @@ import click
 from ..errors import usage
 from ..runs.find_runs import is_run_id_prefix
 from ..stdio import read_stdin_text
-from .options import Choice, ParameterDecorator, ParsedText, as_one_argument, lazy_complete, option, parse_time
+from .options import Choice, ParameterDecorator, ParsedText, group_options, lazy_complete, option, parse_time_to_iso
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -127,7 +127,7 @@ def _parse_run_ids(runs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-runs_argument = as_one_argument(
+runs_argument = group_options(
     "ids",
     _parse_run_ids,
     click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=lazy_complete("run_ids")),
@@ -140,7 +140,7 @@ def describe_runs(ids: Sequence[str]) -> str:
     return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"
 
 
-def parse_user_query(text: str) -> RunQuery:
+def parse_user_run_query(text: str) -> RunQuery:
     """Parse a query that a user typed, converting its times to ISO 8601.
 
     Raises:
@@ -154,7 +154,7 @@ def parse_user_query(text: str) -> RunQuery:
     fields = dict(given)
     for name in ("since", "until"):
         if name in fields:
-            fields[name] = parse_time(fields[name])
+            fields[name] = parse_time_to_iso(fields[name])
     status, include = fields.get("status", ""), fields.get("include", "sub-runs")
     if status and status not in STATUSES:
         raise usage(f"status:{status} is not a status", f"use {', '.join(STATUSES)}")
@@ -164,6 +164,6 @@ def parse_user_query(text: str) -> RunQuery:
 
 
 query_argument = click.argument(
-    "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_user_query(" ".join(words))
+    "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_user_run_query(" ".join(words))
 )
 """Adds QUERY, passed as `query`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._data.flow_declarations import get_variable_declarations
 
 from ..errors import usage
-from ..inputs.flow_loading import list_example_names, list_step_ids, sort_flow_keys
+from ..inputs.flow_loading import list_example_and_case_names, list_step_ids, sort_flow_keys
 from ..output.columns import Column, View, columns
 from ..output.printing import Output
 
@@ -36,7 +36,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "description": flow.get("description"),
             "steps": list_step_ids(flow),
             "variables": list(get_variable_declarations(flow)),
-            "examples": list_example_names(flow),
+            "examples": list_example_and_case_names(flow),
         }
         output.print_record(outline, _FLOW)
     else:

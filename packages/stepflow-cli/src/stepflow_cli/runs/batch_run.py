@@ -22,14 +22,14 @@ from stepflow_client import (
     TransportError,
     write_outcomes,
 )
-from stepflow_client._command import FailureGroups, Journal, read_outcomes, resolve_output_format
+from stepflow_client._command import FailureGroups, Journal, iter_outcome_records, resolve_output_format
 from stepflow_client._rules.run_progress import BatchCount
-from stepflow_client._stores.atomic_file_writes import replace_atomically
+from stepflow_client._stores.atomic_file_writes import replacing_file
 
 from ..errors import Problem, convert_to_problem, interrupted_problem, usage
 from ..inputs.command_line_values import (
     IndexedInput,
-    adapt_hint,
+    adapt_hint_to_cli,
     note_unread_input_fields,
     open_input_stream,
     sample_inputs,
@@ -246,7 +246,7 @@ class BatchRun:
         self.progress.expected = len(failed)
         chosen = self._iter_failed_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
-            with converting_write_errors(output), replace_atomically(output) as merged:
+            with converting_write_errors(output), replacing_file(output) as merged:
                 with write_outcomes(merged, flow=self._job.flow, format=form) as file:
                     for record in _read_written_records(output, form):
                         if record["index"] not in failed:
@@ -280,7 +280,9 @@ class BatchRun:
             with open_input_stream(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
-            raise usage(error.message, adapt_hint(error.hint, "to continue anyway, use --on-bad-line fail")) from None
+            raise usage(
+                error.message, adapt_hint_to_cli(error.hint, "to continue anyway, use --on-bad-line fail")
+            ) from None
 
     def _iter_tracked_inputs(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
@@ -395,6 +397,6 @@ def _iter_first_per_run(records: Iterable[dict[str, Any]]) -> Iterator[dict[str,
 
 def _read_written_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     try:
-        yield from read_outcomes(path, form)
+        yield from iter_outcome_records(path, form)
     except FlowFileError as error:
         raise usage(error.message, "--resume rewrites it") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._base.text_formatting import format_url_without_credentials
 from stepflow_client._command import (
     check_and_complete_arguments,
-    parse_flow_variables,
+    parse_declared_variables,
     parse_run_arguments,
     remove_cases,
 )
@@ -20,7 +20,7 @@ from stepflow_client.flows.run_requirements import find_requirements
 from ..errors import usage
 from ..output.messages import note
 from ..records.print_results import print_run_result
-from ..server.connect import get_session_server
+from ..server.connect import get_server_kept_by_session
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _compute_server_identity(server: ServerOptions, flow: str) -> str:
     """Return a string that identifies a server: its URL, or a digest of an embedded server's configuration."""
     from stepflow_client._command import is_read_once
 
-    kept = get_session_server(server)
+    kept = get_server_kept_by_session(server)
     if kept is not None and kept.runtime is None:
         return f"server {kept.client.url}"
     if kept is not None and kept.runtime is not None:
@@ -101,14 +101,14 @@ class JobCache:
     def store_result(self, job: Job, result: FlowResult) -> None:
         """Cache a run's result if it succeeded and the output doesn't contain a secret."""
         key, variables = self._compute_cache_key(job)
-        declared = parse_flow_variables(job.flow)
+        declared = parse_declared_variables(job.flow)
         if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
             self._cache._store_result(key, result.run_id, result.output)
 
     def _compute_cache_key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return a job's cache key along with the run's variables, on which the key depends."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
-        needs = find_requirements(job.flow, parse_flow_variables(job.flow))
+        needs = find_requirements(job.flow, parse_declared_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
         # Don't check the values again. They were checked when they were read.
         arguments = check_and_complete_arguments(given, needs, environment, check_values=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 
-from ..server.connect import describe_missing_workers, fetch_components
+from ..server.connect import describe_plugins_without_worker, fetch_components
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, FlowResult, RunDetails, StepDetails, SyncStepflowClient
@@ -23,9 +23,9 @@ def add_step_states_if_failed(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states. More of the run is only fetched if a step or one of its sub-runs failed."""
-    from stepflow_client._runs.explanation import iter_failed_children, set_step_states
+    from stepflow_client._runs.explanation import iter_failed_sub_run_items, set_step_states
 
-    if not any(step.error is not None or any(iter_failed_children(step.component, step.output)) for step in steps):
+    if not any(step.error is not None or any(iter_failed_sub_run_items(step.component, step.output)) for step in steps):
         return steps
     run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item_index)
     return set_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
@@ -95,21 +95,21 @@ def find_failure_hint(
     try:
         if error.message.startswith(_SWALLOWED):
             hint = target.client.explain_run(result.run_id).hint
-        return hint or _explain_message(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
+        return hint or _explain_vague_message(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
         # Let the caller report the run's failure, not this error.
         return None
 
 
-def _explain_message(
+def _explain_vague_message(
     message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
 ) -> str | None:
     """Explain a server message that gives no reason, the way `stepflow validate` would."""
     from stepflow_client._command import check_source
-    from stepflow_client.flows.components import Components, parse_components
+    from stepflow_client.flows.components import Components, convert_to_components
     from stepflow_client.flows.syntax_tree import FlowText
 
-    components = parse_components(listed)
+    components = convert_to_components(listed)
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
         findings = check_source(FlowText.from_source(flow), components)
@@ -117,7 +117,7 @@ def _explain_message(
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
         unknown = f"unknown component {step['component']!r}; see 'stepflow components list'"
-        return describe_missing_workers(listed) or unknown
+        return describe_plugins_without_worker(listed) or unknown
     given, schemas = step.get("input"), (components or Components()).find_schemas(str(step.get("component")))
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):

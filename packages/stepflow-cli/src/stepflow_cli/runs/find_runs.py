@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
-from ..server.connect import Target, connect, get_session_server, is_port_open
+from ..server.connect import Target, connect, get_server_kept_by_session, is_port_open
 from ..settings.run_history import get_history_setting, open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 
@@ -109,7 +109,7 @@ def connect_to_runs(
             raises one.
     """
     is_named = server.has_server_option
-    entries = {} if is_named else {text: find_run_in_history(text) for text in texts if text.startswith("@")}
+    entries = {} if is_named else {text: find_history_run_by_position(text) for text in texts if text.startswith("@")}
     # The history may have recorded one server under several URLs.
     servers = {
         min(list_equivalent_urls(entry.server), default=""): (entry.server, text)
@@ -120,13 +120,15 @@ def connect_to_runs(
         (one, first), (other, second), *_ = servers.values()
         raise usage(f"{first} is a run on {one}, but {second} is on {other}", "use runs on the same server")
     for url, text in servers.values():
-        kept = get_session_server(server)
+        kept = get_server_kept_by_session(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
         if url not in list_equivalent_urls(str(current)):
             server = server._replace(run_server=Setting("url", url, text))
     with connect(server) as target:
         if is_named:
-            entries = {text: find_run_in_history(text, target.client.url) for text in texts if text.startswith("@")}
+            entries = {
+                text: find_history_run_by_position(text, target.client.url) for text in texts if text.startswith("@")
+            }
         for text, entry in entries.items():
             if entry.is_embedded and _has_server_stopped(target, entry):
                 raise StoppedServerError(text, entry)
@@ -223,7 +225,7 @@ def expand_run_id(client: SyncStepflowClient, text: str) -> str:
     return ids[0]
 
 
-def find_run_in_history(text: str, url: str | None = None) -> HistoryEntry:
+def find_history_run_by_position(text: str, url: str | None = None) -> HistoryEntry:
     """Return the run that `@last`, `@2` and so on refer to. If `url` is set, only runs on that server count.
 
     Raises:
@@ -254,7 +256,7 @@ def is_run_id_prefix(text: str) -> bool:
     )
 
 
-def matches_query_word(run: RunDetails, word: str) -> bool:
+def run_matches_query_word(run: RunDetails, word: str) -> bool:
     """Return whether a word of a query matches a run's flow name, flow ID or run ID."""
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import add_env_variables, parse_flow_variables, unify_overrides
+from stepflow_client._command import add_env_variables, parse_declared_variables, unify_overrides
 from stepflow_client.flows.graph import cut_flow_to_step, flow_of_step
 from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
@@ -62,7 +62,7 @@ class Job:
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
-        return add_env_variables(given, parse_flow_variables(self.flow), os.environ)
+        return add_env_variables(given, parse_declared_variables(self.flow), os.environ)
 
     @property
     def start_arguments(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Job:
 def read_job_from_options(options: RunOptions) -> Job:
     """Read the flow and its arguments before anything is sent or started.
 
-    The arguments of a stored flow are read later, by `fill_job_arguments`, once the flow has been fetched.
+    The arguments of a stored flow are read later, by `read_job_arguments`, once the flow has been fetched.
 
     Raises:
         Problem, FlowFileError: If the flow or one of its arguments is invalid.
@@ -98,11 +98,11 @@ def read_job_from_options(options: RunOptions) -> Job:
     text = read_mapping_flow_text(name) if options.check else None
     flow = load_flow_argument(name) if text is None else dict(text.copy_without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
-    fill_job_arguments(job, text)
+    read_job_arguments(job, text)
     return job
 
 
-def fill_job_arguments(job: Job, text: FlowText | None = None) -> None:
+def read_job_arguments(job: Job, text: FlowText | None = None) -> None:
     """Read and check the input, overrides and variables of a job whose flow is known.
 
     Args:

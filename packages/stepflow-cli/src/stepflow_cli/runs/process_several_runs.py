@@ -85,7 +85,7 @@ def print_processed_runs(output: Output, records: Iterable[Record], view: View) 
     output.print_records(records, view, flush=True)
 
 
-def get_deletion_status(fetch: Callable[[], object]) -> str:
+def fetch_deletion_status(fetch: Callable[[], object]) -> str:
     """Return `deleted` if an object no longer exists, or `kept` if it still does.
 
     Args:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import Keep, StepflowClientError
-from stepflow_client._command import parse_flow_variables
+from stepflow_client._command import parse_declared_variables
 from stepflow_client._data.secrets import contains_secret
 
 from ..errors import Problem, usage
@@ -76,7 +76,7 @@ def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
     from stepflow_client._command import list_server_aliases
 
     file, name = job.about.get("flow_file"), job.flow.get("name")
-    servers, config = list_server_aliases(target.client.url), _compute_config_digest(target)
+    servers, config = list_server_aliases(target.client.url), _compute_server_config_digest(target)
 
     def is_reusable(entry: HistoryEntry) -> bool:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
@@ -135,15 +135,15 @@ def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
-        declared, variables = parse_flow_variables(job.flow), job.variables_with_environment
+        declared, variables = parse_declared_variables(job.flow), job.variables_with_environment
         for step in target.client.get_run_steps(run_id).steps:
             is_public = not contains_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:
                 kept[step.step_id] = step.output
-        open_history().keep_outputs(run_id, [kept], server=_compute_config_digest(target) or "")
+        open_history().keep_outputs(run_id, [kept], server=_compute_server_config_digest(target) or "")
 
 
-def _compute_config_digest(target: Target) -> str | None:
+def _compute_server_config_digest(target: Target) -> str | None:
     """Return a digest of an embedded server's configuration (which outputs depend on), or None for any other server."""
     if target.runtime is None:
         return None

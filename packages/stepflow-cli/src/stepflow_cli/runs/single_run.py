@@ -22,7 +22,7 @@ from ..output.messages import note, redirecting_outage_messages, show_spinner
 from ..records.print_results import print_run_result
 from ..server.connect import Target
 from .explain_failures import find_failure_hint
-from .job_from_options import Job, fill_job_arguments
+from .job_from_options import Job, read_job_arguments
 from .process_several_runs import add_view_commands_hint, hinting_return
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     )
     with ExitStack() as stack:
         if draws:
-            from ..output.live import restoring_cursor
+            from ..output.live import restoring_cursor_on_signal
 
-            stack.enter_context(restoring_cursor(sys.stderr))
+            stack.enter_context(restoring_cursor_on_signal(sys.stderr))
         stack.enter_context(redirecting_outage_messages(shown.show_message))
         thread.start()
         try:
@@ -107,7 +107,7 @@ class _ProgressDisplay:
             with live_display(draw_tree, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
-                    watch.follow(refresh=partial(self._refresh_unless_ended, refresh), sub_runs=True)
+                    watch.follow(refresh=partial(self._refresh_or_raise_if_ended, refresh), sub_runs=True)
                 finally:
                     self._watch = None
 
@@ -121,7 +121,7 @@ class _ProgressDisplay:
                     last = time.monotonic()
                     print(f"stepflow: run {self._run_id}: {self._format_progress(watch)}", file=sys.stderr, flush=True)
 
-            watch.follow(refresh=partial(self._refresh_unless_ended, print_line_if_due))
+            watch.follow(refresh=partial(self._refresh_or_raise_if_ended, print_line_if_due))
 
     @contextmanager
     def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
@@ -133,7 +133,7 @@ class _ProgressDisplay:
         with self._target.create_sync_client() as client:
             yield RunWatch(self._target._replace(client=client), self._run_id)
 
-    def _refresh_unless_ended(self, refresh: Callable[[], None]) -> None:
+    def _refresh_or_raise_if_ended(self, refresh: Callable[[], None]) -> None:
         if self.ended.is_set():
             raise _WaitEnded
         refresh()
@@ -155,7 +155,7 @@ def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise convert_to_problem(error, hint=hint if target.runtime else None) from None
-        fill_job_arguments(job)
+        read_job_arguments(job)
     if any(job.reuse):
         from .reuse_step_outputs import resolve_earlier_run
 

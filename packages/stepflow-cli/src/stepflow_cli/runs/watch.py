@@ -118,7 +118,7 @@ class RunningRunsFollower:
             # If there is an error, keep the old counts. The request for the list already shows whether the server can
             # be reached.
             with suppress(StepflowClientError):
-                self._read_events(run_id)
+                self._read_pending_events(run_id)
         return [self._add_record_progress(record) for record in records]
 
     def _stop_following_others(self, run_ids: set[str]) -> None:
@@ -126,7 +126,7 @@ class RunningRunsFollower:
             self._followed.pop(run_id).close()
             del self._progress[run_id]
 
-    def _read_events(self, run_id: str) -> None:
+    def _read_pending_events(self, run_id: str) -> None:
         if run_id not in self._followed:
             if len(self._followed) >= _MAX_FOLLOWED:
                 return
@@ -171,7 +171,7 @@ def build_run_tree(
     """
     state = format_state(run.status, failed_children=failed_below if run.status == "completed" else 0)
     status = state, STATUS_STYLES.get(run.status, "")
-    title = _join_line(
+    title = _join_escaped_line(
         f"run {escape(run.run_id)}\n{_format_flow_name(run)} ", status, _format_duration(run.get_duration(now))
     )
     if run.total != 1:
@@ -187,13 +187,17 @@ def build_run_tree(
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
     for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
-        title = _join_line(f"sub-run {sub_run.run_id} ", status, _format_duration(sub_run.get_duration(now)))
+        title = _join_escaped_line(f"sub-run {sub_run.run_id} ", status, _format_duration(sub_run.get_duration(now)))
         title.append(f"  {_format_flow_name(sub_run)}")
         _add_step_lines(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
-        tree.add(_join_line(f"{len(below)} sub-runs in all: {_format_counts([sub_run.status for sub_run in below])}"))
+        tree.add(
+            _join_escaped_line(
+                f"{len(below)} sub-runs in all: {_format_status_counts([sub_run.status for sub_run in below])}"
+            )
+        )
     if note:
-        tree.add(_join_line(note))
+        tree.add(_join_escaped_line(note))
     return tree
 
 
@@ -223,7 +227,7 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
         tree.add(line)
     if len(steps) < len(every):
         left_out = [step.get_state_text(run.total, run.is_over) for step in every if step not in steps]
-        tree.add(_join_line(f"… and {_format_counts(left_out)}"))
+        tree.add(_join_escaped_line(f"… and {_format_status_counts(left_out)}"))
 
 
 def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
@@ -244,7 +248,7 @@ def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: i
 def _format_step_line(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
     name = set_cell_size(truncate_to_width(escape(step.step_id), width), width)
     status = escape(step.get_state_text(run.total, run.is_over))
-    text = _join_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
+    text = _join_escaped_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
     text.append(f"{_format_duration(step.get_duration(now) if is_run else None):>8}")
     if run.total != 1:
@@ -259,7 +263,7 @@ def _format_step_line(step: StepProgress, run: RunProgress, now: datetime, width
     return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
 
 
-def _join_line(*parts: str | tuple[str, str]) -> Text:
+def _join_escaped_line(*parts: str | tuple[str, str]) -> Text:
     safe = (escape_lines_for_terminal(part) if isinstance(part, str) else (escape(part[0]), part[1]) for part in parts)
     return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
 
@@ -272,7 +276,7 @@ def _format_duration(seconds: float | None) -> str:
     return "" if seconds is None else f"  {duration_text(seconds)}"
 
 
-def _format_counts(statuses: Sequence[str]) -> str:
+def _format_status_counts(statuses: Sequence[str]) -> str:
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 
 

@@ -64,7 +64,7 @@ def get_connection_hint(error: TransportError | AuthenticationError, choice: Ser
     return add_url_origins_to_hint(error.hint, choice)
 
 
-def describe_missing_workers(listed: ComponentList) -> str | None:
+def describe_plugins_without_worker(listed: ComponentList) -> str | None:
     """Describe which of a server's plugins have no worker, or return None if all of them have one."""
     failed = listed.failed_plugins
     if not failed:
@@ -167,7 +167,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are invalid, or if the server can't be reached.
     """
-    kept = get_session_server(server)
+    kept = get_server_kept_by_session(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
     if session.verbosity:
@@ -209,7 +209,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             raise
 
 
-def get_session_server(server: ServerOptions, session: Session | None = None) -> Target | None:
+def get_server_kept_by_session(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server that a session (by default, the current one) keeps, unless the options select a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.has_server_option else None

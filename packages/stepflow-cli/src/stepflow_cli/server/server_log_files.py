@@ -85,7 +85,7 @@ def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list
         return datetime.fromisoformat(line.time).timestamp()
 
     lines: list[KeptLogLine] = []
-    for log in _parse_logs_containing(run_id):
+    for log in _parse_log_files_containing(run_id):
         lines += logs.find_run_lines(log, run_id, get_timestamp, include_other_runs=include_other_runs)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
@@ -96,7 +96,7 @@ def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list
 
 def find_logged_run_ids_with_prefix(text: str) -> list[str]:
     """Return the IDs of logged runs with a given prefix, newest first."""
-    ids = {run_id for lines in _parse_logs_containing(text) for line in lines for run_id in line.run_ids}
+    ids = {run_id for lines in _parse_log_files_containing(text) for line in lines for run_id in line.run_ids}
     # An ID starts with the time at which the run was created.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
@@ -172,7 +172,7 @@ def _list_log_files() -> list[Path]:
     return [path for _, path in sorted(aged)]
 
 
-def _parse_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
+def _parse_log_files_containing(text: str) -> Iterator[list[KeptLogLine]]:
     """Yield the lines of each log that contains a string, including the lines of its rotated file."""
     files = set(_list_log_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):

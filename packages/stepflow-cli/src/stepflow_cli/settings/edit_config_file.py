@@ -88,10 +88,10 @@ def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
     """
     if path.profile is None and path.key == "history":
         history = parse_history_rejecting_password(text, "history")
-        return _set_top_level_key("history", {"on": True, "off": False}.get(history, history), profiles)
+        return _save_top_level_setting("history", {"on": True, "off": False}.get(history, history), profiles)
     if path.profile is None and path.key == "target":
         check_valid_release(text, "target")
-        return _set_top_level_key("target", text, profiles)
+        return _save_top_level_setting("target", text, profiles)
     if path.profile is None:
         return make_profile_current(text, profiles)
     if not path.profile:
@@ -128,7 +128,7 @@ def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
     return value
 
 
-def _set_top_level_key(key: str, value: Any, profiles: Profiles) -> Any:
+def _save_top_level_setting(key: str, value: Any, profiles: Profiles) -> Any:
     _edit_config_file(profiles.path, lambda document: document.update({key: value}))
     return value
 
@@ -177,7 +177,7 @@ def make_profile_current(name: str, profiles: Profiles) -> str:
         Problem: If the profile doesn't exist, or if it is invalid.
     """
     profiles.get_profile(name)
-    return str(_set_top_level_key("current", name, profiles))
+    return str(_save_top_level_setting("current", name, profiles))
 
 
 def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:

@@ -20,7 +20,7 @@ from .schema_forms import (
     fill_field,
     fill_fields_from_object,
     format_editable_json,
-    get_form_values,
+    get_values_to_submit,
     parse_json_or_yaml,
     parse_submitted_object,
     reject_masked_value,
@@ -75,7 +75,7 @@ class ItemsToChange:
         return dict(get_steps_by_id(apply_overrides_if_valid(self.stored.flow, self.arguments.overrides)))
 
     @property
-    def written_step_input(self) -> Any:
+    def step_input_in_flow(self) -> Any:
         """The step's input as written in the flow, including expressions."""
         return self.steps_after_overrides[self.step].get("input") if self.step in self.steps_after_overrides else None
 
@@ -107,7 +107,7 @@ def prefill_form(subject: ItemsToChange) -> ChangeForm:
         inputs=fill_fields_from_object(inputs, subject.masked_input) if has_inputs else list(map(clear_field, inputs)),
         variables=[fill_field(each, known[each.key]) if each.key in known else clear_field(each) for each in variables],
         raw=format_editable_json(subject.masked_input),
-        step_text=format_editable_json(subject.written_step_input),
+        step_text=format_editable_json(subject.step_input_in_flow),
         start=start,
     )
 
@@ -177,7 +177,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps_after_overrides:
-            before, after = subject.written_step_input, parse_json_or_yaml(form.get("step_input", ""))
+            before, after = subject.step_input_in_flow, parse_json_or_yaml(form.get("step_input", ""))
             if before != after:
                 reject_masked_value(after, subject.stored.flow)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
@@ -192,7 +192,7 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     entered = None
     if should_parse_text_instead_of_fields(fields, form):
         entered = parse_json_or_yaml(form.get("raw", ""))
-    elif any(form.get(name) for name in get_form_values(fields)):
+    elif any(form.get(name) for name in get_values_to_submit(fields)):
         entered = parse_submitted_object(fields, form)
     edited: list[Any] | None
     if known is None:

@@ -109,5 +109,5 @@ async def build_masked_report(site: Site, snapshot: RunSnapshot, *, is_timed: bo
     """Return a run's report for display, with secrets masked."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
-        times = await (await site.followers.get_or_create_follower(snapshot.run_id)).read_step_times_from_events()
+        times = await (await site.followers.get_or_create_follower(snapshot.run_id)).wait_and_list_step_times()
     return RunReport(mask_snapshot(snapshot), times)

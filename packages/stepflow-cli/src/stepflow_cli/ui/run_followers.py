@@ -165,7 +165,7 @@ class RunFollower:
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
-    async def read_step_times_from_events(self) -> list[StepTime]:
+    async def wait_and_list_step_times(self) -> list[StepTime]:
         """Wait briefly for past events, and then return the step times known so far."""
         await self.wait_for_past_events()
         return self._steps.times

@@ -18,7 +18,7 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.history import HistoryEntry
 
-from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, matches_query_word
+from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, run_matches_query_word
 
 _Row = TypeVar("_Row")
 # Columns that are sorted in descending order on the first click.
@@ -129,7 +129,7 @@ class RunFinder:
         listed = {run.run_id for run in runs}
         ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
-        recorded = {word: await run_in_threadpool(self._search_history, word) for word in words}
+        recorded = {word: await run_in_threadpool(self._find_matches_in_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
         await asyncio.gather(*map(self._fetch_and_cache_flow_components, flow_ids))
         result, missing = SearchResult(), dict[str, list[str]]()
@@ -150,7 +150,7 @@ class RunFinder:
         )
         return result
 
-    def _search_history(self, word: str) -> dict[str, str]:
+    def _find_matches_in_history(self, word: str) -> dict[str, str]:
         """Return the part of each recorded run that matched (e.g. a label or the note), by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):
@@ -162,7 +162,7 @@ class RunFinder:
 
     def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
         """Return the matching text (empty if the list shows it), or None if only the run's errors might still match."""
-        if matches_query_word(run, word):
+        if run_matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
         matching = sorted(component for component in components if word.casefold() in component.casefold())

@@ -377,7 +377,7 @@ def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> 
         InvalidFormError: If a field's value is invalid.
     """
     value: dict[str, Any] = {}
-    entered = [_parse_submitted_field(value, field, form) for field in fields]
+    entered = [_add_submitted_field_value(value, field, form) for field in fields]
     if any(field.has_error for field in entered):
         raise InvalidFormError(entered)
     checked = []
@@ -393,13 +393,13 @@ def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> 
     return value
 
 
-def _parse_submitted_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
+def _add_submitted_field_value(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
     """Add a field's submitted value to the object. Return the field with its text and, if that's invalid, an error."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _has_submitted_value(field, form):
             return clear_field(field)
-        parts = tuple(_parse_submitted_field(inner, part, form) for part in field.parts)
+        parts = tuple(_add_submitted_field_value(inner, part, form) for part in field.parts)
         value[field.key] = inner
         return replace(field, parts=parts)
     text = _get_submitted_text(form, field.name)
@@ -438,7 +438,7 @@ def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
     """Return digests of the input fields and of the raw JSON, which are used to detect later edits."""
-    return f"{_hash_text(json.dumps(get_form_values(fields)))} {_hash_text(raw)}"
+    return f"{_hash_text(json.dumps(get_values_to_submit(fields)))} {_hash_text(raw)}"
 
 
 def is_raw_edited(before: str | None, raw: str) -> bool:
@@ -455,7 +455,7 @@ def should_parse_text_instead_of_fields(fields: Sequence[Field], form: Mapping[s
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
-    names = get_form_values(map(clear_field, fields))
+    names = get_values_to_submit(map(clear_field, fields))
     before = form.get("before") or hash_form_contents(list(map(clear_field, fields)), "")
     if not is_raw_edited(before, _get_submitted_text(form, "raw")):
         return False
@@ -493,15 +493,15 @@ def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]
     value_shown: dict[str, Any] = {}
-    texts = get_form_values(shown)
-    fields = [_parse_submitted_field(value_shown, field, texts) for field in shown]
+    texts = get_values_to_submit(shown)
+    fields = [_add_submitted_field_value(value_shown, field, texts) for field in shown]
     return shown if value_shown == value and not any(field.has_error for field in fields) else []
 
 
-def get_form_values(fields: Iterable[Field]) -> dict[str, str]:
+def get_values_to_submit(fields: Iterable[Field]) -> dict[str, str]:
     """Return the form values that a browser would submit for these fields."""
     texts: dict[str, str] = {}
     for field in fields:
-        texts |= get_form_values(field.parts) if field.kind == "object" else {field.name: field.value}
+        texts |= get_values_to_submit(field.parts) if field.kind == "object" else {field.name: field.value}
         texts |= {_get_null_checkbox_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
     return texts

@@ -31,7 +31,7 @@ from stepflow_client.drawing.json_tree import json_tree
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 
-from ..output.tables import shorten_run_ids
+from ..output.tables import map_run_ids_to_prefixes
 from ..settings.run_history import LazyRunHistory
 from .flow_folder import FlowFolder
 from .links import build_query_string
@@ -124,7 +124,7 @@ class Site:
         assert arguments is not None
         return arguments
 
-    async def restore_schema_key_order(self, stored: StoredFlow) -> StoredFlow:
+    async def restore_key_order_from_blob(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with its schema properties in their original order.
 
         Servers return the properties in a different order each time, except in the flow's blob.
@@ -191,7 +191,7 @@ def build_template_environment() -> Environment:
     templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = build_changed_query
-    templates.filters["short_ids"] = shorten_run_ids
+    templates.filters["short_ids"] = map_run_ids_to_prefixes
     return templates
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ServerConnectionError, StepflowClientError
 from stepflow_client._command import check_source, make_excerpt, make_suppression_check
-from stepflow_client.flows.components import parse_components
+from stepflow_client.flows.components import convert_to_components
 from stepflow_client.flows.expressions import PathError, parse_path
 from stepflow_client.flows.project import find_flow_files as files_in, require_existing_file
 from stepflow_client.flows.reading import is_flow_id, load_file
@@ -18,7 +18,7 @@ from ..errors import usage
 from ..inputs.flow_loading import load_project_settings, read_flow_text
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
-from ..server.connect import describe_missing_workers, fetch_components
+from ..server.connect import describe_plugins_without_worker, fetch_components
 from ..settings.server_choice import get_target_release_setting
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class CheckOptions:
         if path is None and self.reads_components and project.components is not None:
             path = str(require_existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
-            self._read[path] = parse_components(read_component_file(path))
+            self._read[path] = convert_to_components(read_component_file(path))
         return None if path is None else self._read[path]
 
 
@@ -210,9 +210,9 @@ def fetch_components_for_checks(target: Target) -> Any:
     except StepflowClientError as error:
         note(f"the server's components are unknown and were not checked: {error.message}")
         return None
-    if (missing := describe_missing_workers(listed)) is not None:
+    if (missing := describe_plugins_without_worker(listed)) is not None:
         note(f"{missing}; its components are not checked")
-    return parse_components(listed)
+    return convert_to_components(listed)
 
 
 def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> None:

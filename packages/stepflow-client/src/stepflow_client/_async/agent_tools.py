@@ -198,7 +198,7 @@ class FlowTools(Sequence[FlowTool]):
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
-            self._wait_tool = flow_tools.make_tool_from_fields(WAIT_RUN, description, fields, ["run_id"])
+            self._wait_tool = flow_tools.make_tool_without_flow(WAIT_RUN, description, fields, ["run_id"])
         self._tools: dict[str, FlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
@@ -274,7 +274,7 @@ class FlowTools(Sequence[FlowTool]):
             return flow_tools.make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = await add_explanation_hint(self.client, await self.client.get_result(run_id, timeout=seconds))
+            result = await add_hint_from_explanation(self.client, await self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_error_result(error)
         return await tool._make_tool_result(result)
@@ -316,7 +316,7 @@ class FlowTools(Sequence[FlowTool]):
         return self._describe_tools()
 
 
-async def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
+async def add_hint_from_explanation(client: Any, result: FlowResult) -> FlowResult:
     """If a result has failed, add the hint from the run's account (if there is one).
 
     `StepflowClient.run` adds hints itself, but a result that was read by its run ID doesn't have one.

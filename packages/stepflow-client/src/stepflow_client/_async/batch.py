@@ -34,7 +34,7 @@ from ..flows.python_positions import add_python_place_to_hint
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
 from .flow_store import CheckedFlow, StoredCopy
-from .run_creation import RunCreator, get_summaries_by_run
+from .run_creation import RunCreator, index_summaries_by_run_id
 
 if TYPE_CHECKING:
     from .._stores.journal import Journal
@@ -242,10 +242,10 @@ class Batch:
         digests = {name: hashlib.sha256(to_json(value)).hexdigest() for name, value in settings.items()}
         self._tag = journal.begin_or_resume_batch(digests)
         if (first := journal.record_or_get_first_run()) is not None:
-            self._record.record_resumed(first)
+            self._record.record_resumed_batch(first)
         # Remember when the newest existing run was created. By the server's clock, all runs of this batch will be
         # newer.
-        newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), get_summaries_by_run)
+        newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), index_summaries_by_run_id)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_unrecorded_run():
             return
@@ -254,7 +254,7 @@ class Batch:
         await asyncio.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
-            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), get_summaries_by_run)
+            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), index_summaries_by_run_id)
             oldest = min((get_creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 break
@@ -288,7 +288,7 @@ class Batch:
                 break
             if not values:
                 break
-            fitting = await self._add_inputs_to_chunk(chunk, values, digest, is_recorded=recorded is not None)
+            fitting = await self._fill_chunk(chunk, values, digest, is_recorded=recorded is not None)
             if fitting < len(values):
                 self._unread = values[fitting:] + self._unread
                 break
@@ -319,7 +319,7 @@ class Batch:
             self._number += 1
         return chunk
 
-    async def _add_inputs_to_chunk(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
+    async def _fill_chunk(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
         """Add inputs to a chunk and return how many fit.
 
         Args:
@@ -475,7 +475,7 @@ class Batch:
         seconds = time.monotonic() - began
         outcomes: list[Outcome] = []
         for index, key, value, result in zip(chunk.indexes, chunk.keys, chunk.values, results, strict=True):
-            explained, item = self._explain_input_error(result.error, value), len(outcomes)
+            explained, item = self._add_hint_to_input_error(result.error, value), len(outcomes)
             outcome = Outcome(index, key, run_id, result.status, result.output, explained, seconds, chunk.attempt, item)
             outcomes.append(outcome)
         return outcomes
@@ -527,7 +527,7 @@ class Batch:
         kind = self._output_type
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
-    def _explain_input_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
+    def _add_hint_to_input_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Add a hint to the error of an input: what to change and, if known, where the step is defined in Python."""
         if error is None:
             return None

@@ -11,7 +11,7 @@ from .._data.arguments import argument_error
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import call_scope, compute_deadline, current_deadline, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
-from ..flows.components import add_builtin_components, parse_components
+from ..flows.components import add_builtin_components, convert_to_components
 from ..flows.graph import FlowSteps
 from .connection import Connection
 from .flow_store import FlowStore
@@ -43,7 +43,7 @@ async def wait_for_flow_components(
         checked = flows.check_flow_or_id(flow)
         if isinstance(checked, str):
             # This requests the flow if the client doesn't have it yet.
-            await flows.get_cached_variables(checked)
+            await flows.get_or_fetch_variables(checked)
             needs = flows.get_stored_copy(checked).needs
         else:
             needs = flows.compute_requirements(checked)
@@ -88,7 +88,7 @@ async def wait_until_components_listed(
             kind, failure = (ServerConnectionError if is_unreachable else RequestTimeoutError), error.message
         else:
             kind = RequestTimeoutError
-            known = add_builtin_components(parse_components(listed))
+            known = add_builtin_components(convert_to_components(listed))
             absent = [path for path in paths if known.find_schemas(path) is None]
             # If every component that we need is available, it doesn't matter whether other plugins have workers.
             away = [] if paths and not absent else listed.failed_plugins

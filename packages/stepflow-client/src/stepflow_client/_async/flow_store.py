@@ -13,7 +13,7 @@ from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
 from .._codec import call_arguments, responses
-from .._codec.call_arguments import FlowId, parse_flow_variables
+from .._codec.call_arguments import FlowId, parse_declared_variables
 from .._concurrency import async_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
@@ -121,7 +121,7 @@ class FlowStore:
         """Return what a flow's runs require, working it out only once."""
         requirements = self._needs.get(flow.digest)
         if requirements is None:
-            requirements = run_requirements.find_requirements(flow.content, parse_flow_variables(flow.content))
+            requirements = run_requirements.find_requirements(flow.content, parse_declared_variables(flow.content))
             self._needs.put_newest(flow.digest, requirements)
         return requirements
 
@@ -161,7 +161,7 @@ class FlowStore:
         if isinstance(flow, StoredFlowId):
             return flow
         # Dumping a mapping is cheaper than checking it.
-        dump = call_arguments.marshal_flow(flow) if type(flow) is dict else None
+        dump = call_arguments.flow_to_marshal_bytes(flow) if type(flow) is dict else None
         stamp = call_arguments.get_file_stamp(flow) if dump is None else dump
         cached = self._checked.get(stamp)
         if cached is not None:
@@ -169,7 +169,7 @@ class FlowStore:
         loaded = load_flow(flow)
         if dump is not None and is_plain(loaded, any_text=True):
             # Keep our own copy so that changes to the caller's flow don't affect it.
-            loaded = call_arguments.unmarshal_flow(dump)
+            loaded = call_arguments.flow_from_marshal_bytes(dump)
         elif dump is not None:
             stamp = None
         content = changes_before_storing.remove_cases(loaded)
@@ -184,7 +184,7 @@ class FlowStore:
             self._checked.put_newest(stamp, checked)
         return checked
 
-    async def store_tagged_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+    async def store_client_only_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
         """Store a copy of a flow for this client only, and return the copy.
 
         Args:
@@ -194,10 +194,10 @@ class FlowStore:
         digest, needs = flow.digest, self.compute_requirements(flow)
         if is_single:
             copy = changes_before_storing.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
-            return await self.store_private_copy(flow, copy)
+            return await self.store_single_call_copy(flow, copy)
         registry = self.registries.of_current_process
         while (shared_id := registry.find_shared_flow_id(digest)) is None:
-            is_first = registry.try_claim_flow_or_key(digest)
+            is_first = registry.try_lock_flow_or_key(digest)
             if is_first or has_passed(current_deadline()):
                 try:
                     tag = registry.choose_flow_tag(digest)
@@ -213,7 +213,7 @@ class FlowStore:
             await asyncio.sleep(self._connection.timings.store_poll)
         return StoredCopy(shared_id, needs, self._copies.get(shared_id))
 
-    async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
+    async def store_single_call_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow for a single call only, and return the copy."""
         flow_id = await self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_single_call_flow(flow_id)
@@ -285,18 +285,18 @@ class FlowStore:
     async def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
         flow_id = call_arguments.check_flow_id(flow_id)
-        declared = dict(await self.get_cached_variables(flow_id))
+        declared = dict(await self.get_or_fetch_variables(flow_id))
         return responses.build_from_response(
             lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"
         )
 
-    async def get_cached_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
+    async def get_or_fetch_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
         needs = self.get_stored_copy(flow_id).needs
         if needs is None:
             flow = (await self.get_flow(flow_id)).flow
             request = f"GET /flows/{flow_id}"
-            declared = responses.build_from_response(lambda _: parse_flow_variables(flow), {}, request)
+            declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, request)
             needs = run_requirements.find_requirements(flow, declared)
             self._remember_requirements(flow_id, needs)
         return needs.declared

@@ -159,7 +159,7 @@ class Follower:
             async for idle in request.timer.sleep_with_idle_signals(pause, position):
                 yield idle
 
-    async def follow_with_timer(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
+    async def follow_until_deadline(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
         """Yield a run's events until it has ended, and an `IdleSignal` after each state request or when one is due.
 
         Raises:
@@ -190,7 +190,7 @@ class Follower:
                 elif update.run is not None:
                     yield update
 
-    async def follow_run_given_up_by_server(self, run: RunDetails) -> RunDetails | None:
+    async def wait_for_end_of_given_up_run(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up on, and return its state once it has ended or been lost.
 
         Returns:
@@ -199,7 +199,7 @@ class Follower:
         request = FollowRequest(run.run_id, timer=IdleTimer(until=current_deadline() or math.inf))
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
         with suppress(errors.RunTimeoutError):
-            async with aclosing(self.follow_with_timer(request)) as sequence:
+            async with aclosing(self.follow_until_deadline(request)) as sequence:
                 async for update in sequence:
                     if not isinstance(update, IdleSignal) and update.type == "run_completed":
                         now = await self._runs.get_run_without_steps(run.run_id)
@@ -223,7 +223,7 @@ class Follower:
         return self._iter_requested_events(request)
 
     async def _iter_requested_events(self, request: FollowRequest) -> AsyncGenerator[RunEvent, None]:
-        async with aclosing(self.follow_with_timer(request)) as followed:
+        async with aclosing(self.follow_until_deadline(request)) as followed:
             async for update in followed:
                 if not isinstance(update, IdleSignal):
                     if update.type == "run_completed" and update.run_id == request.run_id:
@@ -539,7 +539,7 @@ async def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, errors.StepflowClientError):
                 raise
-            url = connection.get_failed_server_url(error)
+            url = connection.get_server_url_of_error(error)
             raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 

@@ -116,7 +116,7 @@ class LostRunSearch:
         timings, call = self._connection.timings, self.call
         limit = timings.searched_runs
         while True:
-            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), get_summaries_by_run)
+            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), index_summaries_by_run_id)
             times = [time for time in map(lost_creation.get_creation_time, runs) if time is not None]
             # The call's run can't be older than the call itself. A run's age is relative to the newest run listed.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
@@ -171,7 +171,7 @@ class LostRunSearch:
         )
 
 
-def get_summaries_by_run(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def index_summaries_by_run_id(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the summaries in a list of runs, keyed by run ID."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
@@ -249,7 +249,7 @@ class RunCreator:
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
                 arguments = await self.check_arguments(call, flows.compute_requirements(checked))
-                copy = await flows.store_tagged_copy(checked, is_single=call.private_copy)
+                copy = await flows.store_client_only_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
                 prepared = self._make_run_template(copy, arguments, _limit_hold_seconds_by_deadline(hold_seconds))
                 if key is not None and prepared.wait == hold_seconds:
@@ -281,7 +281,7 @@ class RunCreator:
     ) -> responses.StartedRun:
         arguments = await self.check_arguments(call)
         if call.variables_from_env:
-            await self._flows.get_cached_variables(flow_id)
+            await self._flows.get_or_fetch_variables(flow_id)
         copy = self._flows.get_stored_copy(flow_id)
         if copy.needs is not None:
             arguments = await async_compute(partial(call.check_and_complete_arguments, arguments, copy.needs))

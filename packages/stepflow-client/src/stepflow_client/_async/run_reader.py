@@ -80,7 +80,7 @@ class RunReader:
             # For unknown runs, servers may return an empty list instead of a 404.
             await self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if item_failure_details.convert_to_run_items(listed)._find_unfinished_positions():
+        if item_failure_details.as_lazy_run_items(listed)._find_unfinished_positions():
             run = await self.get_run_without_steps(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended since we requested the items.
@@ -129,7 +129,7 @@ class RunReader:
             listed: The items.
             status: The run's status if it has ended or is lost. Otherwise, or if all items have ended, None will do.
         """
-        items = item_failure_details.convert_to_run_items(listed)
+        items = item_failure_details.as_lazy_run_items(listed)
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_positions() if status in ENDS_ITEMS else []
         if not failed and not lost:
@@ -140,13 +140,13 @@ class RunReader:
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
             steps = await self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
-            if steps and item_failure_details.is_first_failure_ambiguous(listed, failed, steps):
+            if steps and item_failure_details.is_failure_cause_ambiguous(listed, failed, steps):
                 # Ignore errors when reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_run_flow(listed.run_id)
                     written = None if started is None else changes_before_storing.restore_flow(started)
                     flow = written or (await self.get_run_flow(listed.run_id)).flow
-            listed = item_failure_details.add_failed_steps(listed, failed, steps, flow)
+            listed = item_failure_details.add_failed_step_to_errors(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = await self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
             listed = item_failure_details.add_lost_run_errors(listed, status, by_item)
@@ -199,7 +199,7 @@ class RunReader:
             await self.get_run(run_id)
         return listed
 
-    async def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
+    async def mark_kept_step_details(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
         """Return a run's steps, marking those that a rerun kept and restoring their components from the author's flow.
 
         Args:
@@ -213,7 +213,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # A run that was created by a step may not have a stored flow.
             return steps
-        return changes_before_storing.mark_kept_steps(steps, stored)
+        return changes_before_storing.mark_kept_step_details(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""

@@ -18,11 +18,11 @@ from .._rules import operations_and_releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope
-from .._runs.changes_before_storing import mark_kept_steps, parse_rerun_origin, restore_flow
-from .._runs.explanation import add_snapshot_states, explain_items, find_component_needing_schema
+from .._runs.changes_before_storing import mark_kept_step_details, parse_rerun_origin, restore_flow
+from .._runs.explanation import add_states_to_snapshot, explain_items, find_component_needing_schema
 from .._runs.pinned_steps import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.components import Components, parse_components
+from ..flows.components import Components, convert_to_components
 from ..flows.graph import get_steps_by_id
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up_by_server
@@ -94,7 +94,7 @@ class _LazyRun:
             self._steps[index] = steps
         return self._steps[index]
 
-    async def read_stored_flow(self) -> dict[str, Any]:
+    async def fetch_stored_flow(self) -> dict[str, Any]:
         """Return the flow as stored, or an empty dict if the server doesn't have it."""
         flow_id = self.state.flow_id
         if self._stored is None:
@@ -123,13 +123,13 @@ class _LazyRun:
     async def read_arguments(self) -> RunArguments:
         """Return the run's arguments as reported by the server or, if it doesn't report them, from the history."""
         entry = self._context.recorder.find_history_entry(self.state.run_id)
-        origin = parse_rerun_origin(await self.read_stored_flow()) if entry is None else None
-        return responses.combine_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
+        origin = parse_rerun_origin(await self.fetch_stored_flow()) if entry is None else None
+        return responses.merge_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
 
     async def read_items_with_failure_details(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items along with their steps' errors. Items that the server lost count as failed."""
         listed = await self.read_items()
-        items, run = item_failure_details.convert_to_run_items(listed), self.state
+        items, run = item_failure_details.as_lazy_run_items(listed), self.state
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_positions() if run.status in ENDS_ITEMS else []
         if lost and not (await self._runs.determine_ending(run)).is_finished:
@@ -150,11 +150,11 @@ class _LazyRun:
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         flow: Mapping[str, Any] = {}
-        if item_failure_details.is_first_failure_ambiguous(listed, failed, by_item):
+        if item_failure_details.is_failure_cause_ambiguous(listed, failed, by_item):
             # Ignore errors when reading the flow, since it only adds details.
             with suppress(StepflowClientError):
-                flow = restore_flow(await self.read_stored_flow())
-        listed = item_failure_details.add_failed_steps(listed, failed, by_item, flow)
+                flow = restore_flow(await self.fetch_stored_flow())
+        listed = item_failure_details.add_failed_step_to_errors(listed, failed, by_item, flow)
         if lost:
             can = (await self._context.connection.detect_server()).capabilities
             listed = item_failure_details.add_lost_run_errors(listed, run.status, by_item if can["live_steps"] else {})
@@ -201,7 +201,7 @@ class SnapshotReader:
             *([run.read_items] if "items" in parts else ()),
             *([partial(run.read_steps, index)] if "steps" in parts else ()),
             *([partial(run.read_steps, item)] if has_account and "steps" not in parts and item is not None else ()),
-            *([run.read_stored_flow] if "flow" in parts else ()),
+            *([run.fetch_stored_flow] if "flow" in parts else ()),
             *([run.read_reported_arguments] if "arguments" in parts else ()),
         ]
         if len(calls) > 1:
@@ -219,15 +219,15 @@ class SnapshotReader:
         if items is None and "items" in parts:
             items = await run.read_items_with_failure_details(steps)
         has_pins = any(step.component == PIN_COMPONENT for step in steps or ())
-        stored = await run.read_stored_flow() if "flow" in parts or has_pins else None
+        stored = await run.fetch_stored_flow() if "flow" in parts or has_pins else None
         can = await self.get_capabilities()
         details = run.state
         if "counts" in parts:
             details = replace(details, items=await self._count_items(run))
-        snapshot = add_snapshot_states(RunSnapshot(
+        snapshot = add_states_to_snapshot(RunSnapshot(
             details=details,
             items=items,
-            steps=None if steps is None else mark_kept_steps(steps, stored or {}),
+            steps=None if steps is None else mark_kept_step_details(steps, stored or {}),
             flow=None if stored is None else restore_flow(stored),
             arguments=await run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,
@@ -275,7 +275,7 @@ class SnapshotReader:
             entry = self._context.recorder.find_history_entry(run_id)
             if entry is None:
                 raise
-            arguments = responses.combine_run_arguments(run_id, {}, entry)
+            arguments = responses.merge_run_arguments(run_id, {}, entry)
         return arguments
 
     def get_output_decoder(self, run_id: str) -> OutputDecoder:
@@ -329,7 +329,7 @@ class SnapshotReader:
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
         now = await self._runs.get_server_time()
-        progress = build_initial_progress(RunSnapshot(details=state, flow=restore_flow(await run.read_stored_flow())))
+        progress = build_initial_progress(RunSnapshot(details=state, flow=restore_flow(await run.fetch_stored_flow())))
         async with aclosing(Follower(self._context).follow(FollowRequest(state.run_id))) as sequence:
             async for update in sequence:
                 if isinstance(update, IdleSignal):
@@ -354,7 +354,7 @@ class SnapshotReader:
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = await self._context.connection.list_components()
-            pair = (parse_components(listed) or Components()).find_schemas(component)
+            pair = (convert_to_components(listed) or Components()).find_schemas(component)
             if pair is not None:
                 schemas[component] = pair[0]
         return explain_items(snapshot, [items[index]], schemas)[index]

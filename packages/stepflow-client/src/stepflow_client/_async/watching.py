@@ -84,7 +84,7 @@ class RunWatcher:
         timer = IdleTimer(every, until)
         request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs, timer=timer)
         yield RunUpdate(progress)
-        async with aclosing(self._follower.follow_with_timer(request)) as sequence:
+        async with aclosing(self._follower.follow_until_deadline(request)) as sequence:
             async for update in sequence:
                 if not isinstance(update, IdleSignal):
                     yield RunUpdate(progress, update, progress.apply_event(update))

@@ -16,7 +16,7 @@ _pauses = 0
 _was_enabled = False
 
 
-def _reset_in_fork() -> None:
+def _reset_pauses_in_fork() -> None:
     """Reset the lock and the pauses, since the threads that hold them don't exist after a fork."""
     global _lock, _pauses
     _lock = threading.Lock()
@@ -26,7 +26,7 @@ def _reset_in_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_fork)
+    os.register_at_fork(after_in_child=_reset_pauses_in_fork)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ slices: ContextVar[Slices | None] = ContextVar("stepflow_slices", default=None)
 """The slices that all computations in a context share, or None if the computations can't be interrupted."""
 
 
-def run_interruptibly(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
+def run_in_slices(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
     """Return a computation's result, calling `on_end` after each slice."""
     before = slices.set(Slices(on_end))
     try:

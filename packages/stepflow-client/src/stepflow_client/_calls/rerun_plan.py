@@ -78,7 +78,7 @@ def _require_secret_variables(new_run: NewRun, items: Sequence[RerunItem]) -> No
     Raises:
         InvalidArgumentError: If one is missing.
     """
-    read = {reference.variable for reference in _find_evaluated_references(new_run.effective, items, "variable")}
+    read = {reference.variable for reference in _find_references_of_rerun(new_run.effective, items, "variable")}
     missing = sorted((new_run.recorded.hidden.keys() & read) - new_run.new_variables.keys())
     if missing:
         names = ", ".join(map(repr, missing))
@@ -127,7 +127,7 @@ def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, An
     return {step: change for step, change in (unify_overrides(overrides) or {}).items() if step not in kept}
 
 
-def _find_evaluated_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
+def _find_references_of_rerun(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
     steps = get_steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
@@ -136,7 +136,7 @@ def _find_evaluated_references(flow: Mapping[str, Any], items: Sequence[RerunIte
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     """Return whether an executed step or the output may read the flow's input."""
-    return bool(_find_evaluated_references(flow, items, "input"))
+    return bool(_find_references_of_rerun(flow, items, "input"))
 
 
 def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
@@ -156,7 +156,7 @@ def _find_unrecorded_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> l
     """Return the names of the earlier run's arguments (`variables`, `overrides`) that we don't know but may need."""
     request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
-    missing = ["variables"] if is_unknown and _find_evaluated_references(new_run.effective, items, "variable") else []
+    missing = ["variables"] if is_unknown and _find_references_of_rerun(new_run.effective, items, "variable") else []
     return missing + (["overrides"] if request.overrides is None and recorded.overrides is None else [])
 
 
@@ -177,7 +177,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
         reads = {"input": _find_fields_read(step, "input"), "variables": _find_fields_read(step, "variable")}
         if not any(reads[what] for what in after):
             continue
-        executed = _find_executing_run(new_run.earlier, index, name)
+        executed = _find_run_that_executed_step(new_run.earlier, index, name)
         if executed is None:
             if cautious:
                 changed.add(name)
@@ -208,7 +208,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
     return changed
 
 
-def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[HistoryEntry, int] | None:
+def _find_run_that_executed_step(earlier: EarlierRun, index: int, step: str) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed an item's step, and the item's index in that run, or None if unknown.
 
     A rerun may have kept the step's output from an earlier run, which may itself have been a rerun that kept it.

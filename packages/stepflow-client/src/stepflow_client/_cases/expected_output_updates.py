@@ -16,7 +16,7 @@ from typing import Any
 from .._data.arguments import argument_error, check_instance, check_mapping, check_text
 from .._data.values import check_json
 from .._editing import yaml_and_json_edits
-from .._editing.yaml_and_json_edits import Edit, edit_content
+from .._editing.yaml_and_json_edits import Edit, edit_and_verify
 from ..errors import FlowFileError
 from ..flows import expected_results
 from ..flows.expected_results import compare, is_matcher, is_run_id_field
@@ -180,7 +180,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
             wanted["test"]["cases"][index]["output"] = value
         return edits, wanted
 
-    return edit_content(content, source, change, "the expected outputs cannot be updated without other changes")
+    return edit_and_verify(content, source, change, "the expected outputs cannot be updated without other changes")
 
 
 def _find_output_edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:

@@ -8,7 +8,7 @@ from typing import Any
 from .._runs.pinned_steps import Delayed, Fails
 from ..errors import InvalidArgumentError
 from ..flows import graph, interpreter
-from ..flows.expected_results import get_error_code_name, get_error_number
+from ..flows.expected_results import get_code_number, get_error_code_name
 from ..types import FlowError
 
 Mock = Any | Callable[[Any], Any]
@@ -60,7 +60,7 @@ def get_mock_outcome_after_retries(mock: Mock, given: Any, step: Mapping[str, An
         outcome = get_mock_outcome(mock, given)
         if isinstance(outcome, Delayed):
             outcome, seconds = outcome.outcome, seconds + outcome.delay
-        if not isinstance(outcome, Fails) or get_error_number(outcome.error_code) not in interpreter.RETRIED:
+        if not isinstance(outcome, Fails) or get_code_number(outcome.error_code) not in interpreter.RETRIED:
             break
     return Delayed(outcome, seconds) if seconds else outcome
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._data.arguments import argument_error, check_flag
 from .._rules.operations_and_releases import TARGETS, parse_checkable_release
-from ..flows.components import ComponentCatalog, Components, parse_components
+from ..flows.components import ComponentCatalog, Components, convert_to_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
 from ..flows.syntax_tree import FlowText, Node
@@ -61,7 +61,7 @@ def check(
         InvalidArgumentError: If `flow` is neither a path nor a flow, or if `target` isn't a release.
     """
     check_flag(type_check, "type_check")
-    text, known = FlowText.from_source(flow), parse_components(components)
+    text, known = FlowText.from_source(flow), convert_to_components(components)
     findings = check_source(text, known, type_check=type_check, target=target)
     chosen = [finding for finding in findings if not select or finding.rule in select]
     return make_validation_result([finding for finding in chosen if finding.rule not in ignore])
@@ -138,7 +138,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
         expression_rules.check_expression(output, findings, model.by_id)
     reference_rules.check_step_dependencies(model, findings)
     schema_and_case_rules.check_schemas(model, findings)
-    reference_rules.check_reads_against_declarations(model, findings)
+    reference_rules.check_input_and_variable_reads(model, findings)
     component_rules.check_paths_into_step_outputs(model, catalog, findings)
     if depth == 0:
         for node in root.walk():

@@ -29,7 +29,7 @@ def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: F
     known, node = catalog.known, step.node.items["component"]
     parts = [part.strip() for part in step.component.split("/")]
     tidy = "/" * step.component.strip().startswith("/") + "/".join(filter(None, parts))
-    if catalog.has_no_route(step.component):
+    if catalog.is_denied_by_routes(step.component):
         findings.add("unknown-component", "error", node, f"the server has no route to {node.value!r}",
                      "its configuration denies it, or does not allow it")  # fmt: skip
     elif "://" in step.component:
@@ -139,7 +139,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
         return None
     if step.component == "/builtin/iterate" and isinstance(node.value, dict) and get_keyword(node.items) is None:
         output = node.get("output")
-        values = [(node, False)] if output is None else list(_iter_output_branches(output))
+        values = [(node, False)] if output is None else list(_iter_possible_outputs(output))
         is_certain = not any(is_turn for _, is_turn in values)
         message = "iterate needs 'result' or 'next' in the output of its flow"
         for value in [value for value, is_turn in values if not is_turn]:
@@ -155,19 +155,19 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
     return None
 
 
-def _iter_output_branches(output: Node) -> Iterator[tuple[Node, bool]]:
+def _iter_possible_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
     """Yield the possible values of an expression, and whether each of them may have a `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):
                 if key in output.items:
-                    yield from _iter_output_branches(output.items[key])
+                    yield from _iter_possible_outputs(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
                 yield Node(None, output.line, output.column).set_parent(output, "else"), False
         case "$coalesce":
             for element in output.items["$coalesce"].elements:
                 if element.value is not None:
-                    yield from _iter_output_branches(element)
+                    yield from _iter_possible_outputs(element)
         case None | "$literal" as keyword:
             value = output if keyword is None else output.items[keyword]
             yield output, isinstance(value.value, dict) and not value.items.keys().isdisjoint(("result", "next"))

@@ -76,9 +76,9 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
             if not isinstance(value.value, str):
                 findings.add("step-not-text", "fatal", value, "$step expects a step ID, as text")
             if "path" in node.items:
-                _check_path(node.items["path"], "path", findings)
+                _check_path_syntax(node.items["path"], "path", findings)
         case "$input" | "$variable":
-            _check_path(value, keyword, findings)
+            _check_path_syntax(value, keyword, findings)
             if keyword == "$variable" and (value.value is None or str(value.value).strip() in ("", "$")):
                 findings.add("variable-name", "error", value, "a $variable needs a name: this fails at run time")
             if keyword == "$variable" and "default" in node.items:
@@ -140,7 +140,7 @@ def _report_ignored_key(node: Node, keyword: str, key: str, findings: Findings) 
     findings.add("ignored-key", level, node, f"{key!r} next to {keyword} is ignored", hint, key=key)
 
 
-def _check_path(node: Node, keyword: str, findings: Findings) -> None:
+def _check_path_syntax(node: Node, keyword: str, findings: Findings) -> None:
     if node.value is None:
         return
     if not isinstance(node.value, str):

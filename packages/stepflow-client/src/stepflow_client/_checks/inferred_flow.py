@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_flag, check_instance, check_text
 from .._editing.schema_additions import add_schemas
-from ..flows.components import ComponentCatalog, Components, parse_components
+from ..flows.components import ComponentCatalog, Components, convert_to_components
 from ..flows.findings import TYPE_RULES, Finding
 from ..flows.reading import FlowSource, require_flow
 from ..flows.syntax_tree import FlowText, Node
@@ -98,7 +98,7 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")
-    return infer_from_flow_text(FlowText.from_source(flow), parse_components(components), strict=strict)
+    return infer_from_flow_text(FlowText.from_source(flow), convert_to_components(components), strict=strict)
 
 
 def infer_from_flow_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:

@@ -16,12 +16,12 @@ from ..flows.type_system import Lookup, ObjectOf, Type, look_up_path, schema_to_
 from .steps_and_references import FlowAnalysis, LocatedReference, Step
 
 
-def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) -> None:
+def check_input_and_variable_reads(model: FlowAnalysis, findings: Findings) -> None:
     """Report references to inputs and variables that fail, or may fail, according to the flow's own schemas."""
     schema = model.find_schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
-        _check_defaults_in_input_schema(schema, findings)
+        _report_unused_input_defaults(schema, findings)
         for read in model.reads:
             if read.kind == "input":
                 _check_input_read(read, type, findings)
@@ -78,7 +78,7 @@ def _check_input_read(read: LocatedReference, type: Type, findings: Findings) ->
             return
 
 
-def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
+def _report_unused_input_defaults(schema: Node, findings: Findings) -> None:
     """Report defaults for input fields, since they have no effect."""
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
@@ -86,7 +86,7 @@ def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
             findings.add("dead-default", "warning", node, f"this default is never used: servers do not add {name!r} to "
                          "an input without it", "pass the field with each input, or read it with $if and write the "
                          "default into 'else'", key="default")  # fmt: skip
-        _check_defaults_in_input_schema(node, findings)
+        _report_unused_input_defaults(node, findings)
 
 
 def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: Findings) -> None:

@@ -72,16 +72,16 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
         if not any(find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in keys):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
-    if not _check_mapping(flow, "a flow", _FLOW, (), findings):
+    if not _check_entries(flow, "a flow", _FLOW, (), findings):
         return
     if "output" not in flow.items:
         findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
     with findings.treat_as_read_at_run_time(True):
         for example in flow.elements_at("examples"):
-            _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
+            _check_entries(example, "an example", _EXAMPLE, ("name", "input"), findings)
         test = _get_non_null_child(flow, "test")
-        if test is not None and _check_mapping(test, "test", _TEST, (), findings):
+        if test is not None and _check_entries(test, "test", _TEST, (), findings):
             _check_test_section(test, findings)
     schemas = flow.get("schemas")
     if schemas is not None and isinstance(schemas.value, dict):
@@ -90,10 +90,10 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
 
 def check_step_shape(step: Node, findings: Findings) -> None:
     """Report invalid keys and types in a step."""
-    if not _check_mapping(step, "a step", _STEP, ("id", "component"), findings):
+    if not _check_entries(step, "a step", _STEP, ("id", "component"), findings):
         return
     handler = _get_non_null_child(step, "onError")
-    if handler is None or not _check_mapping(handler, "onError", _ON_ERROR, ("action",), findings):
+    if handler is None or not _check_entries(handler, "onError", _ON_ERROR, ("action",), findings):
         return
     action, retries = handler.get("action"), _get_non_null_child(handler, "maxRetries")
     if action is None:
@@ -139,7 +139,7 @@ def _check_test_section(test: Node, findings: Findings) -> None:
         findings.add("config-twice", "error", test, "a test cannot have both config and configFile", "keep one",
                      key="config")  # fmt: skip
     for case in test.elements_at("cases"):
-        if not _check_mapping(case, "a test case", _CASE, ("name", "input"), findings):
+        if not _check_entries(case, "a test case", _CASE, ("name", "input"), findings):
             continue
         expected, mocks = case.get("output"), case.get("mocks")
         if expected is not None and isinstance(expected.value, dict):
@@ -233,14 +233,14 @@ def _check_schemas_section(schemas: Node, findings: Findings) -> None:
         findings.add("wrong-type", "fatal", shared, f"$defs must be an object, not {_get_json_type(shared.value)}",
                      "write $defs: {NAME: ...}")  # fmt: skip
     if properties is not None and isinstance(properties.value, dict):
-        _check_mapping(properties, "schemas.properties", _PROPERTIES, (), findings)
+        _check_entries(properties, "schemas.properties", _PROPERTIES, (), findings)
     elif properties is not None:
         findings.add("misplaced-schema", "error", properties, "schemas.properties must be a mapping, not "
                      f"{_get_json_type(properties.value)}: servers ignore it",
                      "write properties: {input: ...}")  # fmt: skip
 
 
-def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
+def _check_entries(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
     """Check a mapping's keys and value types. Return False if it isn't a mapping."""
     if not isinstance(node.value, dict):
         findings.add("wrong-type", "fatal", node, f"{what} must be a mapping, not {_get_json_type(node.value)}")

@@ -121,7 +121,7 @@ def infer_type(
     return type
 
 
-def infer_part_types(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
+def split_into_typed_parts(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
     """Split an expression into parts, deriving each part's expected type from that of the whole expression."""
     parts = list[TypedPart]()
     infer_type(node, types, expected, parts)
@@ -255,13 +255,13 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
         return types
     for step in model.steps:
         if step.id not in types.steps:
-            types.steps[step.id] = _infer_step_types(step, types, known, depth)
+            types.steps[step.id] = _infer_types_of_step(step, types, known, depth)
     types.output = infer_type(root.get("output"), types)
     types.declared_output = declared_type("output", is_source=False)
     return types
 
 
-def _infer_step_types(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
+def _infer_types_of_step(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
     component_types = known.find_input_and_output_types(step.component) if step.component is not None else None
     expected_input, returned = component_types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)
@@ -387,7 +387,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, expected in users:
-        for part in infer_part_types(node, expected, types):
+        for part in split_into_typed_parts(node, expected, types):
             if get_keyword(part.node.items) == "$input" and not part.is_missing:
                 path = parse_unambiguous_path(part.node.items["$input"].value)
                 if path is not None:

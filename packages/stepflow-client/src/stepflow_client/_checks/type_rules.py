@@ -14,7 +14,7 @@ from ..flows.syntax_tree import Node
 from ..flows.type_system import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from . import reference_rules, schema_and_case_rules, type_inference
 from .type_comparison import Conflict, find_conflict, format_type, format_type_as_noun, is_compatible
-from .type_inference import FlowTypes, StepTypes, TypedPart, infer_part_types
+from .type_inference import FlowTypes, StepTypes, TypedPart, split_into_typed_parts
 
 # The field of the step's input that's passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
@@ -52,7 +52,7 @@ class _TypeCheck:
             reference_rules.report_missing_path(read, lookup, sources.get(read.kind, ""), self.findings)
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
-            slots = infer_part_types(step.node.get("input"), typed.expected_input, types)
+            slots = split_into_typed_parts(step.node.get("input"), typed.expected_input, types)
             self._report_part_mismatches(slots, component or "the component")
             mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
             declared = types.model.find_schema("steps", "properties", step.id)
@@ -74,7 +74,7 @@ class _TypeCheck:
                 self._check_subflow_input(types, typed, typed.inner)
                 self.check_flow_types(typed.inner)
         if types.declared_output is not None:
-            slots = infer_part_types(types.model.root.get("output"), types.declared_output, types)
+            slots = split_into_typed_parts(types.model.root.get("output"), types.declared_output, types)
             self._report_part_mismatches(slots, "the flow's output schema")
         else:
             schema, by = type_system.type_to_schema(types.output), "according to the types of its steps"
@@ -104,13 +104,13 @@ class _TypeCheck:
             return
         consumer = "the input schema of the flow within"
         if key != "items":
-            self._report_part_mismatches(infer_part_types(node, expected, types), consumer)
+            self._report_part_mismatches(split_into_typed_parts(node, expected, types), consumer)
             return
         if get_keyword(node.items) is not None:
             item = type_inference.get_element_type(type_inference.infer_type(node, types))
             self._report_part_mismatches([TypedPart(node, item, expected, True, "each item")], consumer)
         for element in node.elements:
-            self._report_part_mismatches(infer_part_types(element, expected, types), consumer)
+            self._report_part_mismatches(split_into_typed_parts(element, expected, types), consumer)
 
 
 def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:

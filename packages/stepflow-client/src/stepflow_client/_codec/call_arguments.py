@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
 
 
-def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+def parse_declared_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables that a flow declares in `schemas.properties.variables` (an empty dict if it has none)."""
     declared = get_variable_declarations(flow)
     if not declared:
@@ -331,12 +331,12 @@ def hash_flow(flow: dict[str, Any]) -> bytes | None:
     The digest is only compared within this process, so we can use marshal, which is several times faster than JSON for
     plain values.
     """
-    content = marshal_flow(flow)
+    content = flow_to_marshal_bytes(flow)
     # Use Python's own keyed hash (twice), because importing hashlib takes several milliseconds.
     return None if content is None else b"%d %d" % (hash(content), hash(content + b"."))
 
 
-def marshal_flow(flow: Any) -> bytes | None:
+def flow_to_marshal_bytes(flow: Any) -> bytes | None:
     """Serialize a flow so that only equal flows have the same bytes. Return None if the flow isn't plain data."""
     try:
         # Version 2 always serializes equal values in the same way. Later versions' output also depends on object
@@ -346,8 +346,8 @@ def marshal_flow(flow: Any) -> bytes | None:
         return None
 
 
-def unmarshal_flow(content: bytes) -> Any:
-    """Return a copy of a flow that `marshal_flow` serialized."""
+def flow_from_marshal_bytes(content: bytes) -> Any:
+    """Return a copy of a flow that `flow_to_marshal_bytes` serialized."""
     return marshal.loads(content)  # noqa: S302 - it was written here
 
 

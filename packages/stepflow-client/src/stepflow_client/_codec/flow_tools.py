@@ -19,11 +19,11 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import tool_schemas
 from ..flows.graph import FlowSteps
 from ..flows.json_schema import Mismatch, Validator, find_mismatches, get_defs, short_repr
-from ..flows.run_requirements import RunRequirements, find_required_input_paths, find_requirements, find_unread_fields
+from ..flows.run_requirements import RunRequirements, find_required_input_paths, find_requirements, find_unknown_fields
 from ..flows.tool_schemas import WRAPPER
 from ..types import FlowResult
 from ..types.server import ToolResult
-from .call_arguments import parse_flow_variables
+from .call_arguments import parse_declared_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
@@ -97,7 +97,7 @@ class FlowToolSpec:
             # The published schema is less strict, because it leaves out keywords that model APIs reject.
             own = () if self.needs.input_check is None else self.needs.input_check.find_mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
-            own_faults = (*find_unread_fields(self.flow, value), *own)
+            own_faults = (*find_unknown_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
         # Report each unknown field only once, since a field that isn't in the schema usually isn't read by the flow
         # either.
@@ -143,7 +143,7 @@ def _format_argument_fault(fault: Mismatch) -> str:
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
-def make_tool_from_fields(
+def make_tool_without_flow(
     name: str, description: str, fields: Mapping[str, Any], required: Sequence[str]
 ) -> FlowToolSpec:
     """Make a tool that takes the given fields as arguments but doesn't run a flow."""
@@ -177,7 +177,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
         hint = "rename the field in the flow's schemas"
         raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
-    description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_flow_variables(flow))
+    description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_declared_variables(flow))
     schema = tool_schemas.wrap_schema(schema) if is_wrapped else schema
     return FlowToolSpec(name, description, schema, _build_tool_result_schema(output), is_wrapped, flow, needs)
 

@@ -13,15 +13,15 @@ StepsByItem: TypeAlias = Mapping[int, Sequence[StepDetails]]
 """Steps by item index."""
 
 
-def convert_to_run_items(listed: ListItemsResponse) -> RunItems:
+def as_lazy_run_items(listed: ListItemsResponse) -> RunItems:
     """Return a response's items as `RunItems`, which builds each item on first access."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
-def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
+def is_failure_cause_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
     """Return True if only the flow can tell which step caused a failure (several failed, or their errors differ)."""
-    items = convert_to_run_items(listed)
+    items = as_lazy_run_items(listed)
     for place in places:
         error, of_steps = items[place].error, steps.get(items[place].index, ())
         errors = [(step.error.message, step.error.code) for step in of_steps if step.error is not None]
@@ -30,7 +30,7 @@ def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int],
     return False
 
 
-def add_failed_steps(
+def add_failed_step_to_errors(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
     """Add to each failed item which step caused its failure and why. Its own error often just says that a step failed.
@@ -44,7 +44,7 @@ def add_failed_steps(
     from .._runs.failure_causes import ItemRecord
     from ..flows.graph import FlowSteps
 
-    items = convert_to_run_items(listed)
+    items = as_lazy_run_items(listed)
     flow_steps = FlowSteps(flow)
     explained: dict[int, RunItem] = {}
     for place in places:
@@ -76,7 +76,7 @@ def add_lost_run_errors(listed: ListItemsResponse, status: ExecutionStatus, star
         status: The run's final status.
         started: The steps that had started, by item index, for items whose steps were requested.
     """
-    items = convert_to_run_items(listed)
+    items = as_lazy_run_items(listed)
     lost: dict[int, RunItem] = {}
     message = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:

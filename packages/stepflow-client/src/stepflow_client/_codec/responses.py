@@ -370,7 +370,7 @@ def read_flow_as_stored(answer: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def combine_run_arguments(
+def merge_run_arguments(
     run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: RerunOrigin | None = None
 ) -> types.RunArguments:
     """Return the arguments that a run was started with.
@@ -449,7 +449,7 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> typ
 def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.RunItem:
     """Read a single item. A running item has neither an output nor an error."""
     status = parse_status(answer["status"])
-    output = decoder.decode_flow_output(answer.get("output")) if status.is_finished else None
+    output = decoder.restore_flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
     return decode_model(
         types.RunItem, answer, index=answer["itemIndex"], run_id=run_id, status=status, output=output, error=error
@@ -496,7 +496,7 @@ def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: Output
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
-        read = decoder.decode_flow_output
+        read = decoder.restore_flow_output
         request = f"GET /runs/{run_id}/items"
         return build_from_response(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
@@ -509,7 +509,7 @@ def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> ty
     if answer["status"] not in _COMPLETED:
         return None
     try:
-        output = decoder.decode_flow_output(answer.get("output"))
+        output = decoder.restore_flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # Read the whole item, which raises an error that says what's wrong.
         read = partial(read_item, run.run_id, decoder=decoder)
@@ -564,7 +564,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.S
     if answer.get("journalSeqno") == 0:
         # 0 means that the step was translated from an older server's response, which doesn't contain this timestamp.
         fields["updated_at"] = None
-    return decode_model(types.StepDetails, answer, output=decoder.decode_step_output(answer.get("output")), **fields)
+    return decode_model(types.StepDetails, answer, output=decoder.restore_step_output(answer.get("output")), **fields)
 
 
 def read_requested_step(

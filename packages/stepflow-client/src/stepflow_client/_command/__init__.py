@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
-    from .._async.agent_tools import add_explanation_hint
+    from .._async.agent_tools import add_hint_from_explanation
     from .._async.run_reader import RunReader
     from .._async.snapshot_reader import SnapshotReader
     from .._async.watching import RunWatcher
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         add_env_variables,
         check_and_complete_arguments,
         check_run_id,
-        parse_flow_variables,
+        parse_declared_variables,
         parse_run_arguments,
     )
     from .._concurrency import async_compute, sync_gather
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .._http.settings import is_loopback, parse_timeout, parse_url, read_environment_settings
     from .._records.inputs import SKIP_HINT
     from .._records.junit_xml import format_junit_xml
-    from .._records.outcome_files import OutcomeFormat, read_outcomes, resolve_output_format
+    from .._records.outcome_files import OutcomeFormat, iter_outcome_records, resolve_output_format
     from .._rules.failure_groups import MAX_GROUPS_SHOWN, FailureGroup, FailureGroups, group_failures
     from .._rules.run_search import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
     from .._rules.timeouts import compute_deadline, deadline_scope
@@ -75,18 +75,18 @@ __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
     "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "LocatedReference", "OutcomeFormat",
     "OutputDecoder", "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig",
-    "SnapshotReader", "StepTypes", "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch",
-    "async_compute", "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id",
-    "check_source", "check_text", "collect_examples", "compute_deadline", "deadline_scope",
+    "SnapshotReader", "StepTypes", "add_env_variables", "add_hint_from_explanation", "add_hints_and_fixes",
+    "apply_patch", "async_compute", "build_initial_progress", "check_and_complete_arguments", "check_json",
+    "check_run_id", "check_source", "check_text", "collect_examples", "compute_deadline", "deadline_scope",
     "describe_certificate_problem", "expectation_of", "explain_missing_file", "find_nearest",
     "find_recovery_warnings", "find_run_error_hint", "find_value_changes", "format_junit_xml", "format_type",
     "get_logger", "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_flow_text", "infer_input_from_uses", "infer_variable_type", "install_command",
-    "is_data_object", "is_loopback", "is_read_once", "list_server_aliases", "listen_to_server_logs",
-    "listen_to_warnings", "look_up_reference", "make_excerpt", "make_merge_patch", "make_outcome_dict",
-    "make_suppression_check", "make_validation_result", "parse_flow_variables", "parse_run_arguments",
-    "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url", "pause_garbage_collector",
-    "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
+    "is_data_object", "is_loopback", "is_read_once", "iter_outcome_records", "list_server_aliases",
+    "listen_to_server_logs", "listen_to_warnings", "look_up_reference", "make_excerpt", "make_merge_patch",
+    "make_outcome_dict", "make_suppression_check", "make_validation_result", "parse_declared_variables",
+    "parse_run_arguments", "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url",
+    "pause_garbage_collector", "quote_word", "read_environment_settings", "remove_cases", "resolve_output_format",
     "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "to_json", "unify_overrides",
     "write_yaml",
 ]  # fmt: skip
@@ -96,7 +96,7 @@ __getattr__, __dir__ = make_lazy_exports(
     {
         "._async.run_reader": ["RunReader"],
         "._async.snapshot_reader": ["SnapshotReader"],
-        "._async.agent_tools": ["add_explanation_hint"],
+        "._async.agent_tools": ["add_hint_from_explanation"],
         "._async.watching": ["RunWatcher"],
         "._base.bounded_dict": ["BoundedDict"],
         "._base.logging": ["listen_to_warnings", "get_logger"],
@@ -118,7 +118,7 @@ __getattr__, __dir__ = make_lazy_exports(
         ],
         "._codec.call_arguments": [
             "check_run_id", "check_and_complete_arguments", "add_env_variables", "parse_run_arguments",
-            "parse_flow_variables",
+            "parse_declared_variables",
         ],
         "._concurrency": ["async_compute", "sync_gather"],
         "._data.arguments": ["check_text"],
@@ -135,7 +135,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._http.settings": ["parse_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._records.inputs": ["SKIP_HINT"],
         "._records.junit_xml": ["format_junit_xml"],
-        "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "read_outcomes"],
+        "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "iter_outcome_records"],
         "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "group_failures"],
         "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from .._base.gc_pauses_and_slices import Slices, pause_garbage_collector, run_interruptibly, slices
+from .._base.gc_pauses_and_slices import Slices, pause_garbage_collector, run_in_slices, slices
 from .._base.lazy import lazy_module
 from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
@@ -307,7 +307,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
         RequestTimeoutError: If the call's deadline passes.
     """
     if not is_long:
-        # `run_interruptibly` is inlined here to save a call on the hot path.
+        # `run_in_slices` is inlined here to save a call on the hot path.
         before = slices.set(Slices(_raise_computation_too_long))
         try:
             return compute()
@@ -318,7 +318,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
     stopped, deadline = threading.Event(), current_deadline()
     try:
         # Pause the garbage collector, which would otherwise keep stopping all threads to traverse a large input.
-        paused = pause_garbage_collector()(run_interruptibly)
+        paused = pause_garbage_collector()(run_in_slices)
         computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
         return await asyncio.wait_for(computing, get_seconds_left(deadline))
     except TimeoutError:
@@ -343,7 +343,7 @@ def sync_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Res
         if has_passed(deadline):
             raise _make_compute_timeout_error()
 
-    return compute() if deadline is None else run_interruptibly(compute, stop)
+    return compute() if deadline is None else run_in_slices(compute, stop)
 
 
 def _raise_computation_too_long() -> NoReturn:

@@ -63,9 +63,9 @@ def get_variable_declarations(flow: Any) -> dict[str, dict[str, Any]]:
             # A variable with a default is optional, even if the schema lists it as required.
             "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
-            "env_var": _get_string(declared.get("env_var")),
+            "env_var": _get_string_or_none(declared.get("env_var")),
             "is_secret": is_secret(declared, defs),
-            "description": _get_string(declared.get("description")),
+            "description": _get_string_or_none(declared.get("description")),
             "value_schema": dict(declared),
         }
         for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
@@ -143,5 +143,5 @@ def is_secret_marker(key: Any) -> bool:
     return "s" in plain and "t" in plain and find_nearest(plain, ("issecret", "secret"), 0.8) is not None
 
 
-def _get_string(value: Any) -> str | None:
+def _get_string_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None

@@ -234,7 +234,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
                 return False
         children = value.values()
     if len(children) > _SLICE_THRESHOLD:
-        _count_check_steps(len(children))
+        _count_steps_in_slice(len(children))
     for child in children:
         kind = type(child)
         if kind is str:
@@ -254,7 +254,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
     return True
 
 
-def _count_check_steps(values: int) -> None:
+def _count_steps_in_slice(values: int) -> None:
     """Count the steps it took to check this many values toward the current slice."""
     current = slices.get()
     if current is not None:
@@ -290,7 +290,7 @@ class _JsonChecker(NamedTuple):
         if len(path) >= self.max_depth:
             self.reject(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, (Mapping, list, tuple)) and len(value) > _SLICE_THRESHOLD:
-            _count_check_steps(2 * len(value))
+            _count_steps_in_slice(2 * len(value))
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):
@@ -382,14 +382,14 @@ class OutputDecoder(NamedTuple):
     as_sent: bool = False
     """Whether to leave outputs undecoded for callers that only decode what they show (see `iter_decoded_children`)."""
 
-    def decode_flow_output(self, value: Any) -> Any:
+    def restore_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
         if self.as_sent:
             return value
         # Don't call `restore_value`: this is the hot path.
         return restore_integers(value) if self.keeps_order else restore_key_order(value, self.like)
 
-    def decode_step_output(self, value: Any) -> Any:
+    def restore_step_output(self, value: Any) -> Any:
         """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
         return value if self.as_sent else self.for_steps.restore_value(value)
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from .._data.arguments import argument_error
-from ..flows.components import Components, add_builtin_components, parse_components
+from ..flows.components import Components, add_builtin_components, convert_to_components
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.json_schema import parse_ref_name
 from ..flows.type_system import is_valid_keyword
@@ -51,7 +51,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     file = files("stepflow_client._editing") / "schemas" / f"{kind}.json"
     loaded: dict[str, Any] = json.loads(file.read_text("utf-8"))
     if kind == "flow":
-        _add_component_schemas(loaded["$defs"], parse_components(components))
+        _add_component_schemas(loaded["$defs"], convert_to_components(components))
     return loaded
 
 
@@ -119,7 +119,7 @@ class _InputSchemaConverter:
                 self.names[name] = f"{self.label}.{len(self.names)}"
                 self.definitions[self.names[name]] = self.allow_expressions(self.defs[name], depth + 1)
             return {"$ref": f"#/$defs/{self.names[name]}"}
-        plain = self._build_schema_for_literal_value(schema, depth)
+        plain = self._build_non_expression_schema(schema, depth)
         if not plain:
             return dict(_EXPRESSION)
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
@@ -129,7 +129,7 @@ class _InputSchemaConverter:
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
-    def _build_schema_for_literal_value(self, schema: Mapping[str, Any], depth: int) -> Schema:
+    def _build_non_expression_schema(self, schema: Mapping[str, Any], depth: int) -> Schema:
         plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key, values in (("enum", schema.get("enum")), ("const", [schema.get("const")])):
             # Drop these keywords if they list objects or lists, which may contain expressions.

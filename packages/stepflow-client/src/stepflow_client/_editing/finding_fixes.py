@@ -104,7 +104,7 @@ class _FindingRewriter:
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
                     finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
                 case "undefined-step":
-                    finding = self.split_path_from_step(finding, at)
+                    finding = self.add_fix_splitting_step_path(finding, at)
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
@@ -114,20 +114,20 @@ class _FindingRewriter:
         if (name := parse_suggested_name(finding.hint)) is not None:
             fix, is_safe = self.find_rename_fix(finding, at, name)
         else:
-            edits, is_safe = self.find_hinted_edits(finding, at, finding.hint or "")
+            edits, is_safe = self.find_edits_implied_by_hint(finding, at, finding.hint or "")
             fix = yaml_and_json_edits.combine_edits(text, edits)
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
-    def find_hinted_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
+    def find_edits_implied_by_hint(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
         """Return the edits that a hint implies, and whether they can be applied without asking the user."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
                 return self.make_replacement(at.keys[key], match[1]), True
             case "template" if match := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
-                return self.make_expression_replacement(at, match[1] or at.value.strip()), True
+                return self.make_replacement_with_expression(at, match[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
-                return self.make_expression_replacement(at, match[1]), False
+                return self.make_replacement_with_expression(at, match[1]), False
             case "wrong-type" if hint == "put it in quotes" and at.original is None:
                 return self.make_replacement(at, json.dumps(text[at.start : at.end])), True
             case "wrong-type":
@@ -213,7 +213,7 @@ class _FindingRewriter:
             new = json.dumps(new)
         return [(where.start, where.end, new)] if is_plain else ()
 
-    def make_expression_replacement(self, at: Node, expression: str) -> Sequence[Edit]:
+    def make_replacement_with_expression(self, at: Node, expression: str) -> Sequence[Edit]:
         try:
             value = parse_yaml(expression, "the expression")
         except FlowFileError:
@@ -288,7 +288,7 @@ class _FindingRewriter:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
 
-    def split_path_from_step(self, finding: Finding, at: Node) -> Finding:
+    def add_fix_splitting_step_path(self, finding: Finding, at: Node) -> Finding:
         holder, steps = at.parent, _list_innermost_flow_step_ids(at)
         names = [step for step in steps if re.match(rf"{re.escape(step)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:

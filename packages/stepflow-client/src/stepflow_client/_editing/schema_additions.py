@@ -7,7 +7,7 @@ from typing import Any
 
 from ..flows.syntax_tree import Key, Node
 from . import yaml_and_json_edits
-from .yaml_and_json_edits import Edit, edit_content
+from .yaml_and_json_edits import Edit, edit_and_verify
 
 # Maximum length of the lines that are added.
 _LINE = 110
@@ -36,9 +36,9 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     added = {"schemas": _SchemaContainer(properties=framed)}
 
     def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
-        return _add_missing_schemas(text, root, added, is_root=True), _merge_missing_schemas(root.value, added)
+        return _iter_edits_to_add_schemas(text, root, added, is_root=True), _merge_missing_schemas(root.value, added)
 
-    return edit_content(content, source, change, "schemas cannot be added without changing more of the file; "
+    return edit_and_verify(content, source, change, "schemas cannot be added without changing more of the file; "
                                 "write 'schemas' as a mapping of its own, without aliases")  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def _merge_missing_schemas(value: Any, added: Any) -> Any:
     return {**value, **{key: _merge_missing_schemas(value.get(key), part) for key, part in added.items()}}
 
 
-def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
+def _iter_edits_to_add_schemas(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
     """Yield the edits that add missing parts to a mapping."""
     if not mapping.items or mapping.original is not None:
         raise yaml_and_json_edits.NotEditableError
@@ -59,16 +59,16 @@ def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: b
         if key is None or node is None or key.start < 0:
             missing[name] = value
         elif text[node.start : node.end].strip() in ("", "~", "null", "{}"):
-            yield from _fill_empty_value(text, mapping, key, node, value)
+            yield from _iter_edits_to_fill_value(text, mapping, key, node, value)
         else:
-            yield from _add_missing_schemas(text, node, value)
+            yield from _iter_edits_to_add_schemas(text, node, value)
     if missing and is_root:
-        yield _add_before_steps(text, mapping, missing)
+        yield _build_edit_before_steps(text, mapping, missing)
     elif missing:
         yield yaml_and_json_edits.build_keys_addition(text, mapping, missing, _format_block_mapping)
 
 
-def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
+def _iter_edits_to_fill_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
     """Yield the edits that replace null or an empty mapping with a value, keeping any comment on the same line."""
     if parent.is_flow:
         one_line = "\n" not in text[parent.start : parent.end]
@@ -80,7 +80,7 @@ def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any)
     yield end, end, "\n" + _format_block_mapping(value, key.column + 1)
 
 
-def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
+def _build_edit_before_steps(text: str, root: Node, values: Schemas) -> Edit:
     """Return the edit that adds keys above `steps` and its comments, or at the end if that isn't possible."""
     steps = root.keys.get("steps")
     above = text[: steps.start] if steps is not None else ""

@@ -47,7 +47,7 @@ class NotEditableError(Exception):
     """The text can't be edited to make the change."""
 
 
-def edit_content(content: bytes, source: str, change: Change, problem: str) -> bytes:
+def edit_and_verify(content: bytes, source: str, change: Change, problem: str) -> bytes:
     """Return a file's content with edits applied.
 
     Args:

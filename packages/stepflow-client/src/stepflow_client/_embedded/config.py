@@ -58,7 +58,7 @@ class ServerConfig:
         """Return the bytes to send to the server's stdin, or None if the server reads a file."""
         return None if self.document is None else json.dumps(self.document).encode()
 
-    def get_fallback_for_error(self, message: str) -> ServerConfig | None:
+    def get_fallback_config_for_error(self, message: str) -> ServerConfig | None:
         """Return the configuration to try next if a server failed with this message, or None if there is none."""
         is_used = self.fallback is not None and _REJECTED_ROUTE_MESSAGE in message
         return ServerConfig(document=self.fallback) if is_used else None

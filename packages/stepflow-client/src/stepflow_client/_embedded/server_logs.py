@@ -186,7 +186,7 @@ class LogStore:
             lines = list(self._recent)[-limit:] if limit > 0 else []
         return [line.parse_entry() for line in lines]
 
-    def find_last_line(self, text: bytes) -> bytes | None:
+    def last_line_with(self, text: bytes) -> bytes | None:
         """Return the last stored line that contains `text`."""
         with self._lock:
             lines = [*self._tail, *self._recent]

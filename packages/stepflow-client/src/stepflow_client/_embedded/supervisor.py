@@ -438,7 +438,7 @@ class Supervisor:
         error: EmbeddedServerError
         try:
             failure = self._publish_port_once_ready()
-            if failure and (fallback := self.config.get_fallback_for_error(failure.message)):
+            if failure and (fallback := self.config.get_fallback_config_for_error(failure.message)):
                 self.config = fallback
                 failure = self._start_next_process()
             # Run this even after `stop`, to clean up the pipes and workers of a process that became ready just before.
@@ -615,10 +615,10 @@ class Supervisor:
     def _describe_worker(self, pid: int) -> str:
         """Return a worker's name for messages. Includes its plugin if the server logged that the worker started."""
         workers = self._workers
-        line = self.logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
+        line = self.logs.last_line_with(b"subprocess spawned (pid=Some(%d), queue=" % pid)
         if line is None:
             # Servers only log that a worker started if it has a queue, and only at level info.
-            is_logged = not workers.started or self.logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
+            is_logged = not workers.started or self.logs.last_line_with(b"subprocess spawned (pid=Some(") is not None
             return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
         queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
         return f"The worker of {workers.started_by_queue_name.get(queue, queue)}"

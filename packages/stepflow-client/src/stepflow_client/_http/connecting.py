@@ -76,7 +76,7 @@ def build_ssl_context(
         if cert is not None:
             raise InvalidArgumentError("put the client certificate in the SSL context passed as verify")
         return verify
-    context = _build_verifying_context(verify)
+    context = _build_context_from_verify(verify)
     if cert is not None:
         files = cert if isinstance(cert, (tuple, list)) else (cert,)
         try:
@@ -89,7 +89,7 @@ def build_ssl_context(
     return context
 
 
-def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+def _build_context_from_verify(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
     """Build a context that trusts the CAs from `verify` or the environment, or any certificate if `verify` is False."""
     import httpx
 
@@ -97,14 +97,14 @@ def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLCo
         return httpx.create_ssl_context(verify=False)
     if verify is not True:
         path = os.fspath(verify)
-        return _load_certificates(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
+        return _load_ca_files(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
     for variable, is_folder in (("SSL_CERT_FILE", False), ("SSL_CERT_DIR", True)):
         if location := os.environ.get(variable):
-            return _load_certificates(location, f"the CA certificates in {location} ({variable})", is_folder=is_folder)
+            return _load_ca_files(location, f"the CA certificates in {location} ({variable})", is_folder=is_folder)
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _load_certificates(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
+def _load_ca_files(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if not is_folder:
             # Check for folders first, because OpenSSL would only report "system library" as the reason.

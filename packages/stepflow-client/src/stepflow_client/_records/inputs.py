@@ -393,10 +393,10 @@ def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, A
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise FlowFileError(f"{name} cannot be read: it has two columns named {twice!r}", path=name)
-    return file.metadata.num_rows, _iter_parquet_batches(name, file)
+    return file.metadata.num_rows, _iter_parquet_file_rows(name, file)
 
 
-def _iter_parquet_batches(name: str, file: Any) -> Iterator[dict[str, Any]]:
+def _iter_parquet_file_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
     with file:
         batches = file.iter_batches(batch_size=_BATCH_SIZE)
         while True:

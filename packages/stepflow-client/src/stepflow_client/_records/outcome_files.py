@@ -238,7 +238,7 @@ def _get_cell_if_of_type(value: Any, kind: str) -> Any:
     return value if kind != "integer" or -(2**63) <= value < 2**63 else None
 
 
-def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
+def iter_outcome_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     """Yield the records from a file.
 
     Raises:
@@ -261,7 +261,7 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
 def _iter_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     if form == "parquet":
         for row in open_parquet_rows(path, path)[1]:
-            yield _decode_record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
+            yield _decode_record_cells({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
         return
     if form in ("json", "yaml"):
         yield from read_inputs(path, format=form)
@@ -275,12 +275,12 @@ def _iter_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
             for line in csv.DictReader(file, strict=True):
                 cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
                 fault = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
-                yield _decode_record(cells, fault if fault["message"] else None, int(line["attempts"]))
+                yield _decode_record_cells(cells, fault if fault["message"] else None, int(line["attempts"]))
         else:
             yield from map(json.loads, file)
 
 
-def _decode_record(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int) -> dict[str, Any]:
+def _decode_record_cells(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int) -> dict[str, Any]:
     output = cells["output"] and json.loads(cells["output"])
     error = error and error | {"details": error["details"] and json.loads(error["details"])}
     return cells | {"output": output, "error": error, "attempts": attempts}

@@ -191,7 +191,7 @@ class KeyLock:
     """The first turn whose owner may have created a run, or may still do so."""
 
     @property
-    def request_count(self) -> int:
+    def mark_request_count(self) -> int:
         """The number of requests sent so far to read or store marks."""
         return len(self._times)
 
@@ -234,12 +234,12 @@ class KeyLock:
         """Compete for a turn, and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
         # Back off if there's already a claim: overwriting it often makes both callers lose.
-        if turn and (yield from self._send_mark_request(ReadMark(claim))) is not None:
+        if turn and (yield from self._read_or_put_mark(ReadMark(claim))) is not None:
             return False
-        yield from self._send_mark_request(StoreMark(claim, owner))
+        yield from self._read_or_put_mark(StoreMark(claim, owner))
         if not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
-            if (yield from self._send_mark_request(ReadMark(claim))) == owner:
+            if (yield from self._read_or_put_mark(ReadMark(claim))) == owner:
                 self.call = self.call._replace(owner=owner)
                 return True
         return False
@@ -253,7 +253,7 @@ class KeyLock:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
                 return KeyOutcome(run)
-            if runs := (yield from self._search_published_runs()):
+            if runs := (yield from self._find_runs_of_published_calls()):
                 return (yield from self._record_oldest_run(runs))
             if self._rival is not None and not (yield CompareCall(self._rival[1])):
                 return KeyOutcome(KeyRun(None, self._rival[1].digest))
@@ -263,7 +263,7 @@ class KeyLock:
         created: KeyRun | None = None
         checked = self.clock()
         try:
-            yield from self._send_mark_request(StoreMark(("call", turn), str(self.call)))
+            yield from self._read_or_put_mark(StoreMark(("call", turn), str(self.call)))
             while created is None:
                 checked = self.clock()
                 is_lost = yield from self._is_turn_lost(turn)
@@ -304,7 +304,7 @@ class KeyLock:
         Owners that have published one first made sure that no earlier turn had created a run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
-            call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", earlier)))))
+            call = PublishedCall.parse((yield from self._read_or_put_mark(ReadMark(("call", earlier)))))
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
@@ -331,7 +331,7 @@ class KeyLock:
         if turn not in self._taken and not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
-        while (call := PublishedCall.parse(name := (yield from self._send_mark_request(ReadMark(mark))) or "")) is None:
+        while (call := PublishedCall.parse(name := (yield from self._read_or_put_mark(ReadMark(mark))) or "")) is None:
             # Give the owner more time, since it may itself be waiting for an earlier owner's lease to end.
             if (end := self._get_lease_end()) > self.clock():
                 self.obstacle = _NOT_RESPONDING
@@ -346,10 +346,10 @@ class KeyLock:
         if (yield from self._has_owner_given_up(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
-        run = yield from self._poll_for_run_until(self._get_first_seen_time(mark, name) + call.lease * _PATIENCE)
+        run = yield from self._poll_for_run_until(self._get_mark_first_seen_time(mark, name) + call.lease * _PATIENCE)
         if run is not None or (yield from self._has_owner_given_up(turn, call)) or (yield CompareCall(call)):
             return run
-        return next(iter((yield from self._search_published_runs())), KeyRun(None, call.digest))
+        return next(iter((yield from self._find_runs_of_published_calls())), KeyRun(None, call.digest))
 
     def _poll_for_run_until(self, end: float, rival: tuple[int, PublishedCall] | None = None) -> Steps[KeyRun | None]:
         """Wait until `end` for the run to appear. Return None if it doesn't, or as soon as the rival has given up."""
@@ -371,14 +371,14 @@ class KeyLock:
             turn: The first turn whose call isn't known.
         """
         while (yield from self._is_turn_taken(turn)):
-            call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", turn)))))
+            call = PublishedCall.parse((yield from self._read_or_put_mark(ReadMark(("call", turn)))))
             if call is not None:
                 self._published.append(call)
                 yield from self._has_owner_given_up(turn, call)
             turn += 1
-        return (yield from self._search_published_runs())
+        return (yield from self._find_runs_of_published_calls())
 
-    def _search_published_runs(self) -> Steps[list[KeyRun]]:
+    def _find_runs_of_published_calls(self) -> Steps[list[KeyRun]]:
         """Return the runs of all known calls, oldest first."""
         return (yield SearchRuns(self._published)) if self._published else []
 
@@ -400,7 +400,7 @@ class KeyLock:
 
     def _has_owner_given_up(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether a turn's owner has declared that it won't create a run."""
-        if (yield from self._send_mark_request(ReadMark(("gone", turn, call.owner)))) is None:
+        if (yield from self._read_or_put_mark(ReadMark(("gone", turn, call.owner)))) is None:
             return False
         self._rival, self._settled = None, max(self._settled, turn + 1)
         self._published = [known._replace(has_given_up=True) if known == call else known for known in self._published]
@@ -408,21 +408,21 @@ class KeyLock:
 
     def _is_turn_taken(self, turn: int) -> Steps[bool]:
         mark = ("taken", turn)
-        name = yield from self._send_mark_request(ReadMark(mark))
+        name = yield from self._read_or_put_mark(ReadMark(mark))
         if name is not None:
-            self._taken.setdefault(turn, self._get_first_seen_time(mark, name))
+            self._taken.setdefault(turn, self._get_mark_first_seen_time(mark, name))
         return name is not None
 
     def _mark_turn_taken(self, turn: int) -> Steps[None]:
         mark, name = ("taken", turn), uuid4().hex
-        yield from self._send_mark_request(StoreMark(mark, name))
-        self._taken.setdefault(turn, self._get_first_seen_time(mark, name))
+        yield from self._read_or_put_mark(StoreMark(mark, name))
+        self._taken.setdefault(turn, self._get_mark_first_seen_time(mark, name))
 
-    def _get_first_seen_time(self, mark: Mark, name: str) -> float:
+    def _get_mark_first_seen_time(self, mark: Mark, name: str) -> float:
         """Return when this process first saw a mark under this name."""
         return self.first_seen.setdefault((mark, name), self.clock())
 
-    def _send_mark_request(self, step: ReadMark | StoreMark) -> Steps[Any]:
+    def _read_or_put_mark(self, step: ReadMark | StoreMark) -> Steps[Any]:
         """Read or store a mark, and record how long that took."""
         began = self.clock()
         result = yield step

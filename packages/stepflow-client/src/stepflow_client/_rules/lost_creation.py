@@ -155,7 +155,7 @@ class RunRegistry:
             flow_id = self._shared.get(digest)
             return flow_id if flow_id in self._ours else None
 
-    def try_claim_flow_or_key(self, digest: bytes) -> bool:
+    def try_lock_flow_or_key(self, digest: bytes) -> bool:
         """Claim the sole right to store a flow or to use a key. Return False if another call already has that right."""
         with self._lock:
             if digest in self._claimed:

@@ -40,7 +40,7 @@ def rename_component_fields(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "components": components}
 
 
-def get_flat_run_fields(body: Any) -> dict[str, Any]:
+def get_older_run_fields(body: Any) -> dict[str, Any]:
     """Return a run's fields as older servers send them, i.e. not nested under `summary`."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
@@ -182,12 +182,12 @@ def translate_exchange(server: Server, request: DecodedRequest) -> Translation:
 
 
 def _convert_created_run(body: Any) -> dict[str, Any]:
-    run = get_flat_run_fields(body)
+    run = get_older_run_fields(body)
     return {"summary": convert_summary(run), "results": [convert_item(item) for item in run.get("results") or []]}
 
 
 def _convert_run(body: Any) -> dict[str, Any]:
-    run = get_flat_run_fields(body)
+    run = get_older_run_fields(body)
     details = run.get("itemDetails") or []
     steps = [step for item in details for step in convert_item_steps(run, item["itemIndex"], item.get("steps") or [])]
     # Keep the arguments separate, since current servers don't return them.
@@ -216,7 +216,7 @@ _CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "create_run": _convert_created_run,
     "get_run": _convert_run,
     "delete_run": lambda body: {},
-    "cancel_run": lambda body: {"summary": convert_summary(get_flat_run_fields(body))},
+    "cancel_run": lambda body: {"summary": convert_summary(get_older_run_fields(body))},
     "get_run_items": _convert_run_items,
     "store_flow": _convert_stored_flow,
     # Old servers omit the field when there are no examples.
@@ -250,7 +250,7 @@ def _translate_get_run_steps(server: Server, request: DecodedRequest) -> Transla
     reply = yield DecodedRequest("GET", f"/runs/{run_id}")
     if reply.is_error:
         return reply
-    run = get_flat_run_fields(reply.body)
+    run = get_older_run_fields(reply.body)
     total = run["items"]["total"]
     reply = yield DecodedRequest("GET", f"/runs/{run_id}/steps")
     if reply.is_error:

@@ -86,7 +86,7 @@ def parse_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     return RerunOrigin(added["rerun_of"], kept)
 
 
-def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
+def mark_kept_step_details(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
     """Mark the steps kept by a rerun, and restore their original components."""
     origin = parse_rerun_origin(stored)
     if origin is None:

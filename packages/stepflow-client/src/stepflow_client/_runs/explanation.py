@@ -65,7 +65,7 @@ def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
 
-def add_snapshot_states(snapshot: RunSnapshot) -> RunSnapshot:
+def add_states_to_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
     """Return a snapshot with its steps' states and the number of failed sub-run items filled in."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     items, counts = snapshot.items, details.items
@@ -151,13 +151,13 @@ def _explain_step(item: ItemRecord, name: str) -> StepAccount:
         return StepAccount(name, state, component, error=error, is_kept=name in item.kept)
     base = StepAccount(name, "unknown", component, listed.status)
     if listed.status is ExecutionStatus.COMPLETED:
-        is_kept, children = listed.is_kept, list(iter_failed_children(component, listed.output))
+        is_kept, children = listed.is_kept, list(iter_failed_sub_run_items(component, listed.output))
         is_default = not is_kept and _used_default_output(item, definition, listed)
         return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
     if listed.status in FAILED_STATUSES:
         source = item.find_step_failure_cause(name)
         if source not in (name, None):
-            return replace(base, state="not_run", because_of=item.find_root_cause(name))
+            return replace(base, state="not_run", because_of=item.find_step_root_cause(name))
         is_own = source == name or item.cause.step_id == name
         return replace(base, state="failed" if is_own else "unknown", error=listed.error)
     if listed.status is ExecutionStatus.RUNNING:
@@ -210,7 +210,7 @@ RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
 """Components whose outputs can contain sub-run failures."""
 
 
-def iter_failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
+def iter_failed_sub_run_items(component: str | None, output: Any) -> Iterator[FailedChild]:
     """Yield the failed sub-run items found in the output of `/builtin/map` or `/builtin/eval`."""
     if not isinstance(output, Mapping):
         return

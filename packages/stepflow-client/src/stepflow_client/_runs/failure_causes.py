@@ -137,7 +137,7 @@ class ItemRecord:
         failed = self._find_failed_dependencies(step_id)
         return next((name for name in failed if self._get_step_error_key(name) in (key, None)), step_id)
 
-    def find_root_cause(self, step_id: str) -> str:
+    def find_step_root_cause(self, step_id: str) -> str:
         """Trace a step's failure back to the step where it began, as far as that's possible."""
         seen = [step_id]
         while (source := self.find_step_failure_cause(seen[-1])) is not None and source not in seen:
@@ -159,7 +159,7 @@ class ItemRecord:
             named = self._step_named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
         failures = self._find_evaluation_failures(self.flow.get("output")) or []
-        roots = [None if failure.step is None else self.find_root_cause(failure.step) for failure in failures]
+        roots = [None if failure.step is None else self.find_step_root_cause(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == self.error.message:
                 return Cause("stall" if self.stalled_step else "output")
@@ -172,7 +172,7 @@ class ItemRecord:
                 return self._make_step_cause(root)
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
-        candidates = dict.fromkeys(map(self.find_root_cause, self._find_failed_dependencies(None)))
+        candidates = dict.fromkeys(map(self.find_step_root_cause, self._find_failed_dependencies(None)))
         fits = {name: self._is_error_from_step(name) for name in candidates}
         if only is not None and fits.get(only) is not False:
             return self._make_step_cause(only)

@@ -21,7 +21,7 @@ from ..types.runs import RunSnapshot
 from .changes_before_storing import parse_rerun_origin, remove_cases
 
 
-def _index_comparable_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
+def _get_compared_values_by_item(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     """Return what to compare for each item: its status, output and error, and its steps by ID.
 
     A step that didn't run because another step failed gets the status `not_run` and no error. Steps kept by a rerun are
@@ -81,7 +81,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
 
     before, after = ({"status": run.details.status.value, "flow": _index_flow_steps(run.flow or {})} for run in (a, b))
     differences = [make_difference(change) for change in find_value_changes(before, after, (), ignored)]
-    items = [_index_comparable_items(snapshot) for snapshot in (a, b)]
+    items = [_get_compared_values_by_item(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     for item in () if is_batch else (*items[0].values(), *items[1].values()):
         # A run's only item has the same status as the run, so don't compare it twice.

@@ -85,13 +85,13 @@ def write_text(path: str | os.PathLike[str], text: str, *, expected_content: byt
 def write_file(
     path: str | os.PathLike[str], content: bytes, *, expected_content: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> None:
-    """Write a file or replace its content. See `replace_atomically`."""
-    with replace_atomically(path, expected_content=expected_content, mode=mode) as name, open(name, "ab") as file:
+    """Write a file or replace its content. See `replacing_file`."""
+    with replacing_file(path, expected_content=expected_content, mode=mode) as name, open(name, "ab") as file:
         file.write(content)
 
 
 @contextmanager
-def replace_atomically(
+def replacing_file(
     path: str | os.PathLike[str], *, expected_content: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> Iterator[str]:
     """Yield a path to append a file's new content to. Unless the block raises, this replaces the old content.

@@ -200,7 +200,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
-            self._wait_tool = flow_tools.make_tool_from_fields(WAIT_RUN, description, fields, ["run_id"])
+            self._wait_tool = flow_tools.make_tool_without_flow(WAIT_RUN, description, fields, ["run_id"])
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
@@ -276,7 +276,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             return flow_tools.make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = add_explanation_hint(self.client, self.client.get_result(run_id, timeout=seconds))
+            result = add_hint_from_explanation(self.client, self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_error_result(error)
         return tool._make_tool_result(result)
@@ -318,7 +318,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return self._describe_tools()
 
 
-def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
+def add_hint_from_explanation(client: Any, result: FlowResult) -> FlowResult:
     """If a result has failed, add the hint from the run's account (if there is one).
 
     `SyncStepflowClient.run` adds hints itself, but a result that was read by its run ID doesn't have one.

@@ -546,7 +546,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             private_copy,
             idempotency_key,
             idempotency_scope,
-            None if wait_for_components is False else self._build_component_wait(flow, overrides, wait_for_components),
+            None if wait_for_components is False else self._make_wait_function(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
         # We need the run's ID right away to be able to cancel it, so don't let the server hold the request.
@@ -556,7 +556,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._call_with_labels_in_span("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
-            result = _add_failure_hint(result, flow, input, overrides, variables)
+            result = _hint_failed_result(result, flow, input, overrides, variables)
         return result if output_type is None else output_types.convert_output(result, output_type)
 
     def _call_with_labels_in_span(
@@ -600,7 +600,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             result = replace(result, older_flow_id=run.older_flow_id)
         return result
 
-    def _build_component_wait(
+    def _make_wait_function(
         self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
     ) -> Callable[[], None]:
         """Return a function that waits until the flow's components are available."""
@@ -747,7 +747,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         call = RunCall(flow, input, overrides, check_input=check_input, **options)
         check_flags(variables_from_env=call.variables_from_env, private_copy=call.private_copy, check_input=check_input)
         if wait_for_components is not False:
-            call = call._replace(ready=self._build_component_wait(flow, overrides, wait_for_components))
+            call = call._replace(ready=self._make_wait_function(flow, overrides, wait_for_components))
         creator = self._services.creator if call.idempotency_key is None else self._services.keyed_runs
         with call_scope(timeout, limits_requests=False):
             return self._call_with_labels_in_span("submit", None, partial(creator.start_run, call, hold), labels)
@@ -1280,7 +1280,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         check_flag(include_times, "include_times")
         with call_scope(timeout):
             listed = self._runs.get_run_steps(run_id, item_index=item_index)
-            steps = self._runs.mark_kept_steps(listed.run_id, listed.steps)
+            steps = self._runs.mark_kept_step_details(listed.run_id, listed.steps)
             if include_times:
                 times = self._services.follower.read_step_times_from_events(listed.run_id, steps, timeout)
                 steps = [times.add_times_to(step) for step in steps]
@@ -1319,7 +1319,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         with call_scope(timeout):
             step = self._runs.get_run_step(run_id, step_id, item_index=item_index)
-            return (self._runs.mark_kept_steps(run_id, [step]))[0]
+            return (self._runs.mark_kept_step_details(run_id, [step]))[0]
 
     def get_run_flow(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a run's flow, without the tag that the client adds. To get its examples as well, use `get_flow`.
@@ -1846,7 +1846,7 @@ class Services(ClientContext):
         return watching.RunWatcher(self.follower, self.snapshots, self.waiter)
 
 
-def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
+def _hint_failed_result(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
     """Add a hint to a failed result. It says which input field the component rejected, if that's known.
 
     If the flow is written in Python, the hint also says where the step is defined.

@@ -223,7 +223,7 @@ class Connection:
                 raise
             except (HttpError, OSError, ValueError) as error:
                 self.dialect.forget_server()
-                raise convert_error(error, sent, self.get_failed_server_url(error), self.proxy, run_id) from error
+                raise convert_error(error, sent, self.get_server_url_of_error(error), self.proxy, run_id) from error
             self.has_answered = True
             if span is not None:
                 span.record_attributes(status_code=response.status)
@@ -283,7 +283,7 @@ class Connection:
             problem.hint = "do the servers share one store? strategy='spread' requires it"
         raise problem
 
-    def get_failed_server_url(self, error: Exception) -> str:
+    def get_server_url_of_error(self, error: Exception) -> str:
         """Return the URL of the server that caused an error, or of the first server if we can't tell which one."""
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]

@@ -160,7 +160,7 @@ class Follower:
             for idle in request.timer.sleep_with_idle_signals(pause, position):
                 yield idle
 
-    def follow_with_timer(self, request: FollowRequest) -> Generator[RunEvent | IdleSignal, None, None]:
+    def follow_until_deadline(self, request: FollowRequest) -> Generator[RunEvent | IdleSignal, None, None]:
         """Yield a run's events until it has ended, and an `IdleSignal` after each state request or when one is due.
 
         Raises:
@@ -191,7 +191,7 @@ class Follower:
                 elif update.run is not None:
                     yield update
 
-    def follow_run_given_up_by_server(self, run: RunDetails) -> RunDetails | None:
+    def wait_for_end_of_given_up_run(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up on, and return its state once it has ended or been lost.
 
         Returns:
@@ -200,7 +200,7 @@ class Follower:
         request = FollowRequest(run.run_id, timer=IdleTimer(until=current_deadline() or math.inf))
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
         with suppress(errors.RunTimeoutError):
-            with closing(self.follow_with_timer(request)) as sequence:
+            with closing(self.follow_until_deadline(request)) as sequence:
                 for update in sequence:
                     if not isinstance(update, IdleSignal) and update.type == "run_completed":
                         now = self._runs.get_run_without_steps(run.run_id)
@@ -224,7 +224,7 @@ class Follower:
         return self._iter_requested_events(request)
 
     def _iter_requested_events(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
-        with closing(self.follow_with_timer(request)) as followed:
+        with closing(self.follow_until_deadline(request)) as followed:
             for update in followed:
                 if not isinstance(update, IdleSignal):
                     if update.type == "run_completed" and update.run_id == request.run_id:
@@ -536,7 +536,7 @@ def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, errors.StepflowClientError):
                 raise
-            url = connection.get_failed_server_url(error)
+            url = connection.get_server_url_of_error(error)
             raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 

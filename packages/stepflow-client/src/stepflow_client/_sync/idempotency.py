@@ -19,7 +19,7 @@ from .._base.text_formatting import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import call_arguments, responses
 from .._codec import idempotency_marker_blobs as markers
-from .._codec.call_arguments import RunArguments, RunCall, parse_flow_variables
+from .._codec.call_arguments import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import sync_compute
 from .._data.values import PLAIN
 from .._rules import key_lock
@@ -159,7 +159,7 @@ class KeyedRuns:
             keyed = keyed._replace(flow_id=self._store_copy_with_key(checked, keyed))
             registry = self._flows.registries.of_current_process
             turn, is_first = b"key " + keyed.flow_id_or_scoped_key.encode(), True
-            while not registry.try_claim_flow_or_key(turn):
+            while not registry.try_lock_flow_or_key(turn):
                 # Calls from the same client take turns.
                 is_first = False
                 if has_passed(current_deadline()):
@@ -200,23 +200,23 @@ class KeyedRuns:
         if not self._recorder.is_on:
             return
         if (entry := self._recorder.find_history_entry(run.run_id)) is not None:
-            self._recorder.add_current_labels(entry)
+            self._recorder.add_current_labels_to_run(entry)
             return
         # Record the run no matter which call created it: this client's user asked for it, with these arguments.
         if older is None:
-            arguments = keyed.add_env_variables(parse_flow_variables(keyed.flow))
+            arguments = keyed.add_env_variables(parse_declared_variables(keyed.flow))
             self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments))
             return
         # Return the run even if its flow can't be read.
         with suppress(StepflowClientError):
             flow = (self._flows.get_flow(older)).flow
-            recorded = CreatedRun(older, keyed.add_env_variables(parse_flow_variables(flow)), flow=flow)
+            recorded = CreatedRun(older, keyed.add_env_variables(parse_declared_variables(flow)), flow=flow)
             self._recorder.record_run(run.run_id, recorded)
 
     def _find_or_create_run(self, keyed: _KeyedCall, *, should_look_up: bool) -> responses.StartedRun:
         ready = keyed.call.ready
         should_look_up = should_look_up or ready is not None
-        key_run = self._read_recorded_run(keyed) if should_look_up else None
+        key_run = self._fetch_run_from_mark(keyed) if should_look_up else None
         self._was_last_key_new = key_run is None
         if key_run is None:
             if ready is not None:
@@ -264,7 +264,7 @@ class KeyedRuns:
     def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments that a call with this version of the flow would compute."""
         own = flow_id == keyed.flow_id
-        declared = parse_flow_variables(keyed.flow) if own else self._flows.get_cached_variables(flow_id)
+        declared = parse_declared_variables(keyed.flow) if own else self._flows.get_or_fetch_variables(flow_id)
         return keyed.hash_arguments(declared)
 
     def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
@@ -294,11 +294,11 @@ class KeyedRuns:
             case key_lock.CompareCall():
                 return step.call.digest == self._hash_arguments_for_flow(keyed, step.call.flow_id)
             case key_lock.ReadMark():
-                return self._read_mark_name(keyed, step.mark)
+                return self._read_mark_blob_name(keyed, step.mark)
             case key_lock.StoreMark():
                 return self._store_mark(keyed, step.mark, step.name)
             case key_lock.FindRecord():
-                return self._read_recorded_run(keyed)
+                return self._fetch_run_from_mark(keyed)
             case key_lock.SearchRuns():
                 return self._search_runs(keyed, step.calls)
             case key_lock.RecordRun():
@@ -310,7 +310,7 @@ class KeyedRuns:
                 if has_passed(deadline):
                     raise RequestTimeoutError("timed out")
 
-    def _read_mark_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
+    def _read_mark_blob_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         marker = markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark)
         name, self._last_date = self._blobs.find_blob_name_and_server_date(markers.compute_blob_id(marker))
@@ -319,9 +319,9 @@ class KeyedRuns:
     def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
         self._blobs.store_blob(markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
-    def _read_recorded_run(self, keyed: _KeyedCall) -> KeyRun | None:
+    def _fetch_run_from_mark(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there is no such run or the server has lost it."""
-        note = markers.RunMarkerName.parse(self._read_mark_name(keyed, ("run",)))
+        note = markers.RunMarkerName.parse(self._read_mark_blob_name(keyed, ("run",)))
         if note is None:
             return None
         try:
@@ -402,7 +402,7 @@ def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedR
 
 def _make_undecided_key_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
     """Return the error for a call that ran out of time before finding its key's run."""
-    count = lock.request_count
+    count = lock.mark_request_count
     slow = f"{error.message}, after {count} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(
         f"no run found yet for the idempotency key {key!r}: {lock.obstacle or (slow if count else error.message)}",

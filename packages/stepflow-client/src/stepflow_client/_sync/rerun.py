@@ -12,7 +12,7 @@ from uuid import uuid4
 from .._calls import rerun_plan as rules
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
 from .._codec import call_arguments, responses
-from .._codec.call_arguments import RunCall, parse_flow_variables
+from .._codec.call_arguments import RunCall, parse_declared_variables
 from .._concurrency import sync_compute, sync_gather
 from .._rules.timeouts import compute_deadline, deadline_scope
 from .._runs.changes_before_storing import RerunOrigin, add_tag_to_flow, parse_rerun_origin
@@ -175,7 +175,7 @@ class Rerunner:
             copy = add_tag_to_flow(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded variables may be from an earlier version of the flow.
-            needs = find_requirements(copy, parse_flow_variables(copy))._replace(names=None)
+            needs = find_requirements(copy, parse_declared_variables(copy))._replace(names=None)
             # This only fills in missing arguments, because the variables in the request have already been checked.
             sent = sync_compute(partial(call.check_and_complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
@@ -184,7 +184,7 @@ class Rerunner:
                 run = self._keyed_runs.start_run(call, hold)
                 self._runs.started_flows.append((run.run_id, copy))
             else:
-                stored = self._flows.store_private_copy(checked, copy)
+                stored = self._flows.store_single_call_copy(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
                 run = self._creator.create_run_of_copy(stored, sent, hold, recorded=recorded)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import call_arguments
-from .._codec.call_arguments import RunCall, parse_flow_variables
+from .._codec.call_arguments import RunCall, parse_declared_variables
 from .._concurrency import sync_compute, sync_wait_until_future_done
 from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
@@ -104,10 +104,10 @@ class CachedRuns:
             content: Mapping[str, Any] = {}
             declared: Mapping[str, FlowVariable] | None = None
             if not isinstance(prepared.flow, str):
-                content, declared = prepared.flow, parse_flow_variables(prepared.flow)
+                content, declared = prepared.flow, parse_declared_variables(prepared.flow)
             else:
                 with suppress(StepflowClientError):
-                    declared = self._flows.get_cached_variables(prepared.flow)
+                    declared = self._flows.get_or_fetch_variables(prepared.flow)
             # Don't cache an output that quotes a secret variable. Without the flow's variables, we can't tell.
             if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
                 cache._store_result(prepared.key, result.run_id, result.output)
@@ -138,7 +138,7 @@ class CachedRuns:
         if isinstance(checked, str):
             flow = checked
             if call.variables_from_env:
-                declared = self._flows.get_cached_variables(flow)
+                declared = self._flows.get_or_fetch_variables(flow)
                 values = call_arguments.add_env_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:

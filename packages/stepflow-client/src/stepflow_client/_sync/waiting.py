@@ -110,7 +110,7 @@ class Waiter:
         if is_given_up_by_server(run.status, run.items.running):
             from .following import Follower
 
-            return Follower(self._context).follow_run_given_up_by_server(run)
+            return Follower(self._context).wait_for_end_of_given_up_run(run)
         return run if run.is_finished else None
 
     def wait_for_result(self, run: responses.StartedRun) -> FlowResult:

@@ -86,7 +86,7 @@ class RunWatcher:
         timer = IdleTimer(every, until)
         request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs, timer=timer)
         yield RunUpdate(progress)
-        with closing(self._follower.follow_with_timer(request)) as sequence:
+        with closing(self._follower.follow_until_deadline(request)) as sequence:
             for update in sequence:
                 if not isinstance(update, IdleSignal):
                     yield RunUpdate(progress, update, progress.apply_event(update))

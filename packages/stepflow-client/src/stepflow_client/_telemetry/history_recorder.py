@@ -168,7 +168,7 @@ class Recorder:
             **about,
         )
 
-    def add_current_labels(self, entry: HistoryEntry) -> None:
+    def add_current_labels_to_run(self, entry: HistoryEntry) -> None:
         """Add the current call's labels to a run that is already recorded, without changing existing labels."""
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
@@ -224,7 +224,7 @@ class BatchRecorder:
         self._has_more = False
         self._lock = threading.Lock()
 
-    def record_resumed(self, run_id: str) -> None:
+    def record_resumed_batch(self, run_id: str) -> None:
         """Record a resumed batch again, identified by the first run from its journal."""
         self._first = run_id
         self._record_batch(run_id)

@@ -49,7 +49,7 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     read = None if is_known else condition.__stepflow__
     if isinstance(read, Read) and not all(
         alternative in (bool, type(None)) or field_types.allows_any_value(alternative)
-        for alternative in field_types.iter_alternatives(read.kind)
+        for alternative in field_types.iter_non_none_members(read.kind)
     ):
         kind = field_types.get_type_name(read.kind)
         raise authoring_error(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists "

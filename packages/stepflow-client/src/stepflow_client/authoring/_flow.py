@@ -15,7 +15,7 @@ from ..errors import InvalidArgumentError
 from ._lazy_imports import arguments, suggestions
 from ._places import Place, find_calling_user_frame, set_context_variable
 from ._run_methods import FlowMethods, InputT, OutputT
-from ._scopes import check_decorated_function, encode_data, get_current_scope
+from ._scopes import check_decorated_is_function, encode_data, get_current_scope
 from ._values import authoring_error
 
 if TYPE_CHECKING:
@@ -382,7 +382,7 @@ def flow(
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
     def decorate(function: Callable[..., Any]) -> Flow[Any, Any, Any]:
-        check_decorated_function(function, "@flow")
+        check_decorated_is_function(function, "@flow")
         return Flow(function, options, names)
 
     return decorate if function is None else decorate(function)

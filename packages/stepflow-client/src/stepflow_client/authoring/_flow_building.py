@@ -160,7 +160,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         content = {key: value for key, value in content.items() if key == kept or value not in (None, [], {})}
         definition = check_json_data(content, scope.name)
     places = {(): get_definition_place(parts.function), ("output",): ending}
-    return BuiltFlow(definition, places | _collect_places(scope), scope.components)
+    return BuiltFlow(definition, places | _collect_source_places(scope), scope.components)
 
 
 def _call_flow_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
@@ -192,9 +192,9 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
     schemas: dict[tuple[str, str], Any] = {}
     if declared:
         # Avoid importing pydantic for flows without types.
-        from ._schemas import make_type_schemas
+        from ._schemas import make_defs_and_schemas
 
-        shared, schemas = make_type_schemas(declared)
+        shared, schemas = make_defs_and_schemas(declared)
     properties = {part: schemas[part, ""] for part in ("input", "output") if (part, "") in schemas}
     if parts.variables:
         variables = {}
@@ -288,7 +288,7 @@ def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
     return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 
 
-def _collect_places(scope: Scope, path: expressions.Path = ()) -> dict[expressions.Path, Place]:
+def _collect_source_places(scope: Scope, path: expressions.Path = ()) -> dict[expressions.Path, Place]:
     """Return where the steps of a flow and its sub-flows are defined in Python, keyed by their path in the flow."""
     places: dict[expressions.Path, Place] = {}
     for index, step in enumerate(scope.steps):
@@ -296,7 +296,7 @@ def _collect_places(scope: Scope, path: expressions.Path = ()) -> dict[expressio
         places[step_path] = step.place
         for name, field in step.input.items() if isinstance(step.input, dict) else ():
             if isinstance(field, SubFlow):
-                for (key, *below), place in _collect_places(field.scope).items():
+                for (key, *below), place in _collect_source_places(field.scope).items():
                     # If the sub-flow captures values, each part has its own `$literal`. See `_render_sub_flow`.
                     start = (key, "$literal") if field.scope.captured else ("$literal", key)
                     places[(*step_path, "input", name, *start, *below)] = place

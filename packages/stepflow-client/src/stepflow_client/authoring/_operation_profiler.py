@@ -51,11 +51,11 @@ class _FlowValueDetector:
         """Check a function when it returns, using the final values of its variables."""
         if event != "return":
             return
-        for operation in self._get_function_operations(frame).with_operands:
+        for operation in self._group_unintercepted_operations(frame).with_operands:
             for operand in operation.operands:
                 self._add_errors_about_flow_values(frame, operation, _evaluate_operand(operand, frame, frame.f_locals))
         if type(result) is Value and frame.f_back is not None:
-            caller = self._get_function_operations(frame.f_back)
+            caller = self._group_unintercepted_operations(frame.f_back)
             if caller.calls:
                 _, end_line, _, end_column = list(caller.code.co_positions())[frame.f_back.f_lasti // 2]
                 operation_on_call = caller.calls.get((end_line or 0, end_column or 0))
@@ -66,7 +66,7 @@ class _FlowValueDetector:
 
     check_returning_function.watches_flows = True  # type: ignore[attr-defined]
 
-    def _get_function_operations(self, frame: FrameType) -> _FunctionOperations:
+    def _group_unintercepted_operations(self, frame: FrameType) -> _FunctionOperations:
         code = frame.f_code
         operations = self._codes.get(id(code))
         if operations is None:

@@ -50,7 +50,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> FlowResult[OutputT]: ...
     def run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Run the flow on a single input and return its result. See `StepflowClient.run`."""
-        return _call_client(client, "run", self.flow, [input], overrides, output_type=self.output_type, **options)
+        return _call_method(client, "run", self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
     def submit(
@@ -62,7 +62,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on a single input and return the run's ID. See `StepflowClient.submit`."""
-        return _call_client(client, "submit", self.flow, [input], overrides, **options)
+        return _call_method(client, "submit", self.flow, [input], overrides, **options)
 
     @overload
     def start_run(
@@ -74,7 +74,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> SyncRunHandle[OutputT]: ...
     def start_run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on a single input and return a handle to the run. See `StepflowClient.start_run`."""
-        return _call_client(client, "start_run", self.flow, [input], overrides, output_type=self.output_type, **options)
+        return _call_method(client, "start_run", self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
     def map(
@@ -86,7 +86,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> SyncOutcomeStream[OutputT]: ...
     def map(self, client: Any, inputs: Any, **options: Any) -> Any:
         """Run the flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
-        return _call_client(client, "map", self.flow, inputs, output_type=self.output_type, **options)
+        return _call_method(client, "map", self.flow, inputs, output_type=self.output_type, **options)
 
     @overload
     def result(
@@ -96,10 +96,10 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     def result(self, client: SyncClient, run_id: RunId, **options: Unpack[ResultOptions]) -> FlowResult[OutputT]: ...
     def result(self, client: Any, run_id: Any, **options: Any) -> Any:
         """Wait for a run of this flow to finish and return its result. See `StepflowClient.get_result`."""
-        return _call_client(client, "handle", run_id, self.output_type).result(**options)
+        return _call_method(client, "handle", run_id, self.output_type).result(**options)
 
 
-def _call_client(client: Any, name: str, /, *values: Any, **options: Any) -> Any:
+def _call_method(client: Any, name: str, /, *values: Any, **options: Any) -> Any:
     method = getattr(client, name, None)
     if isinstance(client, type) or not callable(method):
         from .._data.arguments import argument_error

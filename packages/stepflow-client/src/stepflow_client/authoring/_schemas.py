@@ -26,7 +26,7 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def make_type_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+def make_defs_and_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
     """Return the definitions that several types share, followed by each type's schema.
 
     Raises:
@@ -39,7 +39,7 @@ def make_type_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Ke
 def make_schema(kind: Any) -> dict[str, Any]:
     """Return a type's schema including any definitions it refers to, or an empty schema if there is none."""
     try:
-        shared, schemas = make_type_schemas({("", ""): kind})
+        shared, schemas = make_defs_and_schemas({("", ""): kind})
     except AuthoringError:
         return {}
     schema = {**schemas["", ""], **({"$defs": shared} if shared else {})}
@@ -48,7 +48,7 @@ def make_schema(kind: Any) -> dict[str, Any]:
 
 def _contains_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     """Return whether a type contains a msgspec struct, which only msgspec can handle."""
-    for alternative in _type_fields.iter_alternatives(kind):
+    for alternative in _type_fields.iter_non_none_members(kind):
         if hasattr(alternative, "__struct_fields__"):
             return True
         if alternative in around:

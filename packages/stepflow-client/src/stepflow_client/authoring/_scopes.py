@@ -173,7 +173,7 @@ def make_depth_error(what: str) -> AuthoringError:
     return authoring_error(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
-def check_decorated_function(value: Any, decorator: str) -> None:
+def check_decorated_is_function(value: Any, decorator: str) -> None:
     """Raise InvalidArgumentError if the decorated object is not a function."""
     if not callable(value) or not hasattr(value, "__qualname__"):
         raise arguments.argument_error(f"what {decorator} decorates", "a function", value)
@@ -269,10 +269,10 @@ def _is_field_unset(kind: Any, field: str, value: Any) -> bool:
     """Return whether a field still has its default of None, or is msgspec's UNSET."""
     if type(value).__name__ == "UnsetType":
         return True
-    return value is None and field in _get_optional_fields(kind)
+    return value is None and field in _get_fields_defaulting_to_none(kind)
 
 
-def _get_optional_fields(kind: Any) -> set[str]:
+def _get_fields_defaulting_to_none(kind: Any) -> set[str]:
     """Return the names of a class's fields that default to None."""
     if hasattr(kind, "__struct_fields__"):
         # msgspec's defaults belong to the trailing fields, so match them up from the end.

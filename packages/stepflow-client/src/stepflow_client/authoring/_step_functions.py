@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Never, Pa
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ._lazy_imports import arguments, fields, inspect, json_encoding
-from ._scopes import Scope, Step, SubFlow, check_decorated_function, encode_data, get_current_scope
+from ._scopes import Scope, Step, SubFlow, check_decorated_is_function, encode_data, get_current_scope
 from ._values import Read, Record, Value, authoring_error, without_profiler
 from .on_error import OnError
 
@@ -151,7 +151,7 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         raise arguments.argument_error("a component path", "a string that begins with /", path)
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        check_decorated_function(function, "@component")
+        check_decorated_is_function(function, "@component")
         return Component(path, function)
 
     return decorate

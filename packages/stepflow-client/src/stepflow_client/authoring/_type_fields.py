@@ -49,7 +49,7 @@ def find_element(kind: Any, key: str | int) -> Field:
 def _find_in_union(kind: Any, key: Any, find: Callable[[Any, Any], Field | PartNotFound]) -> Field:
     """Look up a part in each member of a union, returning the first match."""
     reasons: list[PartNotFound] = []
-    for alternative in iter_alternatives(kind):
+    for alternative in iter_non_none_members(kind):
         part = Field(str(key)) if allows_any_value(alternative) else find(alternative, key)
         if isinstance(part, Field):
             return part
@@ -135,7 +135,7 @@ def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> M
     return {name: Field(field.name, substitute(field.kind)) for name, field in fields.items()}
 
 
-def iter_alternatives(kind: Any) -> Iterator[Any]:
+def iter_non_none_members(kind: Any) -> Iterator[Any]:
     """Yield a union's members, skipping None unless it's the only one."""
     members = [part for part in _iter_union_members(kind) if part is not type(None)]
     yield from members or [type(None)]

@@ -14,7 +14,7 @@ from .drawn_graph import cut_label
 from .html_page import escape_html, format_px
 
 
-def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
+def get_item_times_from_steps(steps: Iterable[StepTime]) -> list[ItemTime]:
     """Return the start and end times of each item with at least one finished step, sorted by index."""
     times = ItemTimes("")
     for step in steps:

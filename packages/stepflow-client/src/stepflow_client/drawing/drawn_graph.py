@@ -25,14 +25,14 @@ _MAX_CONDITION_LENGTH = 60
 _MAX_DEPTH = 20
 
 
-def measure_text_width(text: str) -> int:
+def measure_text_columns(text: str) -> int:
     """Return the text's width in monospaced columns. Wide characters count as two."""
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
 def cut_label(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
     """Truncate text to a maximum number of columns, appending `…` if anything was cut. Escapes invisible characters."""
-    return cut(visible(text), longest, measure_text_width)
+    return cut(visible(text), longest, measure_text_columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .._base.suggestions import install_command
 from ..errors import StepflowClientError
-from .drawn_graph import FlowGraph, cut_label, measure_text_width
+from .drawn_graph import FlowGraph, cut_label, measure_text_columns
 
 # There's only one WebAssembly instance, and using it from two threads at once would crash the process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -125,18 +125,18 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
                 lines = node.get_lines(details)
-                width = (max(map(measure_text_width, lines)) * COLUMN + 24) / _POINTS
+                width = (max(map(measure_text_columns, lines)) * COLUMN + 24) / _POINTS
                 height = (len(lines) * LINE + 14) / _POINTS
                 yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
         for index, edge in enumerate(graph.edges):
             shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
             if edge.label and shared == group:
-                width = (measure_text_width(edge.short_label) * _EDGE_COLUMN + 8) / _POINTS
+                width = (measure_text_columns(edge.short_label) * _EDGE_COLUMN + 8) / _POINTS
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
                 # Reserve room for the label, using text of the same width. Courier's width is 0.6 times its font size.
-                label = "x" * measure_text_width(cut_label(sub.label))
+                label = "x" * measure_text_columns(cut_label(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
                 yield from group_lines(sub.step)

@@ -124,7 +124,7 @@ def _format_validation_result(result: types.ValidationResult) -> str:
 # Register it explicitly, because `Listing[Any]` is a separate class that no listing derives from.
 @format_html.register(Listing)
 def _format_listing(listing: Listing[Any]) -> str:
-    *columns, what = listing._get_columns()
+    *columns, what = listing._get_shown_columns()
     return _format_records_table(listing._get_entries(), columns, what)
 
 
@@ -222,7 +222,7 @@ def _format_fields_table(fields: Iterable[tuple[str, object]]) -> str:
     """Format fields as a table. Text is shown as is, JSON values as trees."""
     rows = ""
     for name, value in fields:
-        value = _format_duration_field(name, value)
+        value = _format_if_duration(name, value)
         if isinstance(value, (dict, list)):
             cell = json_tree(value, limit=200, longest=_MAX_CELL_LENGTH)
         else:
@@ -232,7 +232,7 @@ def _format_fields_table(fields: Iterable[tuple[str, object]]) -> str:
     return f"<table>{rows}</table>{style}"
 
 
-def _format_duration_field(name: str, value: object) -> object:
+def _format_if_duration(name: str, value: object) -> object:
     """Format a duration for people. Returns other values unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
@@ -268,7 +268,7 @@ def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: 
             value = records[place]
             for part in name.split("."):
                 value = getattr(value, part, None)
-            value = _format_duration_field(name, value)
+            value = _format_if_duration(name, value)
             text = _format_value_as_text(value, size)
             cell = _format_status(value) or escape(text)
             if len(text) > _MAX_LINE_LENGTH:

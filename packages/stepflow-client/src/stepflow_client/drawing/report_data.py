@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import item_failure_details
-from .._codec.call_arguments import RunId, add_env_variables, parse_flow_variables
+from .._codec.call_arguments import RunId, add_env_variables, parse_declared_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_variable_secrets, hide_flow_secrets
 from .._rules.run_progress import StepTime
@@ -176,7 +176,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
         for step in steps or ():
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
-        items = list(item_failure_details.add_failed_steps(listed, places, by_item, flow).items)
+        items = list(item_failure_details.add_failed_step_to_errors(listed, places, by_item, flow).items)
     secrets = _find_flow_and_env_secrets(flow) if secrets is None else secrets
     return replace(
         snapshot,
@@ -194,7 +194,7 @@ def _find_flow_and_env_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 def read_variables_and_env_values(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return a stored flow's variables, plus the values of any that are set in the environment."""
-    variables = parse_flow_variables(flow)
+    variables = parse_declared_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():
         # Skip values that no run would accept, since they can't have been passed.

@@ -15,7 +15,7 @@ from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import ItemTime, StepTime
 from ..types import RunArguments, RunItem, StepDetails
 from ..types.run_explanation import get_displayed_step_state
-from .charts import CHART_STYLE, Bar, collect_item_times, draw_duration_histogram, draw_timeline
+from .charts import CHART_STYLE, Bar, draw_duration_histogram, draw_timeline, get_item_times_from_steps
 from .drawn_graph import build_graph, fold_graph, get_worst_state
 from .graph_text_formats import write_mermaid
 from .html_page import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, build_page, escape_html
@@ -172,7 +172,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
             title = f"Timeline of the {_PAGE} slowest steps"
             bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
         yield build_section(title, wrap_in_scroller(draw_timeline(bars, right_edge=right_edge), "timeline"))
-    durations = build_latency_html(collect_item_times(report.times))
+    durations = build_latency_html(get_item_times_from_steps(report.times))
     if durations:
         yield build_section("Latency of items", durations)
     if report.steps:
@@ -287,7 +287,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
         bars = []
-        for item in sorted(collect_item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]:
+        for item in sorted(get_item_times_from_steps(started), key=lambda item: -item.duration)[:_MAX_BARS]:
             state = status.get(item.index, "running")
             bars.append(Bar(f"item {item.index}", seconds(item.start), seconds(item.end), state))
         return bars

@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from .._base.suggestions import install_command
-from .drawn_graph import FlowGraph, GraphEdge, GraphNode, cut_label, measure_text_width
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode, cut_label, measure_text_columns
 from .html_page import DARK, LIGHT, MONO, escape_html, format_css_variables, format_px
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
@@ -86,7 +86,7 @@ def draw_svg(graph: FlowGraph, options: DrawOptions, layout: Layout | None = Non
     layout = layout or lay_out(graph, details=options.details)
     plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if options.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
-    width = max(layout.width, *(measure_text_width(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
+    width = max(layout.width, *(measure_text_columns(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     name = escape_html(graph.name or "flow")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if options.urls_by_node_id else "img"}" '

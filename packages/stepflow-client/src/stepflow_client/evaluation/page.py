@@ -174,7 +174,7 @@ class CasesSection:
 
     def _render_case(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
         number = self._report._columns.cases[name]
-        values = "".join(self._render_score_changes(score, number) for score in self._report.scores)
+        values = "".join(self._render_score_in_case(score, number) for score in self._report.scores)
         sides = []
         for first, *_ in islice(items.values(), 1):
             sides.append(f"<h3>case</h3><h4>input</h4>{self._render_json_tree(first.input)}")
@@ -189,7 +189,7 @@ class CasesSection:
         worse = ' data-worse="1"' if is_worse else ""
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
-    def _render_score_changes(self, score: str, case: int) -> str:
+    def _render_score_in_case(self, score: str, case: int) -> str:
         """Render a score's values in one case. Return an empty string if there are several variants and they all
         agree."""
         columns = {name: variant.scores.get(score, Column()) for name, variant in self._variants.items()}
@@ -379,10 +379,10 @@ def render_report_page(
         parts.append(build_section("Slices", _render_scores_table([report_text.SLICE_HEADS, *cells])))
     changes = list(iter_change_charts(summary))
     if changes:
-        parts.append(build_section(f"Changes from {escape_html(summary.compared_with)}", _render_charts(changes)))
+        parts.append(build_section(f"Changes from {escape_html(summary.compared_with)}", _wrap_named_charts(changes)))
     distributions = list(iter_distribution_charts(report, summary))
     if distributions:
-        parts.append(build_section("Distributions", _render_charts(distributions)))
+        parts.append(build_section("Distributions", _wrap_named_charts(distributions)))
     parts.append(build_section("Cases", CasesSection(report, ui_url).render()))
     return html_page.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
@@ -436,7 +436,7 @@ def _render_scores_table(rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scores">{build_table(heads, body, numbers=numbers)}</div>'
 
 
-def _render_charts(named_charts: Sequence[tuple[str, str]]) -> str:
+def _wrap_named_charts(named_charts: Sequence[tuple[str, str]]) -> str:
     named = [(escape_html(name), chart) for name, chart in named_charts]
     shown = "".join(f"<div><h3>{name}</h3>{wrap_in_scroller(chart, name)}</div>" for name, chart in named)
     return f'<div class="charts">{shown}</div>'

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from .._cases.flow_cases import parse_tests
-from .._codec.call_arguments import Variables, add_env_variables, parse_flow_variables, parse_run_variables
+from .._codec.call_arguments import Variables, add_env_variables, parse_declared_variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
@@ -60,7 +60,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         yield EvaluationCase(name, row.input, row.expected, metadata, tags)
 
 
-def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
+def encode_case_set(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     """Encode the cases as JSON, with the names separate from the other fields.
 
     Raises:
@@ -83,7 +83,7 @@ def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
 
 
 def decode_case(name: str, content: Sequence[Any]) -> EvaluationCase:
-    """Rebuild a case from its name and other fields, as encoded by `encode_cases`."""
+    """Rebuild a case from its name and other fields, as encoded by `encode_case_set`."""
     value, expected, *more = content
     metadata, tags = more or ({}, ())
     return EvaluationCase(name, value, expected, metadata, tuple(tags))
@@ -448,7 +448,7 @@ class RunLabeler:
                 repeats = [item.repeat for item in items]
                 labels = dict(self.get_batch_labels(variant) or {}, case=_format_range(items[0].case, items[-1].case))
                 labels["repeat"] = _format_range(min(repeats), max(repeats))
-                values = add_env_variables(variant.variables, parse_flow_variables(variant.flow), self._environ)
+                values = add_env_variables(variant.variables, parse_declared_variables(variant.flow), self._environ)
                 about = {**self._server, **variant.arguments_for_map, "variables": values or None, "labels": labels}
                 self._history.record(run_id, **about, omitted=("input",))
                 self._history.update(run_id, status="completed" if all(item.is_success for item in items) else "failed")

@@ -84,7 +84,7 @@ class EvaluationReport(ShownAsTable):
             raise arguments.argument_error("items", "a collection of EvaluationItem objects", items)
         self._items: Iterable[EvaluationItem] = collection
         if isinstance(collection, StoredItems):
-            results = collection.iter_results()
+            results = collection.iter_result_columns()
         else:
             checked = (arguments.check_instance(item, "each of items", EvaluationItem) for item in collection)
             results = map(ResultColumns.from_item, checked)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from .._base.text_formatting import duration_text, visible
-from ..drawing.drawn_graph import measure_text_width as width
+from ..drawing.drawn_graph import measure_text_columns as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")

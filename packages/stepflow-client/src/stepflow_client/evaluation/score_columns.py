@@ -41,7 +41,7 @@ class Column:
         self._sums[case] += value
         self._counts[case] += count
 
-    def count_values(self, case: int) -> int:
+    def count_by_case(self, case: int) -> int:
         """Return the number of values a case has."""
         return self._counts[case] if case < len(self._counts) else 0
 
@@ -51,7 +51,7 @@ class Column:
 
     def get_case_mean(self, case: int) -> float | None:
         """Return a case's mean, or None if it has no values."""
-        return self._sums[case] / self._counts[case] if self.count_values(case) else None
+        return self._sums[case] / self._counts[case] if self.count_by_case(case) else None
 
     def list_case_means(self) -> list[float]:
         """Return the means of all cases with values."""
@@ -138,7 +138,7 @@ class Columns:
                     labeled = variant.labeled.get(name, Column())
                     column = variant.scores.setdefault(shown, Column())
                     for case in labeled.cases:
-                        column.add_case_value(case, 0.0, labeled.count_values(case) - column.count_values(case))
+                        column.add_case_value(case, 0.0, labeled.count_by_case(case) - column.count_by_case(case))
         self._count_failures_as_false()
 
     def _add_results(self, results: ResultColumns) -> None:

@@ -42,7 +42,7 @@ from .._rules.chunks import ReadAhead
 from .._stores.shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 from ..drawing.report_data import read_variables_and_env_values
 from ..errors import InvalidArgumentError, JournalError
-from .records import EvaluationCase, EvaluationItem, ItemBlock, ResultColumns, build_item, decode_case, encode_cases
+from .records import EvaluationCase, EvaluationItem, ItemBlock, ResultColumns, build_item, decode_case, encode_case_set
 
 _VERSION = 1
 _TABLES = """
@@ -199,7 +199,7 @@ class EvaluationStore:
             # Remove any cases that a killed call left behind.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
             while some := list(islice(left, size.count)):
-                names, content = encode_cases(some)
+                names, content = encode_case_set(some)
                 file.execute("INSERT INTO cases VALUES (?, ?, ?)", [count, names.decode(), content.decode()])
                 count += len(some)
                 size.record_read_size(len(some), len(content))
@@ -325,7 +325,7 @@ class EvaluationStore:
             for first in self.read_block_lengths(variant):
                 yield from self._read_block(name, variant, first, keys, hidden=hidden).items
 
-    def iter_results(self) -> Iterator[ResultColumns]:
+    def iter_result_columns(self) -> Iterator[ResultColumns]:
         """Yield the data that reports keep in memory, for the items of all variants used by the last call."""
         keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
         pages = self._fetch_rows("SELECT names FROM cases ORDER BY number")
@@ -376,7 +376,7 @@ def _parse_and_expand_columns(text: str, count: int) -> _Columns:
 
 def _digest_case(case: EvaluationCase) -> bytes:
     """Return a case's digest, which doesn't change when the case is stored and loaded again."""
-    texts = [_parse_json(text.decode()) for text in encode_cases([case])]
+    texts = [_parse_json(text.decode()) for text in encode_case_set([case])]
     return hashlib.sha256(json.dumps(texts).encode()).digest()
 
 
@@ -408,10 +408,10 @@ class StoredItems:
         with EvaluationStore(self.folder) as store:
             yield from store.iter_items(hidden=self._is_hidden)
 
-    def iter_results(self) -> Iterator[ResultColumns]:
+    def iter_result_columns(self) -> Iterator[ResultColumns]:
         """Yield the data that reports keep for each item, without reading inputs and outputs."""
         with EvaluationStore(self.folder) as store:
-            yield from store.iter_results()
+            yield from store.iter_result_columns()
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:

@@ -294,7 +294,7 @@ def _compare_columns(
         pseudo_values: `CHANGE` for values derived from booleans. Defaults to none.
         timed: The variants, if the columns contain times. Comparisons of times keep each run's items together.
     """
-    cases = [case for case in before.cases if after.count_values(case)]
+    cases = [case for case in before.cases if after.count_by_case(case)]
     if not cases:
         return None
     old, new = ([column.get_case_mean(case) or 0.0 for case in cases] for column in (before, after))

@@ -115,7 +115,7 @@ def _list_possible_unprefixed_names(component: str) -> list[str]:
     return ["/".join(parts[index:]) for index in range(1, len(parts))]
 
 
-def parse_components(components: Any) -> Components | None:
+def convert_to_components(components: Any) -> Components | None:
     """Convert components (`ComponentInfo` or the equivalent JSON) to the form that the checks use, or return None if
     given None.
 
@@ -187,7 +187,7 @@ class ComponentCatalog:
         """Whether a component that isn't listed definitely doesn't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
-    def has_no_route(self, component: str) -> bool:
+    def is_denied_by_routes(self, component: str) -> bool:
         """Return whether the server has a component that its routes don't expose."""
         names = _list_possible_unprefixed_names(component)
         return component not in self.listed and not self.known.denied.isdisjoint(names)

@@ -43,7 +43,7 @@ def get_error_code_name(error: FlowError) -> str:
     return next((word for word, code in ERROR_CODES.items() if code == error.code), "UNSPECIFIED")
 
 
-def get_error_number(code: ErrorCode) -> int:
+def get_code_number(code: ErrorCode) -> int:
     """Return an error code's number on the wire."""
     return list(ErrorCode).index(code) + 1
 
@@ -63,7 +63,7 @@ def has_error_code(expected: Any, error: FlowError | None) -> bool:
         return ERROR_CODES.get(expected.upper(), expected.lower()) == error.code
     details = error.details if isinstance(error.details, Mapping) else {}
     own = [details.get(key) for key in ("code", "errorCode")]
-    return expected in own or (error.code in ERROR_CODES.values() and get_error_number(error.code) == int(expected))
+    return expected in own or (error.code in ERROR_CODES.values() and get_code_number(error.code) == int(expected))
 
 
 def get_error_data(error: FlowError | None) -> Any:

@@ -187,7 +187,7 @@ class FlowSteps:
         return find_reachable_names(names, _invert_edges(self.dependencies_by_step))
 
     @cached_property
-    def _awaited_steps(self) -> dict[str, list[str]]:
+    def _awaited_steps_by_step(self) -> dict[str, list[str]]:
         """The steps that each step waits for, in input order. Steps don't wait for variable defaults."""
         return {
             name: [read.step for read in step.reads if read.step in self.by_id and not read.is_in_default]
@@ -197,15 +197,15 @@ class FlowSteps:
     @cached_property
     def cyclic_steps(self) -> set[str]:
         """Steps on a cycle, or on a path from one cycle to another."""
-        left = _find_names_leading_to_cycles(self._awaited_steps)
-        return left and left & _find_names_leading_to_cycles(_invert_edges(self._awaited_steps))
+        left = _find_names_leading_to_cycles(self._awaited_steps_by_step)
+        return left and left & _find_names_leading_to_cycles(_invert_edges(self._awaited_steps_by_step))
 
     def find_shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of dependencies from one step to another, or an empty list if there isn't one."""
         before: dict[str, str] = {}
         waiting = [start]
         for name in waiting:
-            for dependency in self._awaited_steps[name]:
+            for dependency in self._awaited_steps_by_step[name]:
                 if dependency not in before:
                     before[dependency] = name
                     waiting.append(dependency)

@@ -262,7 +262,7 @@ def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | in
     return [path for path in paths if path]
 
 
-def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
+def find_unknown_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     """Return an input's fields, at any depth, that a flow neither declares nor reads.
 
     Any field is allowed in an object that the flow reads as a whole, or whose schema allows additional fields.
@@ -272,10 +272,10 @@ def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     paths = [parse_unambiguous_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
     defs = get_server_defs(flow, "input")
-    return list(_iter_unread_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
+    return list(_iter_unknown_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
 
 
-def _iter_unread_fields(
+def _iter_unknown_fields(
     value: Any, schema: Any, defs: Mapping[str, Any], paths: Sequence[Any], needed: Sequence[Any], at: tuple[str, ...]
 ) -> Iterator[Mismatch]:
     if not isinstance(value, Mapping) or _allows_unlisted_names(schema) or not all(paths):
@@ -286,7 +286,7 @@ def _iter_unread_fields(
         if not fields or name in fields:
             read = [path[1:] for path in paths if path[0] == name]
             certain = [path[1:] for path in needed if path[0] == name and path[1:]]
-            yield from _iter_unread_fields(inner, declared.get(name), defs, read, certain, (*at, name))
+            yield from _iter_unknown_fields(inner, declared.get(name), defs, read, certain, (*at, name))
         else:
             from .json_schema import Mismatch, format_fields_hint
 

@@ -385,7 +385,7 @@ class _SchemaConverter:
                 # Keywords next to `anyOf` apply to every alternative.
                 rest = _keep_type_keywords(schema)
                 return make_union(
-                    self.convert({**rest, **part} if _needs_sibling_keywords(part) else part, depth + 1)
+                    self.convert({**rest, **part} if _alternative_needs_siblings(part) else part, depth + 1)
                     for part in parts
                 )
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
@@ -403,11 +403,11 @@ class _SchemaConverter:
         known = [part for part in [*parts, rest] if not is_unknown(part)]
         objects = [member for part in known for member in part.members if isinstance(member, ObjectOf)]
         if len(known) < 2 or not all(len(part.members) == 1 for part in known) or len(objects) < len(known):
-            return _get_common_type(known)._replace(is_secret=is_secret)
+            return _get_type_if_equal(known)._replace(is_secret=is_secret)
         fields: dict[str, Field] = {}
         for name, field in (pair for member in objects for pair in member.fields.items()):
             other = fields.get(name, Field(UNKNOWN, False))
-            type = _get_common_type([part for part in (other.type, field.type) if not is_unknown(part)])
+            type = _get_type_if_equal([part for part in (other.type, field.type) if not is_unknown(part)])
             type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
             fields[name] = Field(type, other.is_required or field.is_required)
         extra = None if all(member.extra is None for member in objects) else UNKNOWN
@@ -443,12 +443,12 @@ class _SchemaConverter:
         return ObjectOf(fields, None if extra is False else self.convert(extra, depth + 1), is_open)
 
 
-def _get_common_type(types: list[Type]) -> Type:
+def _get_type_if_equal(types: list[Type]) -> Type:
     """Return the type itself if all of the types are equal, or unknown if they differ."""
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 
-def _needs_sibling_keywords(part: Any) -> bool:
+def _alternative_needs_siblings(part: Any) -> bool:
     """Return whether an `anyOf` alternative only defines a type together with the keywords next to `anyOf`."""
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 

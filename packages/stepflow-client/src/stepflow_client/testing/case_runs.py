@@ -184,7 +184,7 @@ class _CaseRunner:
             seconds = time.monotonic() - started
             steps = self._read_outcomes_and_durations(run_id, len(attempts), seconds, include_times=self.include_times)
             read = zip(attempts, steps, strict=True)
-            records = [self._compute_step_inputs(attempt.case, outcomes) for attempt, (outcomes, _) in read]
+            records = [self._get_steps_to_record(attempt.case, outcomes) for attempt, (outcomes, _) in read]
         except StepflowClientError as error:
             return [self._make_error_result(attempt, error, started) for attempt in attempts]
         done = zip(attempts, results, steps, records, strict=True)
@@ -205,7 +205,7 @@ class _CaseRunner:
             result = flow.run(self.tests.flow, case.input, get_case_variables(self.tests, case))
             seconds = time.monotonic() - started
             ((outcomes, _),) = self._read_outcomes_and_durations(result.run_id, 1, seconds, include_times=False)
-            steps = self._compute_step_inputs(case, outcomes)
+            steps = self._get_steps_to_record(case, outcomes)
             unused = self._find_unused_mocks_and_add_coverage(case, flow.runs)
         except StepflowClientError as error:
             return self._make_error_result(attempt, error, started)
@@ -279,7 +279,7 @@ class _CaseRunner:
                 return self.client.get_run_steps(run_id, include_times=True)
         return []
 
-    def _compute_step_inputs(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
+    def _get_steps_to_record(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
 
         Servers don't report step inputs, so we compute them in additional runs in which every executed step is mocked

@@ -28,7 +28,7 @@ from .._runs.changes_before_storing import collect_examples
 from .._runs.pinned_steps import Delayed, Fails
 from .._sync.client import SyncStepflowClient
 from ..errors import InvalidArgumentError
-from ..flows.expected_results import ERROR_CODES, get_error_number
+from ..flows.expected_results import ERROR_CODES, get_code_number
 from ..flows.expressions import find_references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, Failure, Interpreter, StepRun, apply_overrides
@@ -266,7 +266,7 @@ class _FakeItem(Interpreter):
 def _convert_fails_to_failure(outcome: Any) -> Any:
     """Convert `Fails` to the failure raised by an evaluation. Outputs are returned unchanged."""
     if isinstance(outcome, Fails):
-        return Failure(get_error_number(outcome.error_code), outcome.message, is_own=True)
+        return Failure(get_code_number(outcome.error_code), outcome.message, is_own=True)
     return outcome
 
 

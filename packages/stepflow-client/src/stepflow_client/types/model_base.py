@@ -435,7 +435,7 @@ class Listing(Model, Records, Generic[Entry]):
     def _get_entries(self) -> Sequence[Entry]:
         return cast("Sequence[Entry]", getattr(self, self._shown[-1]))
 
-    def _get_columns(self) -> Sequence[str]:
+    def _get_shown_columns(self) -> Sequence[str]:
         return self._shown
 
     def __iter__(self) -> Iterator[Entry]:

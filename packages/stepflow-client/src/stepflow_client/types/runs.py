@@ -241,7 +241,7 @@ class ListStepsResponse(Listing[StepDetails]):
     run_id: str
     steps: list[StepDetails]
 
-    def _get_columns(self) -> Sequence[str]:
+    def _get_shown_columns(self) -> Sequence[str]:
         return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
 
 

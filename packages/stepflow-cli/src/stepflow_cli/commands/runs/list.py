@@ -31,7 +31,7 @@ from ...params.options import (
 from ...params.runs import RUN_ID, query_argument, status_option
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.explain_failures import add_failed_sub_run_item_count
-from ...runs.find_runs import connect_to_runs, matches_query_word
+from ...runs.find_runs import connect_to_runs, run_matches_query_word
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _iter_matching_runs(
     recorded = {word: {entry.run_id for entry in client._recorder.search_entries(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
-        if all(matches_query_word(run, word) or run.run_id in ids for word, ids in recorded.items()):
+        if all(run_matches_query_word(run, word) or run.run_id in ids for word, ids in recorded.items()):
             yield run
 
 

@@ -22,10 +22,10 @@ from ...params.options import (
     Confirm,
     Section,
     WaitOptions,
-    as_one_argument,
     confirm_option,
     excludes,
     file_output_options,
+    group_options,
     lazy_complete,
     output_options,
     running_server_options,
@@ -37,8 +37,8 @@ from ...records.runs import RUN
 from ...runs.explain_failures import find_failure_hint
 from ...runs.find_runs import check_flow_matches_run, connect_to_run, connect_to_runs
 from ...runs.process_several_runs import (
+    fetch_deletion_status,
     for_each_run,
-    get_deletion_status,
     hinting_return,
     note_undeleted_objects,
     print_processed_runs,
@@ -96,11 +96,11 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         excludes("--only-changed --force"),
     ),
 )
-@as_one_argument(
+@group_options(
     "options",
     _RerunOptions,
     run_argument,
-    as_one_argument(
+    group_options(
         "keep",
         _choose_steps_to_keep,
         _RERUN.option("--from STEP", "Execute this step and all steps that depend on it.", to="before"),
@@ -281,4 +281,4 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 def delete_run_and_get_status(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
     """Request a run's deletion and return the resulting status."""
     client.delete_run(run_id)
-    return {"run_id": run_id, "status": get_deletion_status(lambda: client.get_run(run_id))}
+    return {"run_id": run_id, "status": fetch_deletion_status(lambda: client.get_run(run_id))}

@@ -19,7 +19,7 @@ from ...inputs.file_io import read_bytes, write_bytes
 from ...inputs.flow_loading import check_flow_exists
 from ...output.colors_and_escaping import format_diff_line, uses_color
 from ...output.messages import note
-from ...output.printing import Output, open_in_browser, write_document
+from ...output.printing import Output, open_file_in_browser, write_document_bytes
 from ...params.click_commands import Command
 from ...params.options import OUTPUT, Section, lazy_complete, needs, output_file_option, running_server_options
 from ...params.runs import run_argument, runs_argument
@@ -168,6 +168,6 @@ def report_command(ids: list[str], server: ServerOptions, output: str | None, sh
 
     with connect_to_runs(server, ids) as (target, ids):
         reports = [gather(target.client, run_id) for run_id in ids]
-    write_document(report_page(reports).encode(), output)
+    write_document_bytes(report_page(reports).encode(), output)
     if show:
-        open_in_browser(str(output))
+        open_file_in_browser(str(output))

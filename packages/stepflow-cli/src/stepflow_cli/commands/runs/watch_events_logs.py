@@ -21,7 +21,7 @@ from ...params.options import (
     SECONDS,
     Choice,
     WaitOptions,
-    as_one_argument,
+    group_options,
     limit_option,
     option,
     output_options,
@@ -31,7 +31,7 @@ from ...params.options import (
 from ...params.runs import recorded_run_argument, run_argument, runs_argument
 from ...records.runs import EVENT, build_event_record, get_single_run_view
 from ...runs.explain_failures import read_explained_run
-from ...runs.find_runs import connect_to_run, connect_to_runs, find_run_in_history, is_complete_run_id
+from ...runs.find_runs import connect_to_run, connect_to_runs, find_history_run_by_position, is_complete_run_id
 from ...runs.process_several_runs import add_view_commands_hint, hinting_return
 from ...server.connect import Target
 from ...server.server_log_files import LEVELS, KeptLogLine, find_logged_run_ids_with_prefix, read_run_log_lines
@@ -127,7 +127,7 @@ class _EventOptions(NamedTuple):
 
 @click.command("events", cls=Command)
 @run_argument
-@as_one_argument(
+@group_options(
     "options",
     _EventOptions,
     option("--after CURSOR", "Print only events after this cursor, or starting at this event number."),
@@ -156,7 +156,7 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
     run. This requires server 0.12 or newer.
     """
     with connect_to_run(server, run_id) as (target, run_id):
-        events = _stream_events(target, run_id, options)
+        events = _iter_run_events(target, run_id, options)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
             output.write_texts((_format_event_line(event, run_id) for event in events), flush=True)
@@ -165,7 +165,7 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
             output.print_records(records, EVENT, default="jsonl", flush=True)
 
 
-def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
+def _iter_run_events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
     cursor = options.after
 
     def build_continuation_command() -> str | None:
@@ -245,7 +245,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     'serve' logs only warnings and errors, unless you start it with -v, --log-file or --log-level info.
     """
     if run_id.startswith("@"):
-        run_id = find_run_in_history(run_id).run_id
+        run_id = find_history_run_by_position(run_id).run_id
     elif not is_complete_run_id(run_id):
         ids = find_logged_run_ids_with_prefix(run_id)
         if len(ids) > 1:

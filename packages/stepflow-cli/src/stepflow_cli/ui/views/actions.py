@@ -48,10 +48,10 @@ class MultiRunRerun:
 async def rerun_failed_parts(request: Request) -> Response:
     """Rerun the parts of a run that failed, keeping the outputs of completed steps."""
     site, run_id = get_site(request), request.path_params["run_id"]
-    return redirect_to_started_runs(site, [run_id], await _start_rerun(site, run_id, keep="succeeded"))
+    return redirect_to_started_runs(site, [run_id], await _start_runs_of_rerun(site, run_id, keep="succeeded"))
 
 
-async def _start_rerun(site: Site, run_id: str, keep: Literal["nothing", "succeeded"]) -> list[str]:
+async def _start_runs_of_rerun(site: Site, run_id: str, keep: Literal["nothing", "succeeded"]) -> list[str]:
     """Rerun a run with its original arguments, and return the IDs of the runs that were started."""
     try:
         return [handle.run_id for handle in await site.client.start_rerun(run_id, keep=keep)]
@@ -116,7 +116,7 @@ async def act_on_selected_runs(request: Request) -> Response:
         # If a run completed, rerun every step.
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
         try:
-            started += await _start_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
+            started += await _start_runs_of_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
         except StepflowClientError as error:
             # Otherwise, the user would try again and rerun the earlier ones twice.
             already = f"these reruns of other selected runs were started: {', '.join(started)}" if started else None

@@ -21,7 +21,7 @@ _MAX_STEPS = 500
 
 
 @dataclass(frozen=True)
-class ComparedItem:
+class ComparedSide:
     """One of the two items being compared. In a run with only one item, this is the run itself."""
 
     run: RunDetails
@@ -107,7 +107,7 @@ async def compare_runs_page(request: Request) -> Response:
     )
 
 
-async def _read_compared_item(site: Site, run: RunDetails, index: int) -> ComparedItem:
+async def _read_compared_item(site: Site, run: RunDetails, index: int) -> ComparedSide:
     snapshot = await site.read_snapshot(run.run_id, PARTS, index)
     items = snapshot.items or ()
     item = next((item for item in items if item.index == index), None)
@@ -117,7 +117,7 @@ async def _read_compared_item(site: Site, run: RunDetails, index: int) -> Compar
     assert report.given is not None
     inputs = report.given.inputs
     value = inputs[index] if inputs is not None and len(inputs) == len(items) else None
-    return ComparedItem(
+    return ComparedSide(
         run, index, get_item_page_path(run.run_id, index, len(items)), item.status.value, report, report.given, value
     )
 

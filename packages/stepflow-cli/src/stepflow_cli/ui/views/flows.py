@@ -17,7 +17,7 @@ from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.syntax_tree import FlowText
 
 from ...inputs.flow_loading import sort_flow_keys
-from ..flow_list import search_flows
+from ..flow_list import search_flows_for_page
 from ..graphs_and_timelines import draw_flow_graph
 from ..schema_forms import (
     Field,
@@ -43,14 +43,14 @@ async def flows_page(request: Request) -> Response:
     """Show flows with their latest runs, flows that ran as sub-runs, and flow files that haven't been run yet."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
-    listed = await search_flows(site.client, site.history, site.flows, text)
+    listed = await search_flows_for_page(site.client, site.history, site.flows, text)
     return site.render(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
     """Show a flow, with a form for starting it."""
     site = get_site(request)
-    stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
+    stored = await site.restore_key_order_from_blob(await site.client.get_flow(request.path_params["flow_id"]))
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
         # Fill in the form with the arguments of an earlier run.
@@ -87,7 +87,7 @@ async def _render_flow_page(
         status,
         stored=stored,
         flow=shown,
-        lines=format_flow_yaml_lines(shown),
+        lines=format_sorted_flow_yaml_lines(shown),
         picture=await run_in_threadpool(draw_flow_graph, shown),
         **{
             "inputs": inputs,
@@ -114,7 +114,7 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     return build_schema_fields(input, definitions), variable_fields
 
 
-def format_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
+def format_sorted_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
     """Format a flow as lines of YAML. Keys are sorted, because servers return them in a different order each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()
 
@@ -122,7 +122,7 @@ def format_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
 async def start_flow(request: Request) -> Response:
     """Start a run of a flow with the submitted values."""
     site, form = get_site(request), get_accepted_form(request)
-    stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
+    stored = await site.restore_key_order_from_blob(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
     raw = form.get("raw", "").replace("\r\n", "\n")
     sent = {"raw": raw, "is_batch": bool(form.get("batch")), "before": form.get("before")}

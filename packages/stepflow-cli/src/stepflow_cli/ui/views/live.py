@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
-from ...params.runs import parse_user_query
+from ...params.runs import parse_user_run_query
 from ..site_state import Site, get_site
 from .runs import follow_running_batches, parse_number_parameter, parse_run_list_query
 
@@ -63,7 +63,7 @@ async def stream_run_list_changes(request: Request) -> Response:
     site, query = get_site(request), parse_run_list_query(request)
 
     async def read_shown_state() -> Any:
-        runs = await site.run_lists.read_newest_runs(parse_user_query(str(query)).fields)
+        runs = await site.run_lists.read_newest_runs(parse_user_run_query(str(query)).fields)
         return [(run.run_id, run.status.value, run.items) for run in runs], await follow_running_batches(site, runs)
 
     return _build_event_stream_response(request, _make_change_detector(read_shown_state))

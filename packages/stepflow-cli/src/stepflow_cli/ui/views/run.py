@@ -26,7 +26,7 @@ from ..run_followers import STATES, format_state_ranges, merge_statuses_with_eve
 from ..run_list import PAGE, SortOrder
 from ..site_state import Site, get_site, parse_query_index_or_none
 from ..step_rows import STEP_KEYS, SelectedStep, build_step_rows, find_selected_step_details, find_sub_run_creator
-from .flows import format_flow_yaml_lines
+from .flows import format_sorted_flow_yaml_lines
 from .runs import parse_number_parameter
 
 MAX_RERUNS = 20
@@ -164,7 +164,7 @@ async def run_flow_page(request: Request) -> Response:
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
-    return site.render(request, "run_flow", run=run, lines=format_flow_yaml_lines(stored.flow))
+    return site.render(request, "run_flow", run=run, lines=format_sorted_flow_yaml_lines(stored.flow))
 
 
 def parse_item_index_or_zero(request: Request) -> int:

@@ -13,8 +13,8 @@ from stepflow_client._command import QUERY_FIELDS, RunQuery, parse_run_query
 from stepflow_client.progress import Progress
 
 from ...errors import Problem
-from ...output.tables import shorten_run_ids
-from ...params.runs import parse_user_query
+from ...output.tables import map_run_ids_to_prefixes
+from ...params.runs import parse_user_run_query
 from ...records.runs import STATUSES
 from ..run_list import PAGE, SearchResult, build_run_rows
 from ..security import choose_landing_path
@@ -56,7 +56,7 @@ async def runs_page(request: Request) -> Response:
     result = SearchResult()
     try:
         # Resolve relative times such as 1h only here, so that the page's URL keeps them as they are.
-        fields = parse_user_query(str(query)).fields
+        fields = parse_user_run_query(str(query)).fields
         if query.words:
             result = await site.finder.search_runs(query.words, fields)
             runs = result.runs[(page - 1) * PAGE :]
@@ -76,7 +76,7 @@ async def runs_page(request: Request) -> Response:
         rows=rows,
         opened=opened,
         errors=await site.finder.read_first_error_lines(row.run for row in rows),
-        short=shorten_run_ids([run.run_id for run in runs[:PAGE]]),
+        short=map_run_ids_to_prefixes([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
         text=str(query),

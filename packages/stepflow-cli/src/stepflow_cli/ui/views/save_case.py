@@ -18,7 +18,7 @@ from stepflow_client._stores.atomic_file_writes import FileChangedError
 from stepflow_client.flows.reading import read_file_bytes
 
 from ...flow_tests.save_run_as_case import ItemToSave, add_case_to_content, build_item_to_save, diff_contents
-from ...inputs.flow_loading import list_example_names
+from ...inputs.flow_loading import list_example_and_case_names
 from ..flow_folder import FlowFile
 from ..security import get_accepted_form
 from ..site_state import Site, build_changed_query, get_site, parse_query_index_or_none
@@ -121,7 +121,7 @@ async def _render_case_preview(
 ) -> Response:
     done = form.get("kept", "")
     file = next((file for file in files if file.name == form.get("file")), None)
-    names = list_example_names({"test": file.flow.get("test")}) if file is not None else []
+    names = list_example_and_case_names({"test": file.flow.get("test")}) if file is not None else []
     draft = await run_in_threadpool(_build_case_draft, item, files, form)
     kinds = {"+": "added", "-": "removed", "@": "place"}
     return site.render(

@@ -72,11 +72,11 @@ class HttpxTransport(Transport):
         """Send a request and return the response as it arrives, possibly compressed (see `decompress`)."""
         sent = convert_request_to_httpx(request, self._api)
         with self._open_response(request, sent) as response:
-            read = partial(self._iterate_body, response, request, sent.extensions["timeout"])
+            read = partial(self._iterate_stream_body, response, request, sent.extensions["timeout"])
             yield Stream(response.status_code, _get_response_headers(response), read, request.timeout.read)
 
     @staticmethod
-    def _iterate_body(
+    def _iterate_stream_body(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
         # Transports read this only once, when we request the first chunk.
@@ -366,7 +366,7 @@ def convert_request_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
         raise message_codec.CannotSend(str(error)) from error
 
 
-def copy_headers_from_httpx_request(request: HttpRequest, signed: object) -> HttpRequest:
+def replace_headers_from_httpx_request(request: HttpRequest, signed: object) -> HttpRequest:
     """Return the request with the headers that an `httpx.Auth` has set.
 
     Raises:
@@ -403,7 +403,7 @@ class Hooks(Middleware):
         """Send a request with any headers set by the hooks."""
         began = time.monotonic()
         sent = self._call_request_hooks(request)
-        response = self.inner.send(copy_headers_from_httpx_request(request, sent))
+        response = self.inner.send(replace_headers_from_httpx_request(request, sent))
         converted = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
         self._call_response_hooks(request, converted, began)
         return response
@@ -413,7 +413,7 @@ class Hooks(Middleware):
         """Send a request with any headers set by the hooks, which see the response before its body has been read."""
         began = time.monotonic()
         sent = self._call_request_hooks(request)
-        with self.inner.stream(copy_headers_from_httpx_request(request, sent)) as stream:
+        with self.inner.stream(replace_headers_from_httpx_request(request, sent)) as stream:
             converted = httpx.Response(stream.status, headers=stream.headers, request=sent)
             self._call_response_hooks(request, converted, began)
             yield stream

@@ -143,13 +143,13 @@ class HttpxAuth(Authorization):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as many times as the `httpx.Auth` asks."""
-        from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
+        from .httpx_bridge import convert_request_to_httpx, replace_headers_from_httpx_request
 
         flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
         with closing(flow):
             signed = _run_auth_step(flow.__next__, request)
             while True:
-                response = self.inner.send(copy_headers_from_httpx_request(request, signed))
+                response = self.inner.send(replace_headers_from_httpx_request(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
@@ -159,11 +159,11 @@ class HttpxAuth(Authorization):
                 signed = following
 
     def _add_credentials(self, request: HttpRequest) -> HttpRequest:
-        from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
+        from .httpx_bridge import convert_request_to_httpx, replace_headers_from_httpx_request
 
         flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
         with closing(flow):
-            return copy_headers_from_httpx_request(request, _run_auth_step(flow.__next__, request))
+            return replace_headers_from_httpx_request(request, _run_auth_step(flow.__next__, request))
 
 
 def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
@@ -268,7 +268,7 @@ class DialectTranslator(Middleware):
         server = self.server if self.pinned else api.identify_server(self.url, health)
         self.server = server
         if "build" not in health:
-            response = response._replace(content=_encode_response(request, older_dialects.complete_health_body(health)))
+            response = response._replace(content=_encode_body(request, older_dialects.complete_health_body(health)))
         return response, server
 
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -285,9 +285,9 @@ class DialectTranslator(Middleware):
             if request.idempotent:
                 raise
             # No matter what went wrong with the health check, the request itself was never sent.
-            raise _make_not_sent_error(str(error), error.attempts) from error
+            raise _make_failed_detection_error(str(error), error.attempts) from error
         if server is None and not request.idempotent and is_transient_status(response.status):
-            raise _make_not_sent_error(f"it returned {response.status}", response.attempts)
+            raise _make_failed_detection_error(f"it returned {response.status}", response.attempts)
         return response, server
 
     def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
@@ -324,7 +324,7 @@ class DialectTranslator(Middleware):
         if response is not None and (final is reply or final.body is None):
             return response
         headers = {"content-type": "application/json"}
-        content = _encode_response(request, final.body)
+        content = _encode_body(request, final.body)
         if response is None:
             return HttpResponse(final.status, headers, content)
         headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
@@ -350,13 +350,13 @@ def _build_translated_request(
     )
 
 
-def _make_not_sent_error(reason: str, attempts: Sequence[str]) -> ConnectFailed:
+def _make_failed_detection_error(reason: str, attempts: Sequence[str]) -> ConnectFailed:
     error = ConnectFailed(reason)
     error.attempts = attempts
     return error
 
 
-def _encode_response(request: HttpRequest, body: Any) -> bytes:
+def _encode_body(request: HttpRequest, body: Any) -> bytes:
     try:
         return to_json(body)
     except (ValueError, RecursionError) as error:

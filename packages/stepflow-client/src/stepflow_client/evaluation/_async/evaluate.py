@@ -83,7 +83,7 @@ class Evaluator:
         self._room = _MAX_WAITING
         """Number of outcomes that may still be read before finished items are next stored and scored."""
 
-    async def run(self, progress: ProgressOption) -> None:
+    async def run_and_score(self, progress: ProgressOption) -> None:
         """Run the remaining items and compute the missing scores."""
         try:
             with show_progress(progress) as report:
@@ -541,5 +541,5 @@ async def evaluate(
         }
         labeler, durations = RunLabeler(client, name, labels, variables_from_env), _DurationBudget(include_durations)
         evaluator = Evaluator(client, store, planned, scorers, labeler, durations, repeat, max_scores, map_options)
-        await evaluator.run(progress)
+        await evaluator.run_and_score(progress)
     return EvaluationReport._from_folder(items, given_variables)

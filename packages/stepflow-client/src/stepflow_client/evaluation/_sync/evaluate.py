@@ -84,7 +84,7 @@ class Evaluator:
         self._room = _MAX_WAITING
         """Number of outcomes that may still be read before finished items are next stored and scored."""
 
-    def run(self, progress: ProgressOption) -> None:
+    def run_and_score(self, progress: ProgressOption) -> None:
         """Run the remaining items and compute the missing scores."""
         try:
             with show_progress(progress) as report:
@@ -542,5 +542,5 @@ def evaluate(
         }
         labeler, durations = RunLabeler(client, name, labels, variables_from_env), _DurationBudget(include_durations)
         evaluator = Evaluator(client, store, planned, scorers, labeler, durations, repeat, max_scores, map_options)
-        evaluator.run(progress)
+        evaluator.run_and_score(progress)
     return EvaluationReport._from_folder(items, given_variables)
