@@ -220,6 +220,17 @@ def test_no_compression_is_requested(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
+def test_the_callers_headers_replace_the_default_ones(twin: str) -> None:
+    headers = {"Host": "flows.example", "User-Agent": "letters", "Accept-Encoding": "gzip"}
+    with RawServer(answers(HEALTHY)) as server:
+        call(twin, None, CALLS["health_check"], server.url, headers=headers)
+        head = server.conversations[0].requests[0].lower()
+    # Responses are not decompressed, so compression is not requested, even then.
+    for line in (b"host: flows.example", b"user-agent: letters", b"accept-encoding: identity"):
+        assert (head.count(b"\r\n" + line.partition(b" ")[0]), b"\r\n" + line + b"\r\n" in head) == (1, True)
+
+
+@pytest.mark.parametrize("twin", TWINS)
 def test_a_response_to_head_has_no_body(twin: str) -> None:
     with RawServer(answers(OK + b"content-length: 1000\r\n\r\n")) as server:
 

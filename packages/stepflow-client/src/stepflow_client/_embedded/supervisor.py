@@ -200,7 +200,7 @@ def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: fl
         The response if it has arrived and is a non-empty JSON object, otherwise None.
     """
     assert process.port is not None
-    head = encode_head(request, b"127.0.0.1", API_PATH, {})
+    head = encode_head(request, "127.0.0.1", API_PATH, {})
     while True:
         value = None
         with suppress(HttpError, ValueError):

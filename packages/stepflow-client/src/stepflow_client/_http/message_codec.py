@@ -155,12 +155,12 @@ class HttpResponse(NamedTuple):
         return f"<{type(self).__name__} {self.status}>"
 
 
-def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
+def encode_head(request: HttpRequest, host: str, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
     """Encode the head of a request (the request line and headers).
 
     Args:
         request: The request.
-        host: The value of the `host` header.
+        host: The value of the `host` header, unless the request has its own.
         root_path: The path to prepend to the request's path.
         cache: A cache of the headers encoded by earlier calls, since most of a client's requests use the same ones.
 
@@ -170,14 +170,13 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
     target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
     if len(target) > _MAX_TARGET_LENGTH:
         raise CannotSend("its path and query are too long")
-    begin = f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii")
+    begin = f"{request.method} {target} HTTP/1.1".encode("ascii")
     items = tuple(request.headers.items())
     headers = cache.get(items)
     if headers is None:
+        lines = []
         # Responses aren't decompressed here, and some proxies compress them unless you tell them not to.
-        is_default = not any(name == "accept-encoding" for name, _ in items)
-        lines = [b"\r\naccept-encoding: identity"] if is_default else []
-        for name, value in items:
+        for name, value in {"host": host, **request.headers, "accept-encoding": "identity"}.items():
             if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
                 raise CannotSend(f"the header {name!r} has a value that cannot be sent")
             lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
@@ -186,8 +185,8 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
             cache.clear()
         cache[items] = headers
     if request.content or request.method in ("POST", "PUT", "PATCH"):
-        return b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (begin, host, headers, len(request.content))
-    return b"%b%b%b\r\n\r\n" % (begin, host, headers)
+        return b"%b%b\r\ncontent-length: %d\r\n\r\n" % (begin, headers, len(request.content))
+    return b"%b%b\r\n\r\n" % (begin, headers)
 
 
 def normalize_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

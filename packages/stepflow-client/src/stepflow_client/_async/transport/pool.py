@@ -41,7 +41,7 @@ class Pool(Transport):
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
         self._name = root.host
         self._port = root.port
-        self._host = root.netloc.encode("ascii")
+        self._host = root.netloc
         self._path = root.path + API_PATH
         self._headers: dict[message_codec.HeaderItems, bytes] = {}
         self._tls = tls
