@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from stepflow_cli.main import SECTIONS, cli
+from stepflow_cli.main import COMMAND_SECTIONS, cli
 from stepflow_cli.params.click_commands import get_full_help
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,10 +79,10 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     yield f"```text\n{options_text(root, shared)}```\n"
     yield from (f"{' '.join(paragraph.split())}\n" for paragraph in repeated)
     homes: dict[Entry, str] = {}
-    titles = {name: title for title, names in SECTIONS.items() for name in names}
+    titles = {name: title for title, names in COMMAND_SECTIONS.items() for name in names}
     # `stepflow` itself comes first, and commands not listed in its help come last.
     groups = {path: titles.get(path.split()[1], "Other commands") if " " in path else "Overview" for path in options}
-    order = ["Overview", *SECTIONS, "Other commands"]
+    order = ["Overview", *COMMAND_SECTIONS, "Other commands"]
     title = ""
     for path, entries in sorted(options.items(), key=lambda each: order.index(groups[each[0]])):
         if groups[path] != title:

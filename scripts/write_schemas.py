@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 from stepflow_client import types
-from stepflow_client.types.model_base import KINDS
+from stepflow_client.types.model_base import FIELD_TYPES
 
 FILE = Path(__file__).resolve().parent.parent / "docs/reference/schemas.json"
 SHAPES: tuple[Any, ...] = (
@@ -24,13 +24,13 @@ SHAPES: tuple[Any, ...] = (
 
 def schemas() -> dict[str, Any]:
     """Return the schemas for all shapes, by type name."""
-    for kind in KINDS.values():
+    for kind in FIELD_TYPES.values():
         if hasattr(kind, "to_dict"):
             kind.__pydantic_config__ = {"use_attribute_docstrings": True}
     wanted: list[Any] = [(kind.__name__, "serialization", TypeAdapter(kind)) for kind in SHAPES]
     found = TypeAdapter.json_schemas(wanted, ref_template="#/$defs/{model}")[1]["$defs"]
     for name, schema in found.items():
-        kind = KINDS[name]
+        kind = FIELD_TYPES[name]
         if issubclass(kind, Enum):
             # Newer servers may have more members.
             schema["anyOf"] = [{"enum": schema.pop("enum")}, {"pattern": "^unknown_"}]

@@ -114,7 +114,7 @@ def test_token_command_without_a_token(command: tuple[str, ...], tmp_path: Path)
 
 
 def test_token_command_that_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_cli.settings.profiles._TOKEN_SECONDS", 0.2)
+    monkeypatch.setattr("stepflow_cli.settings.profiles._TOKEN_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(Problem, match=r"token command sleep did not end within 0\.2 s"):
         Profile("a", tmp_path, "u", token_command=("sleep", "60")).read_token()
 

@@ -130,7 +130,7 @@ async def test_a_deadline_between_two_updates_holds(
     client: Any, updates: list[Progress], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for twin in ("_async", "_sync"):
-        monkeypatch.setattr(f"stepflow_client.{twin}.watching._IDLE_INTERVAL", 60.0)
+        monkeypatch.setattr(f"stepflow_client.{twin}.watching._IDLE_SECONDS", 60.0)
     async with slow_run(client, seconds=4.0) as run_id:
         with pytest.raises(RunTimeoutError):
             await client.wait_run(run_id, timeout=1.2, progress=updates.append)

@@ -220,7 +220,7 @@ async def test_unconfirmed_runs_missing_from_a_list_are_logged(
     history.record(None, labels={"env": "dev"})
     assert (await recorded.list_runs(labels={"env": "dev"})).runs == []
     assert caplog.messages == [], "the run may be in creation"
-    monkeypatch.setattr("stepflow_client._telemetry.history_recorder._MAX_CREATION", 0.0)
+    monkeypatch.setattr("stepflow_client._telemetry.history_recorder._MAX_CREATION_SECONDS", 0.0)
     assert (await recorded.list_runs(labels={"env": "dev"})).runs == []
     assert [each.partition(":")[0] for each in caplog.messages] == ["some runs with these labels may not be listed"]
 

@@ -123,7 +123,7 @@ async def test_the_registry_of_runs_is_bounded(server_url: str) -> None:
         for number in range(60_000):
             registry.claim_run("f", str(number))
         assert (await client.run(FLOW, INPUT)).output == INPUT
-        assert len(registry._owned) == 50_000
+        assert len(registry._own_run_ids) == 50_000
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.mcp.early_handshake import VERSIONS
+from stepflow_cli.mcp.early_handshake import MCP_VERSIONS
 from stepflow_cli.signals import STOP
 from stepflow_client import SyncStepflowClient
 
@@ -77,7 +77,7 @@ def test_tools_are_listed_before_the_mcp_package_is_imported(start: Start, stepf
 
 
 @pytest.mark.parametrize(
-    "version", [*(pytest.param(each, marks=pytest.mark.exhaustive) for each in VERSIONS[:-1]), VERSIONS[-1]]
+    "version", [*(pytest.param(each, marks=pytest.mark.exhaustive) for each in MCP_VERSIONS[:-1]), MCP_VERSIONS[-1]]
 )
 def test_early_responses_match_those_of_the_mcp_package(start: Start, version: str) -> None:
     early, late = start("--tools", "runs,diagnose,author"), start("--tools", "runs,diagnose,author")

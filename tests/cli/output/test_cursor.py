@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from stepflow_cli.signals import TERMINATION
+from stepflow_cli.signals import TERMINATION_SIGNALS
 
 KILLED = """
 import os, signal, sys
@@ -27,7 +27,7 @@ with restoring_cursor_on_signal(InTheMiddleOfAWrite()):
 """
 
 
-@pytest.mark.parametrize("signal_number", TERMINATION)
+@pytest.mark.parametrize("signal_number", TERMINATION_SIGNALS)
 def test_signal_during_a_write_restores_the_cursor(signal_number: signal.Signals) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(int(signal_number))], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (-signal_number, b"\x1b[?25h", b"")

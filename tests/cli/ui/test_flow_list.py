@@ -55,7 +55,7 @@ async def test_busy_flow_does_not_hide_others(
     for each in ("filed", "never"):
         (tmp_path / "flows" / f"{each}.json").write_text(json.dumps(flow(names[each])))
     folder = FlowFolder(tmp_path / "flows")
-    monkeypatch.setattr(flow_list, "_PAGE", 3)
+    monkeypatch.setattr(flow_list, "_PAGE_SIZE", 3)
     monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
     result = await flow_list.search_flows_for_page(client, LazyRunHistory(), folder)
     assert result.read == 6

@@ -98,12 +98,12 @@ def test_form_token_expires_after_12_hours() -> None:
 def test_tokens_are_refused_while_too_many_used_ones_are_stored() -> None:
     now = [0.0]
     forms = FormTokens(lambda: now[0])
-    forms._used = {str(number): 0.0 for number in range(10_000)}
+    forms._used_at = {str(number): 0.0 for number in range(10_000)}
     token = forms.issue_token("a", "/")
     assert not forms.verify_and_consume("a", "/", token)
     now[0] += 12 * 3600 + 1
     assert forms.verify_and_consume("a", "/", forms.issue_token("a", "/"))
-    assert len(forms._used) == 1
+    assert len(forms._used_at) == 1
 
 
 def test_content_security_policy_forbids_inline_code() -> None:

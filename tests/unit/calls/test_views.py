@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
-from stepflow_client._calls.method_options import OPTIONS_OF, merge_options
+from stepflow_client._calls.method_options import OPTION_NAMES, merge_options
 from stepflow_client._data.arguments import check_client
 
 from tests.unit.calls.test_run_options import keyword_names
@@ -16,9 +16,9 @@ from tests.unit.calls.test_run_options import keyword_names
 URL = "http://127.0.0.1:9"
 
 
-@pytest.mark.parametrize("name", sorted(OPTIONS_OF))
+@pytest.mark.parametrize("name", sorted(OPTION_NAMES))
 def test_the_method_accepts_its_options(name: str) -> None:
-    assert keyword_names(getattr(StepflowClient, name)) >= OPTIONS_OF[name]
+    assert keyword_names(getattr(StepflowClient, name)) >= OPTION_NAMES[name]
 
 
 def test_arguments_override_options_and_mappings_are_merged() -> None:

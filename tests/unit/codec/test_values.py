@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 from stepflow_client._data.values import (
-    FIELD_DEPTH,
-    INPUT_DEPTH,
-    LOCAL_DEPTH,
+    MAX_FIELD_DEPTH,
+    MAX_INPUT_DEPTH,
+    MAX_LOCAL_DEPTH,
     OutputDecoder,
     check_json,
     decode,
@@ -170,7 +170,7 @@ def test_a_cyclic_value_is_rejected() -> None:
         check_json(value, "input")
 
 
-@pytest.mark.parametrize("depth", [FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH])
+@pytest.mark.parametrize("depth", [MAX_FIELD_DEPTH, MAX_INPUT_DEPTH, MAX_LOCAL_DEPTH])
 def test_the_maximum_depth_is_exact(depth: int) -> None:
     fits, too_deep = nested(depth - 1), nested(depth)
     assert is_plain(fits, depth)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidResponseError, RequestTimeoutError, RunTimeoutError
-from stepflow_client._http.message_codec import MAX_FIELDS, MAX_HEAD_LENGTH, MAX_INTERIM, ResponseReader
+from stepflow_client._http.message_codec import MAX_FIELDS, MAX_HEAD_LENGTH, MAX_INTERIM_RESPONSES, ResponseReader
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
 from tests.unit.both_twins import CALLS, EVENT, RUN_ID, TWINS, URL, call
@@ -85,7 +85,7 @@ def test_an_unrequested_protocol_switch_is_rejected(twin: str) -> None:
 def test_a_response_at_the_limits_is_accepted() -> None:
     reader = ResponseReader()
     reader.begin_response("GET", 10)
-    reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM + b"HTTP/1.1 200 OK\r\n")
+    reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM_RESPONSES + b"HTTP/1.1 200 OK\r\n")
     reader.feed(b"x-a: y\r\n" * (MAX_FIELDS - 2) + b"x-b: " + b"y" * 65536 + b"\r\n")
     reader.feed(b"content-length: 10\r\n\r\n0123456789")
     assert reader.complete

@@ -334,7 +334,7 @@ def test_ended_calls_are_forgotten() -> None:
         for call in calls:
             registry.end_call(call, is_settled=bool(number % 2))
     state: dict[str, Any] = vars(registry)
-    assert not state["_open"]
+    assert not state["_open_calls"]
 
 
 def test_only_the_newest_runs_are_remembered() -> None:

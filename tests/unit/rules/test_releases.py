@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._rules.operations_and_releases import (
-    TARGETS,
+    TARGET_RANGE,
     identify_server,
     make_pinned_server,
     parse_checkable_release,
@@ -96,7 +96,7 @@ def test_features_by_release(version: str, expected: set[str]) -> None:
 )
 def test_supported_target_releases(text: Any, number: tuple[int, int] | None) -> None:
     assert parse_checkable_release(text) == number
-    assert TARGETS == "0.10 to 0.13"
+    assert TARGET_RANGE == "0.10 to 0.13"
 
 
 def test_the_error_for_a_missing_capability_names_the_release_that_has_it() -> None:

@@ -285,7 +285,7 @@ def test_limits_are_positive() -> None:
 
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_locked_file_is_waited_for_only_once(tmp_path: Path, exists: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT", 2.0)
+    monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT_SECONDS", 2.0)
     path, warnings = tmp_path / "history.db", list[str]()
     if exists:
         History(path).record("earlier")

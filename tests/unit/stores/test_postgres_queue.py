@@ -250,7 +250,7 @@ def test_tables_are_created_under_a_lock_if_one_is_missing(
         "autocommit": True,
         "prepare_threshold": None,
     }
-    lock = ("SELECT pg_advisory_xact_lock(%s)", [module._LOCK])
+    lock = ("SELECT pg_advisory_xact_lock(%s)", [module._SCHEMA_LOCK_ID])
     statements = [
         "BEGIN",
         lock,
@@ -297,11 +297,11 @@ def test_consecutive_changes_share_a_transaction() -> None:
     assert database._thread is None
     assert (database._size, database.warnings) == (0, [])
     assert database._began is None, "an idle connection is not a hung one"
-    assert database.condition.waited == [module._IDLE]
+    assert database.condition.waited == [module._MAX_IDLE_SECONDS]
 
 
 def test_a_transaction_has_a_limited_number_of_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_AT_ONCE", 2)
+    monkeypatch.setattr(module, "_MAX_TRANSACTION_CHANGES", 2)
     plain = FakeConnection()
     database = Database(plain)
     database.add("a", "b", "c", "d", "e")
@@ -378,7 +378,7 @@ def test_a_lost_connection_is_reopened_at_once() -> None:
     database._jobs[0] = database._jobs[0]._replace(action=fail_once)
     database._run_jobs()
     assert (new.statements, database.warnings, old.closed) == (["b"], [], True)
-    assert database.condition.waited == [module._IDLE] * 2
+    assert database.condition.waited == [module._MAX_IDLE_SECONDS] * 2
     new.closed = True
     database.connections = [FakeConnection()]
     database.add("c")
@@ -394,7 +394,7 @@ def test_retries_back_off_while_the_database_is_down(caplog: pytest.LogCaptureFi
     database._run_jobs()
     assert plain.statements == ["a"]
     waited = [seconds for seconds in database.condition.waited if seconds]
-    assert waited == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, module._IDLE]
+    assert waited == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, module._MAX_IDLE_SECONDS]
     assert database.warnings == [
         "the history cannot do a in postgresql://127.0.0.1:1/db: "
         "it is down; changes are kept in memory until it is reachable"
@@ -405,12 +405,12 @@ def test_retries_back_off_while_the_database_is_down(caplog: pytest.LogCaptureFi
     database.condition.waited.clear()
     database.add("b")
     database._run_jobs()
-    assert [seconds for seconds in database.condition.waited if seconds] == [0.1, 0.2, module._IDLE]
+    assert [seconds for seconds in database.condition.waited if seconds] == [0.1, 0.2, module._MAX_IDLE_SECONDS]
     assert len(database.warnings) == 2, "each outage has a warning"
 
 
 def test_the_backoff_starts_over_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_AT_ONCE", 1)
+    monkeypatch.setattr(module, "_MAX_TRANSACTION_CHANGES", 1)
     database, broken = Database(DOWN, DOWN, FakeConnection(), DOWN, FakeConnection()), [DOWN]
     database.add("a")
 
@@ -420,7 +420,7 @@ def test_the_backoff_starts_over_after_an_outage(monkeypatch: pytest.MonkeyPatch
 
     database._jobs.append(_Job("break", fail_once, Future(), "b"))
     database._run_jobs()
-    assert [seconds for seconds in database.condition.waited if seconds] == [0.1, 0.2, 0.1, module._IDLE]
+    assert [seconds for seconds in database.condition.waited if seconds] == [0.1, 0.2, 0.1, module._MAX_IDLE_SECONDS]
 
 
 def test_closing_retries_without_backoff() -> None:
@@ -428,7 +428,7 @@ def test_closing_retries_without_backoff() -> None:
     database._is_closing = True
     database.add("a")
     database._run_jobs()
-    assert database.condition.waited == [0.1, 0.1, 0.1, module._IDLE]
+    assert database.condition.waited == [0.1, 0.1, 0.1, module._MAX_IDLE_SECONDS]
 
 
 def test_an_outage_fails_reads_and_keeps_changes() -> None:
@@ -453,7 +453,7 @@ def test_lost_runs_are_reported_once_the_queue_is_empty(caplog: pytest.LogCaptur
     database = Database(FakeConnection())
     database._connection = _Connection(FakeConnection())
     database.add("a", "b")
-    database._lost = ["z"]
+    database._lost_run_ids = ["z"]
     database._settle_jobs([database._jobs[0]], ["A"])
     assert (database.warnings, database.condition.woken) == ([], 1)
     database._settle_jobs([database._jobs[0]], ["B"])
@@ -483,14 +483,14 @@ def hold_jobs(database: Database) -> None:
 
 
 def test_changes_over_the_queue_limits_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_SIZE", 10)
-    monkeypatch.setattr(module, "_MAX_CHANGES", 3)
+    monkeypatch.setattr(module, "_MAX_QUEUED_LENGTH", 10)
+    monkeypatch.setattr(module, "_MAX_QUEUED_CHANGES", 3)
     database = Database()
     hold_jobs(database)
     for number, size in enumerate((4, 7, 6, 1, 0, 0)):
         database.change("x", print, run_id=str(number), size=size)
     assert [job.run_id for job in database._jobs] == ["0", "2", "4"]
-    assert (database._lost, database._size) == (["1", "3", "5"], 10)
+    assert (database._lost_run_ids, database._size) == (["1", "3", "5"], 10)
 
 
 def test_a_durable_change_waits_unless_the_database_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,9 +653,9 @@ def test_a_forked_child_drops_the_jobs_and_connection_of_its_parent(monkeypatch:
 
 def test_a_pickled_database_has_no_queue() -> None:
     database = SharedDatabase(URL, on_failure=None, schema=("CREATE TABLE runs",))
-    database._lost = ["a"]
+    database._lost_run_ids = ["a"]
     copy = pickle.loads(pickle.dumps(database))
-    assert (copy.location, copy._lost, copy._url) == ("postgresql://127.0.0.1:1/db", [], URL)
+    assert (copy.location, copy._lost_run_ids, copy._url) == ("postgresql://127.0.0.1:1/db", [], URL)
     assert copy._format_error(ValueError("hunter2")) == "***"
     copy._on_failure = (warnings := list[str]()).append
     for name in ("a", "b"):
@@ -680,7 +680,7 @@ def test_a_pickled_database_has_no_queue() -> None:
 )
 def test_unrecorded_runs_are_reported(lost: list[str], warning: str | None) -> None:
     database = Database()
-    database._lost = lost
+    database._lost_run_ids = lost
     database._report_unrecorded_runs()
     database._report_unrecorded_runs()
     expected = [] if warning is None else [f"the history cannot {warning.format('postgresql://127.0.0.1:1/db')}"]

@@ -185,7 +185,7 @@ def test_a_briefly_locked_file_is_waited_for(path: Path, locked: sqlite3.Connect
 def test_a_locked_file_causes_one_warning(
     path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT", 0.02)
+    monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT_SECONDS", 0.02)
     warnings: list[str] = []
     cache = ResultCache(path, on_failure=warnings.append)
     cache._store_result("a", "run", 1)

@@ -36,7 +36,11 @@ def stoppable() -> Iterator[Postgres]:
 def short_waits() -> Iterator[None]:
     """Shorten the time that histories wait for the database."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, seconds in (("_MAX_RESPONSE", 0.5), ("_MAX_WAIT", 5.0), ("_DELAYS", (0.05, 0.1))):
+        for name, seconds in (
+            ("_MAX_RESPONSE_SECONDS", 0.5),
+            ("_MAX_WAIT_SECONDS", 5.0),
+            ("_RECONNECT_DELAYS", (0.05, 0.1)),
+        ):
             patch.setattr(module, name, seconds)
         yield
 
@@ -156,7 +160,7 @@ def test_a_hung_connection_is_replaced(postgres: Postgres, with_short_waits: Non
 def test_unrecorded_runs_are_reported(
     stoppable: Postgres, with_short_waits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_CHANGES", 25)
+    monkeypatch.setattr(module, "_MAX_QUEUED_CHANGES", 25)
     warnings: list[str] = []
     history = History(stoppable.database(), on_failure=warnings.append)
     history.search()
@@ -174,7 +178,7 @@ def test_a_process_reports_unrecorded_runs_at_exit() -> None:
     program = """if True:
         from stepflow_client.history import History
         from stepflow_client._stores import postgres_history
-        postgres_history._MAX_WAIT = 0.5
+        postgres_history._MAX_WAIT_SECONDS = 0.5
         history = History("postgresql://me:pass-of-mine@127.0.0.1:1/db", on_failure=print)
         history.record("run-1")
     """
@@ -214,7 +218,7 @@ def test_only_runs_without_an_id_wait_for_the_database(monkeypatch: pytest.Monke
             waits.append(timeout)
 
     monkeypatch.setattr(module, "Future", RecordingFuture)
-    monkeypatch.setattr(module, "_MAX_OUTAGE_WAIT", 0.0)
+    monkeypatch.setattr(module, "_MAX_OUTAGE_WAIT_SECONDS", 0.0)
     history = History("postgresql://me@127.0.0.1:1/db", on_failure=lambda text: None)
     history.record(None)
     assert waits == [1.0]
@@ -236,8 +240,8 @@ def test_closing_waits_for_a_slow_database(postgres: Postgres, monkeypatch: pyte
         trigger = "CREATE TRIGGER slow BEFORE INSERT ON stepflow_history.runs FOR EACH ROW EXECUTE FUNCTION slow()"
         connection.execute(trigger)
     with monkeypatch.context() as limits:
-        limits.setattr(module, "_MAX_AT_ONCE", 1)
-        limits.setattr(module, "_MAX_WAIT", 2.0)
+        limits.setattr(module, "_MAX_TRANSACTION_CHANGES", 1)
+        limits.setattr(module, "_MAX_WAIT_SECONDS", 2.0)
         for number in range(20):
             history.record(str(number))
         history.close()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stepflow_client import StepflowClientError
 
 
-_LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
+_LOG_LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 
 
 @dataclass(eq=False, repr=False)
@@ -86,8 +86,8 @@ def _parse_log_level_variable(text: str) -> str | None:
         return "off" if text else None
     if word in ("1", "true", "yes"):
         return "debug"
-    if word not in _LEVELS:
-        raise usage(f"STEPFLOW_LOG must be {', '.join(_LEVELS)} or off, not {text!r}", suggest(word, _LEVELS))
+    if word not in _LOG_LEVELS:
+        raise usage(f"STEPFLOW_LOG must be {', '.join(_LOG_LEVELS)} or off, not {text!r}", suggest(word, _LOG_LEVELS))
     return word
 
 
@@ -99,7 +99,7 @@ def current_session() -> Session:
 
 
 # These errors have their own Python classes but share one kind in JSON.
-_NAMES = {
+_KIND_BY_CLASS_NAME = {
     "FlowFileNotFoundError": "FlowFileError",
     "NotAFlowError": "FlowFileError",
     "ServerStartTimeoutError": "ServerStartError",
@@ -107,13 +107,13 @@ _NAMES = {
 
 
 # Click's messages about invalid numbers, along with our own wording for them.
-_PLAINER = (
+_CLICK_REWORDINGS = (
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not a valid float( range)?", "is not a number"),
     (r"is not in the range x>=(\S+)", r"is less than \1"),
     (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
 )
-ARGUMENTS = {
+ARGUMENT_HINTS = {
     "RUN": "RUN is a run ID from 'stepflow runs list' or its first digits, or @last",
     "BLOB_ID": "to store a blob and get its ID, run 'stepflow blobs put FILE'",
     "KEY": "to see the settings, run 'stepflow config list'",
@@ -126,7 +126,7 @@ ARGUMENTS = {
 """Hints for missing arguments, keyed by the argument's name in the help text."""
 
 
-SERVER_FAILURES = {
+SERVER_FAILURE_KINDS = {
     *("server_connection", "request_timeout", "invalid_response", "api", "invalid_request", "authentication"),
     *(
         "not_found",
@@ -285,7 +285,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
     from stepflow_client import StepflowClientError
 
     if isinstance(error, StepflowClientError):
-        name = _NAMES.get(type(error).__name__, type(error).__name__)
+        name = _KIND_BY_CLASS_NAME.get(type(error).__name__, type(error).__name__)
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
         code, hint = ExitCode.for_error(error), hint or _adapt_client_hint(error)
         return Problem(error.message, kind=kind, exit_code=code, run_id=error.run_id, hint=hint)
@@ -300,7 +300,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
 
 
 # Hints for objects that don't exist on the server, keyed by the kind of object.
-_LISTS = {
+_LIST_HINTS = {
     "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
     "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
     "blob": "to store a blob and get its ID, run 'stepflow blobs put FILE'; to try a different server, use --url",
@@ -321,7 +321,7 @@ def _adapt_client_hint(error: StepflowClientError) -> str | None:
         hint = f"it may be one of these runs: {', '.join(candidates)}"
     if not hint and type(error).__name__ == "NotFoundError":
         missing = re.match(r"(?:the server has no )?(run|flow|blob)\b", error.message, re.IGNORECASE)
-        hint = _LISTS[missing[1].lower()] if missing is not None else ""
+        hint = _LIST_HINTS[missing[1].lower()] if missing is not None else ""
     return hint or None
 
 
@@ -333,7 +333,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     if hint is None and context is not None:
         hint = f"to list the options, run '{context.command_path} --help'"
     message = " ".join(message.split()).rstrip(".")
-    for wrong, better in _PLAINER:
+    for wrong, better in _CLICK_REWORDINGS:
         message = re.sub(wrong, better, message)
     return usage(message[:1].lower() + message[1:], hint)
 
@@ -342,7 +342,7 @@ def _hint_expected_value(error: click.ClickException) -> str | None:
     """Return a hint about the expected value, or None if the message already says what it is."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
-        return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
+        return ARGUMENT_HINTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
     if isinstance(error, click.BadOptionUsage) and error.ctx is not None:
         name = error.option_name
         option = next((parameter for parameter in error.ctx.command.params if name in parameter.opts), None)

@@ -25,12 +25,12 @@ from .server.connect import Target, connect
 from .settings.server_choice import ServerOptions, choose_server
 
 # Wait at least this many seconds between polls.
-_SECONDS = 0.02
+_MIN_POLL_SECONDS = 0.02
 # Consider a file complete if it hasn't changed for this many seconds, because editors write a file in several steps.
 _SETTLED_SECONDS = 0.1
 # Spend at most this share of the time polling.
-_SHARE = 0.05
-_MAX_FILES = 20_000
+_MAX_POLL_SHARE = 0.05
+_MAX_WATCHED_FILES = 20_000
 
 
 class WatchedFiles:
@@ -41,19 +41,19 @@ class WatchedFiles:
     """
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
-        self._find = find
+        self._find_paths = find
         self._paths = list(find())
-        self._known: dict[str, Signature] = {}
-        self._known = self._read_signatures()
+        self._snapshot: dict[str, Signature] = {}
+        self._snapshot = self._read_signatures()
 
     @property
     def file_count(self) -> int:
         """The number of watched files."""
-        return len(self._known)
+        return len(self._snapshot)
 
     def wait_for_changes(self) -> list[str]:
         """Wait until files have changed since the last call and are completely written, then return their names."""
-        while (now := self._read_signatures()) == self._known:
+        while (now := self._read_signatures()) == self._snapshot:
             self._wait_between_polls()
         since = time.monotonic()
         while time.monotonic() - since < _SETTLED_SECONDS:
@@ -61,7 +61,7 @@ class WatchedFiles:
             later = self._read_signatures()
             if later != now:
                 now, since = later, time.monotonic()
-        before, self._known = self._known, now
+        before, self._snapshot = self._snapshot, now
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
     def refresh_file_list(self) -> None:
@@ -69,10 +69,10 @@ class WatchedFiles:
 
         Changes that haven't been reported yet are kept.
         """
-        paths = list(self._find())
+        paths = list(self._find_paths())
         if paths != self._paths:
             self._paths = paths
-            self._known = {name: self._known.get(name, each) for name, each in self._read_signatures().items()}
+            self._snapshot = {name: self._snapshot.get(name, each) for name, each in self._read_signatures().items()}
 
     def _read_signatures(self) -> dict[str, Signature]:
         started = time.monotonic()
@@ -82,16 +82,16 @@ class WatchedFiles:
                 now = get_file_signature(name)
                 if now is None or now[1]:
                     signatures[name] = now
-                elif name in self._known:
+                elif name in self._snapshot:
                     # Some editors truncate a file before they write it, so ignore changes that leave a file empty.
-                    signatures[name] = self._known[name]
-                if len(signatures) >= _MAX_FILES:
+                    signatures[name] = self._snapshot[name]
+                if len(signatures) >= _MAX_WATCHED_FILES:
                     break
-        self._cost = time.monotonic() - started
+        self._poll_seconds = time.monotonic() - started
         return signatures
 
     def _wait_between_polls(self) -> None:
-        time.sleep(max(_SECONDS, self._cost / _SHARE))
+        time.sleep(max(_MIN_POLL_SECONDS, self._poll_seconds / _MAX_POLL_SHARE))
 
 
 def _iter_yaml_and_json_files(folder: str) -> Iterable[str]:
@@ -128,8 +128,8 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
 
 # Compare at most this many lines, because comparing takes quadratic time.
 _MAX_LINES = 2000
-_MAX_SHOWN = 60
-_MAX_NAMES = 3
+_MAX_SHOWN_LINES = 60
+_MAX_NAMED = 3
 
 
 def check_no_stdin(flows: Iterable[str]) -> None:
@@ -164,31 +164,31 @@ def rerun_on_changes(
             noun = "file" if files.file_count == 1 else "files"
             note(f"watching {files.file_count} {noun}; Ctrl-C stops")
             changed = files.wait_for_changes()
-            more = f" and {len(changed) - _MAX_NAMES} more" if len(changed) > _MAX_NAMES else ""
-            note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")
+            more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
+            note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMED])}{more} changed")
 
 
 class _CopyingStream(io.RawIOBase):
     """Writes to standard output and keeps a copy of everything written."""
 
     def __init__(self) -> None:
-        self._real = sys.stdout
+        self._real_stdout = sys.stdout
         self.copy = bytearray()
 
     def write(self, data: Any) -> int:
         self.copy += data
-        written = self._real.buffer.write(data)
-        self._real.flush()
+        written = self._real_stdout.buffer.write(data)
+        self._real_stdout.flush()
         return written
 
     def writable(self) -> bool:
         return True
 
     def isatty(self) -> bool:
-        return self._real.isatty()
+        return self._real_stdout.isatty()
 
     def fileno(self) -> int:
-        return self._real.fileno()
+        return self._real_stdout.fileno()
 
 
 def _run_and_capture(command: Callable[[], None]) -> str:
@@ -226,11 +226,11 @@ def _print_result_difference(before: str, after: str) -> None:
         return
     lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
     session = current_session()
-    for line in lines[:_MAX_SHOWN] if not session.json_errors and not session.quiet else ():
+    for line in lines[:_MAX_SHOWN_LINES] if not session.json_errors and not session.quiet else ():
         text = format_diff_line(line, sys.stderr, session.color)
         click.echo(text, err=True, color=uses_color(sys.stderr, session.color))
-    if len(lines) > _MAX_SHOWN:
-        note(f"{len(lines) - _MAX_SHOWN} more lines differ")
+    if len(lines) > _MAX_SHOWN_LINES:
+        note(f"{len(lines) - _MAX_SHOWN_LINES} more lines differ")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from .errors import (
 from .params.click_commands import LazyGroup, list_common_options
 from .stdio import flush_stdout_quietly, prepare_standard_streams
 
-_COMMANDS = {
+_COMMAND_SUMMARIES = {
     "run": "Run a flow and print its output.",
     "batch": "Run a flow on many inputs.",
     "submit": "Run a flow on a running server and print its output.",
@@ -54,9 +54,9 @@ _COMMANDS = {
 }
 
 # Maximum number of files in the working folder that are checked for flows.
-_MAX_FILES = 200
+_MAX_CHECKED_FILES = 200
 
-SECTIONS = {
+COMMAND_SECTIONS = {
     "Run flows": ("run", "batch", "components"),
     "Write flows": ("new", "validate", "infer", "test", "eval", "visualize", "schema", "codegen", "convert"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
@@ -83,7 +83,7 @@ def _suggest_commands_for_local_flows() -> None:
     from .output.colors_and_escaping import escape
 
     try:
-        files = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
+        files = sorted(path for path in islice(Path().iterdir(), _MAX_CHECKED_FILES) if is_flow_file(path))
     except OSError:
         return
     if files:
@@ -94,7 +94,7 @@ def _suggest_commands_for_local_flows() -> None:
 
 cli = LazyGroup(
     "stepflow",
-    summaries=_COMMANDS,
+    summaries=_COMMAND_SUMMARIES,
     package=f"{__package__}.commands",
     shared={
         "list-components": "components",
@@ -105,7 +105,7 @@ cli = LazyGroup(
         **dict.fromkeys(("health", "doctor"), "doctor_and_health"),
     },
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
-    sections=SECTIONS,
+    sections=COMMAND_SECTIONS,
     more_help=_suggest_commands_for_local_flows,
     help="""Run Stepflow flows on a remote or embedded server.
 

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 # Maximum number of seconds that a completion waits for the server.
 _TIMEOUT = 1.0
-_NEWEST = 50
+_MAX_RUNS = 50
 # Maximum number of history positions to offer.
-_PLACES = 9
+_MAX_POSITIONS = 9
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -75,7 +75,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
     """
     if incomplete.startswith("@"):
         return _build_history_position_items(_list_recorded_runs(ctx))
-    listed = _query_server(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+    listed = _query_server(ctx, lambda client: client.list_runs(limit=_MAX_RUNS, timeout=_TIMEOUT).runs)
     return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
 
 
@@ -92,7 +92,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
     """Return the newest runs in the history, first by position and then by ID."""
     from .settings.run_history import open_history
 
-    entries = open_history().search(limit=_NEWEST)
+    entries = open_history().search(limit=_MAX_RUNS)
     return _build_history_position_items(entries) + [
         CompletionItem(each.run_id, help=_describe_recorded_run(each)) for each in entries
     ]
@@ -105,13 +105,13 @@ def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
 
     options = _read_server_options(ctx)
     url = choose_server(options).url.value if options.has_server_option else None
-    return open_history().search(server=None if url is None else list_equivalent_urls(url), limit=_PLACES)
+    return open_history().search(server=None if url is None else list_equivalent_urls(url), limit=_MAX_POSITIONS)
 
 
 def _build_history_position_items(entries: list[HistoryEntry]) -> list[CompletionItem]:
     return [
         CompletionItem("@last" if number == 1 else f"@{number}", help=_describe_recorded_run(entry))
-        for number, entry in enumerate(entries[:_PLACES], start=1)
+        for number, entry in enumerate(entries[:_MAX_POSITIONS], start=1)
     ]
 
 
@@ -267,17 +267,17 @@ def complete_setting_names(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _list_settings_file_keys(*, short: bool = True) -> Iterable[str]:
-    from .settings.profiles import KEYS, load_profiles
+    from .settings.profiles import PROFILE_KEYS, load_profiles
 
     yield from ("current", "history", "target")
     if short:
-        yield from KEYS
+        yield from PROFILE_KEYS
     for name in load_profiles().tables:
         yield f"profiles.{name}"
-        yield from (f"profiles.{name}.{key}" for key in KEYS)
+        yield from (f"profiles.{name}.{key}" for key in PROFILE_KEYS)
 
 
-VARIABLE = "_STEPFLOW_COMPLETE"
+COMPLETION_VARIABLE = "_STEPFLOW_COMPLETE"
 """The environment variable that the shell sets when it requests completions."""
 
 

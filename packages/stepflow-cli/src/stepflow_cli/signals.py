@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+TERMINATION_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """SIGTERM and, except on Windows, SIGHUP (sent when a terminal closes)."""
-STOP = (signal.SIGINT, *TERMINATION)
+STOP = (signal.SIGINT, *TERMINATION_SIGNALS)
 """The signals that stop a command that runs a server. SIGINT is sent by Ctrl-C."""
 
 

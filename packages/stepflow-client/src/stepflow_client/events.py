@@ -157,7 +157,7 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 """Any event. Narrow it with `match event.type` or `isinstance`; `isinstance(event, RunEvent)` also works."""
 
 
-_KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
+_TYPE_BY_WIRE_NAME: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
 # The smallest sequence number that is too large for a cursor.
 _SEQUENCE_NUMBER_LIMIT = 10**18
 # Event fields whose values don't come from the event's data.
@@ -171,7 +171,7 @@ def check_event_types(types: object) -> frozenset[str]:
         InvalidArgumentError: If any of them isn't an event type.
     """
     names = check_texts(types, "event_types")
-    types = [*map(_convert_to_event_type, _KINDS), "unknown"]
+    types = [*map(_convert_to_event_type, _TYPE_BY_WIRE_NAME), "unknown"]
     for name in names:
         if name not in types:
             raise InvalidArgumentError(f"unknown event type {name!r}", hint=suggest_or_list(name, types))
@@ -208,7 +208,7 @@ def decode_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder:
     common = {"cursor": cursor, "sequence_number": read_sequence_number(response)}
     fields = {key: value for key, value in data.items() if key not in _SEPARATE_FIELDS}
     fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
-    kind = _KINDS.get(name)
+    kind = _TYPE_BY_WIRE_NAME.get(name)
     if kind is None:
         common |= {"name": _convert_to_event_type(name), "data": decoder.secrets.hide_in(data)}
         return decode_model(UnknownEvent, fields, **common)

@@ -45,7 +45,7 @@ __getattr__, _ = make_lazy_exports(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _FILE_NAME = "history.db"
-_PRUNE_EVERY = 50
+_PRUNE_INTERVAL = 50
 # Maximum number of attempts to annotate a run that other processes are annotating too.
 _MAX_ANNOTATE_ATTEMPTS = 100
 # Keep the step outputs of only this many runs: they can be large and are only used to try out a flow's next version.
@@ -53,7 +53,7 @@ _MAX_RUNS_WITH_OUTPUTS = 20
 # Maximum size of a run's outputs, in characters of JSON.
 _MAX_OUTPUTS_LENGTH = 5_000_000
 # Maximum size of a flow, input, variables or overrides, in characters of JSON. Larger values aren't recorded.
-_MAX_LENGTH = 1_000_000
+_MAX_VALUE_LENGTH = 1_000_000
 _FIELDS = ("flow", "input", "variables", "overrides")
 _COLUMNS = (
     "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides, "
@@ -79,15 +79,15 @@ _SCHEMA = (
     f"CREATE INDEX IF NOT EXISTS pending ON runs (flow_id) WHERE substr(run_id, 1, {len(PENDING)}) = '{PENDING}'",
 )
 """The statements that create the tables, in SQLite's dialect."""
-_STATUS, _LABELS, _NOTE = (_COLUMNS.split(", ").index(name) for name in ("status", "labels", "note"))
+_STATUS_INDEX, _LABELS_INDEX, _NOTE_INDEX = (_COLUMNS.split(", ").index(name) for name in ("status", "labels", "note"))
 _STATUSES = frozenset(status.value for status in ExecutionStatus)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
 _UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *_COLUMNS.split(", ")))
 _PLACEHOLDERS = ", ".join("?" * len(_COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({_PLACEHOLDERS})"  # noqa: S608
-_RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_UPDATES}", f"{_INSERT} ON CONFLICT DO NOTHING"
+_UPSERT, _INSERT_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_UPDATES}", f"{_INSERT} ON CONFLICT DO NOTHING"
 _SELECT_RUN = f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
-_PLAIN, _JSON_TEXTS = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *_FIELDS)
+_TEXT_COLUMNS, _JSON_COLUMNS = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *_FIELDS)
 _HAS_LABEL = "instr(labels, ?) = 1 OR instr(labels, ?) > 0"
 _FIELD_CONDITIONS = {
     "flow": "instr(flow, ?) > 0", "status": "status = ?", "since": "created >= ?", "until": "created < ?"
@@ -458,8 +458,8 @@ class History:
     def _insert_and_prune(self, row: tuple[Any, ...], own_flow_id: str | None, connection: sqlite3.Connection) -> None:
         if own_flow_id is not None:
             connection.execute(_DELETE_PENDING, [own_flow_id])
-        connection.execute(_RECORD, row)
-        if zlib.crc32(row[0].encode()) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
+        connection.execute(_UPSERT, row)
+        if zlib.crc32(row[0].encode()) % min(_PRUNE_INTERVAL, max(1, self._max_runs // 10)) == 0:
             connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
             newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
             connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
@@ -471,8 +471,8 @@ def _make_word_condition(word: str) -> tuple[str, list[str]]:
     text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
     for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
         text, in_json = text.replace(mark, escape), in_json.replace(mark, escape)
-    matches = [f"{column} LIKE ? ESCAPE '\\'" for column in (*_PLAIN, *_JSON_TEXTS)]
-    values = [f"%{text}%"] * len(_PLAIN) + [f"%{in_json}%"] * len(_JSON_TEXTS)
+    matches = [f"{column} LIKE ? ESCAPE '\\'" for column in (*_TEXT_COLUMNS, *_JSON_COLUMNS)]
+    values = [f"%{text}%"] * len(_TEXT_COLUMNS) + [f"%{in_json}%"] * len(_JSON_COLUMNS)
     name, is_label, value = word.partition("=")
     if is_label:
         matches.append(_HAS_LABEL)
@@ -503,9 +503,9 @@ def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], 
         if row is None:
             return
         changed = [*row[:-1]]
-        changed[_LABELS] = _encode_json(_decode_row(row)["labels"] | labels)
+        changed[_LABELS_INDEX] = _encode_json(_decode_row(row)["labels"] | labels)
         if note is not None:
-            changed[_NOTE] = _hide_passwords(note)
+            changed[_NOTE_INDEX] = _hide_passwords(note)
         if connection.execute(update, [*_add_checksum(changed), run_id, row[-1]]).rowcount:
             return
 
@@ -522,7 +522,7 @@ def _write_confirmation(
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
         if connection.execute(update, [run_id, values[-1], entry_id, run_id]).rowcount:
             return
-        connection.execute(_RECORD_NEW, values)
+        connection.execute(_INSERT_NEW, values)
     connection.execute("DELETE FROM runs WHERE run_id = ?", [entry_id])
 
 
@@ -568,7 +568,7 @@ def _hide_secrets(
 def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the column values for an entry."""
     texts = {name: None if entry[name] is None else _encode_json(entry[name]) for name in _FIELDS}
-    too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_LENGTH}
+    too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_VALUE_LENGTH}
     omitted = [name for name in _FIELDS if name in too_large or name in entry["omitted"]]
     texts |= dict.fromkeys(omitted)
     columns = [entry[name] for name in ("server", "flow_id", "flow_file")]
@@ -581,7 +581,7 @@ def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _add_checksum(row: Sequence[Any]) -> tuple[Any, ...]:
     """Return a row with its checksum appended. The checksum doesn't cover the status, which is updated separately."""
-    return *row, zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
+    return *row, zlib.crc32(json.dumps([*row[:_STATUS_INDEX], *row[_STATUS_INDEX + 1 :]]).encode())
 
 
 def _encode_json(value: Any) -> str:

@@ -21,19 +21,19 @@ LogLevel = Literal["trace", "debug", "info", "warn", "error"]
 LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
-_RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_RUN_ID_FIELD = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 # In log records from this part of the server, the diagnostics name the current run. In records from other parts, they
 # keep naming the run that the part was started for.
-_EXECUTOR = "stepflow_execution"
+_EXECUTOR_TARGET = "stepflow_execution"
 # Worker output arrives through a separate pipe, so it may be read up to this many seconds after the server's output.
-_MAX_WORKER_DELAY = 1.0
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_MAX_WORKER_DELAY_SECONDS = 1.0
+_ANSI_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BACKTRACE_RULE = "━━━"  # The server prints this line between an error report and its backtraces.
-_WORKER_LINE = "Component stderr: "
+_WORKER_LINE_PREFIX = "Component stderr: "
 _TREE_CHARACTERS = "│├╰─▶╴ "
 # How server log lines start in every release.
-_RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
-_OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
+_RECORD_START = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
+_STANDARD_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ class LogEntry(Record):
     @property
     def run_ids(self) -> frozenset[str]:
         """The IDs of the runs the line mentions."""
-        named = frozenset(_RUN_ID.findall(self.message))
+        named = frozenset(_RUN_ID_FIELD.findall(self.message))
         beside = self.fields.get("run_id")
-        if not named and beside is None and self.target.startswith(_EXECUTOR):
+        if not named and beside is None and self.target.startswith(_EXECUTOR_TARGET):
             beside = self._diagnostic_fields.get("run_id")
         return named if named or beside is None else frozenset((str(beside),))
 
@@ -208,7 +208,7 @@ def find_run_lines(
     if not places:
         return []
     first, last = places[0], places[-1]
-    until = seconds(lines[last]) + _MAX_WORKER_DELAY
+    until = seconds(lines[last]) + _MAX_WORKER_DELAY_SECONDS
     late = [line for line in lines[last + 1 :] if not line.target and seconds(line) <= until]
     span = [*lines[first : last + 1], *late]
     return span if include_other_runs else [line for line in span if not line.run_ids or run_id in line.run_ids]
@@ -231,7 +231,7 @@ class RawLine(NamedTuple):
     @classmethod
     def from_bytes(cls, data: bytes, stream: Stream, read_at: float) -> Self:
         """Create a raw line with its level. For a server log record, the level can be read without parsing the line."""
-        if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
+        if stream == "stdout" and (match := _RECORD_START.match(data)) and data.endswith(b"}"):
             return cls(data, stream, read_at, _LEVELS_BY_WORD[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
 
@@ -248,7 +248,7 @@ class LineSplitter:
 
     def __init__(self, max_length: int) -> None:
         self._max_length = max_length
-        self._held = bytearray()
+        self._partial_line = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines completed by `data`, without line endings."""
@@ -263,13 +263,13 @@ class LineSplitter:
 
     def flush(self) -> bytes:
         """Clear the buffer and return its contents as a line, even if unfinished."""
-        line = bytes(self._held)
-        self._held.clear()
+        line = bytes(self._partial_line)
+        self._partial_line.clear()
         return line.removesuffix(b"\r")
 
     def _append_to_unfinished_line(self, piece: bytes) -> None:
         # Don't build a new string for every piece: a long line arrives in many pieces.
-        self._held += piece[: self._max_length - len(self._held)]
+        self._partial_line += piece[: self._max_length - len(self._partial_line)]
 
 
 def parse_port(line: bytes) -> int | None:
@@ -300,7 +300,7 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     except (ValueError, RecursionError):
         record = None
     if not (isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record):
-        plain = _ANSI.sub("", text)
+        plain = _ANSI_ESCAPE.sub("", text)
         return LogEntry(read, _guess_level(plain), plain, stream=stream)
     level, number = str(record["level"]).lower(), record.get("line")
     try:
@@ -310,12 +310,12 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     return LogEntry(
         timestamp=timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC),
         level=cast(LogLevel, level) if level in get_args(LogLevel) else "info",
-        message=_ANSI.sub("", record["message"]),
+        message=_ANSI_ESCAPE.sub("", record["message"]),
         target=str(record.get("target") or ""),
         stream=stream,
         file=None if record.get("file") is None else str(record["file"]),
         line=number if isinstance(number, int) else None,
-        fields={key: value for key, value in record.items() if key not in _OWN_KEYS},
+        fields={key: value for key, value in record.items() if key not in _STANDARD_KEYS},
     )
 
 
@@ -352,6 +352,6 @@ def find_last_worker_message(entries: Sequence[LogEntry]) -> str | None:
             # Skip other log records: they don't explain why a worker exited, and they may come from a different worker.
             continue
         # Older servers relay their workers' output.
-        if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
-            return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None
+        if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE_PREFIX):
+            return entry.message.removeprefix(_WORKER_LINE_PREFIX).strip()[:1000] or None
     return None

@@ -33,9 +33,9 @@ __all__ = ["ResultCache", "default_path"]
 _DAY = 86_400.0
 _FILE_NAME = "results.db"
 # Part of every key, so that results in an older format are never returned.
-_FORMAT = 1
+_VERSION = 1
 # An entry's size in bytes, not counting its output.
-_OVERHEAD = 200
+_ENTRY_OVERHEAD_BYTES = 200
 # Remove old results each time this many new ones are stored, and after any result larger than 1/50 of the size limit.
 _CLEANUP_INTERVAL = 50
 _SCHEMA = (
@@ -160,7 +160,7 @@ class ResultCache:
             flow: The flow's content, or a stored flow's ID.
             arguments: The run's arguments.
         """
-        parts = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
+        parts = [_VERSION, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -190,8 +190,8 @@ class ResultCache:
         """
         with self._file.warn_on_failure("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
-            size = len(text.encode()) + _OVERHEAD
-            if size - _OVERHEAD > self._max_bytes / 4:
+            size = len(text.encode()) + _ENTRY_OVERHEAD_BYTES
+            if size - _ENTRY_OVERHEAD_BYTES > self._max_bytes / 4:
                 return
             now = time.time()
             expires = now + self._max_age

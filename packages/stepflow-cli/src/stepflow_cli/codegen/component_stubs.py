@@ -16,7 +16,7 @@ from .named_schemas import LenientSchemaDocument, NamedSchemas
 from .python_names import RESERVED_NAMES, UniqueNames, make_snake_case_name, to_camel_case
 from .python_types import PythonTypeGenerator, choose_field_names, format_docstring, python_literal
 
-_HEAD = '''"""Components as functions, for flows in Python.
+_MODULE_HEADER = '''"""Components as functions, for flows in Python.
 
 Written by `stepflow components stubs`; write it again if the components change.
 """
@@ -24,7 +24,7 @@ Written by `stepflow components stubs`; write it again if the components change.
 from __future__ import annotations
 
 '''
-_IMPORTS = {
+_NAMES_BY_MODULE = {
     "collections.abc": ("Mapping", "Sequence"),
     "dataclasses": ("dataclass",),
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
@@ -32,19 +32,19 @@ _IMPORTS = {
 }
 # Every function also accepts these arguments, which configure the step itself.
 _OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
-_OPTIONS = """\
+_OPTION_PARAMETERS = """\
 step: str | None = None
 on_error: OnError[{output}] | None = None
 must_execute: bool = False
 metadata: Mapping[str, Any] | None = None
 """
-_RESERVED = {name for names in _IMPORTS.values() for name in names}
+_RESERVED_NAMES = {name for names in _NAMES_BY_MODULE.values() for name in names}
 _INSTALLED = ("pydantic", "stepflow_client.authoring")
 # Maximum length of a single-line import.
 _WIDTH = 88
 # Skip these components: `stepflow_client.authoring` already provides them as `each` and `iterate`.
 _SKIPPED_COMPONENTS = ("/builtin/map", "/builtin/iterate")
-_BUILTIN = "/builtin/"
+_BUILTIN_PREFIX = "/builtin/"
 _MAX_NAMED = 3
 
 
@@ -100,9 +100,9 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
     stubs = {stub.path: stub for stub in map(ComponentStub.from_record, records)}
 
     def is_chosen(path: str) -> bool:
-        return any(fnmatchcase(path, glob) for glob in only) if only else not path.startswith(_BUILTIN)
+        return any(fnmatchcase(path, glob) for glob in only) if only else not path.startswith(_BUILTIN_PREFIX)
 
-    paths = [path for path, stub in stubs.items() if stub.is_guessed and not path.startswith(_BUILTIN)]
+    paths = [path for path, stub in stubs.items() if stub.is_guessed and not path.startswith(_BUILTIN_PREFIX)]
     guessed = sorted(filter(is_chosen, paths))
     if guessed:
         shown = ", ".join(guessed[:_MAX_NAMED]) + (", ..." if len(guessed) > _MAX_NAMED else "")
@@ -125,7 +125,7 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
 
 class _StubWriter:
     def __init__(self) -> None:
-        self._names = names = UniqueNames(_RESERVED)
+        self._names = names = UniqueNames(_RESERVED_NAMES)
         # Input classes are renamed later, so they don't need to reserve names in the module.
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypeGenerator(self._inputs.named, names, is_input=True)
@@ -144,7 +144,7 @@ class _StubWriter:
             names.append(self._names.make_unique(f"{name}_" if name in RESERVED_NAMES else name))
         parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._generate_function(stub, name)]
         body = "\n\n".join(parts)
-        return f"{_HEAD}{_generate_imports(body)}{'' if not body else chr(10) * 2}{body}"
+        return f"{_MODULE_HEADER}{_generate_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
     def _generate_function(self, stub: ComponentStub, name: str) -> list[str]:
         """Return the function's source code, preceded by any classes it needs that haven't been generated yet."""
@@ -154,7 +154,7 @@ class _StubWriter:
         output = self._output_types.annotate(returned)
         schema = self._inputs.named.get(str(given.get("$ref", "")).rpartition("/")[2], {})
         descriptions: list[tuple[str, object]] = []
-        options = _OPTIONS.format(output=output).splitlines()
+        options = _OPTION_PARAMETERS.format(output=output).splitlines()
         if "properties" in schema:
             names = choose_field_names(schema["properties"], _OPTION_NAMES)
             parameters = ["*"]
@@ -203,8 +203,8 @@ def _generate_imports(body: str) -> str:
             case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):
                 words |= {word for value in values for word in re.findall(r"\w+", ast.unparse(value))}
     blocks: list[list[str]] = [[], []]
-    for module in sorted(_IMPORTS):
-        used = [name for name in _IMPORTS[module] if name in words]
+    for module in sorted(_NAMES_BY_MODULE):
+        used = [name for name in _NAMES_BY_MODULE[module] if name in words]
         if used:
             line = f"from {module} import {', '.join(used)}\n"
             listed = "".join(f"    {name},\n" for name in used)

@@ -17,13 +17,13 @@ from stepflow_client._data.flow_declarations import get_declared_schema
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..errors import Problem, usage
-from .pydantic_models import NAMED_CONSTRAINTS, list_non_literal_enum_types, pick_type_constraints
+from .pydantic_models import CONSTRAINT_KEYWORDS, list_non_literal_enum_types, pick_type_constraints
 from .python_names import UniqueNames, to_camel_case
 
-BESIDE = ("description", "default")
+REF_SIBLINGS = ("description", "default")
 """Keywords that may appear next to a reference."""
 # Keywords that don't affect which values a schema allows.
-_ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
+_ANNOTATIONS = {*REF_SIBLINGS, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
 
 
 @dataclass
@@ -148,17 +148,17 @@ def unwrap_single_all_of(schema: Any) -> Any:
     return parts[0] if set(schema) - {"allOf"} <= _ANNOTATIONS else schema
 
 
-PREFIX = "#/components/schemas/"
+SCHEMA_REF_PREFIX = "#/components/schemas/"
 """The prefix of references to named schemas."""
 # Formats that have their own Python type. Others, such as `email`, would need extra packages or change the parsed
 # value.
-_FORMATS = ("date-time", "date", "uuid")
+_STRING_FORMATS = ("date-time", "date", "uuid")
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-_NULL = {"type": "null"}
+_NULL_SCHEMA = {"type": "null"}
 # Maximum nesting depth of named types, because pydantic versions before 2.11 expand them. Anything deeper becomes Any.
 _MAX_CHAIN_LENGTH = 3
 # A reference's target is repeated inline up to this size. Larger targets get a name.
-_MAX_INLINE = 30
+_MAX_INLINE_SIZE = 30
 
 
 class NamedSchemas:
@@ -233,7 +233,7 @@ class _SchemaNormalizer:
         """Define the type of a flow part. It gets its own name even if the part just refers to a shared schema."""
         self.own_name = name if self._becomes_named_class(schema, name) else None
         read = self.normalize(schema, name)
-        class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
+        class_name = str(read.get("$ref", "")).removeprefix(SCHEMA_REF_PREFIX)
         if class_name == name:
             return
         if class_name and "$ref" in unwrap_single_all_of(schema):
@@ -280,14 +280,14 @@ class _SchemaNormalizer:
             part = unwrap_single_all_of(schema)
             if part is schema:
                 return self.normalize(self.document.merge_all_of(schema), name)
-            return self.normalize(part, name) | {key: schema[key] for key in BESIDE if key in schema}
+            return self.normalize(part, name) | {key: schema[key] for key in REF_SIBLINGS if key in schema}
         kinds = self._list_types(schema) or list_non_literal_enum_types(schema)
         if _is_class_schema(schema):
-            reference = {"$ref": PREFIX + self._define_object_class(schema, name)}
+            reference = {"$ref": SCHEMA_REF_PREFIX + self._define_object_class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
             others = [{"type": kind} for kind in kinds if kind != "object"]
             return ({"anyOf": [reference, *others]} if others else reference) | default
-        read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
+        read: dict[str, Any] = {key: schema[key] for key in REF_SIBLINGS if key in schema}
         if kinds == ["null"]:
             # Leave fields that can only be null untyped.
             return read
@@ -297,7 +297,7 @@ class _SchemaNormalizer:
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
         read |= pick_type_constraints(schema, kinds)
-        if "string" in kinds and schema.get("format") in _FORMATS:
+        if "string" in kinds and schema.get("format") in _STRING_FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
             read |= self._normalize_list(schema, name)
@@ -307,7 +307,7 @@ class _SchemaNormalizer:
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
                 options = self._normalize_union(schema[key], name)
-                read |= {"anyOf": options} if options != [_NULL] else {}
+                read |= {"anyOf": options} if options != [_NULL_SCHEMA] else {}
         return read
 
     def _normalize_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
@@ -315,7 +315,7 @@ class _SchemaNormalizer:
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._allows_only_null(each)
-            read: dict[str, Any] = _NULL if is_null else self._normalize_nested_schema(each, f"{name}{number}")
+            read: dict[str, Any] = _NULL_SCHEMA if is_null else self._normalize_nested_schema(each, f"{name}{number}")
             for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
                 if option not in options:
                     options.append(option)
@@ -363,7 +363,7 @@ class _SchemaNormalizer:
         """Normalize a schema in a union, list or mapping, naming the type if it has constraints."""
         name = _get_titled_class_name(schema, self.prefix) or name
         read = self.normalize(schema, name)
-        if not read.keys() & NAMED_CONSTRAINTS:
+        if not read.keys() & CONSTRAINT_KEYWORDS:
             return read
         if not all(self.schemas.named[target] for target in _list_referenced_names(read)):
             # A named type would be defined before the recursive type that it refers to.
@@ -375,7 +375,7 @@ class _SchemaNormalizer:
         if identity not in self.known:
             type_name = self.known[identity] = self._add_class_placeholder(name)
             self.schemas.named[type_name] = read
-        return {"$ref": PREFIX + self.known[identity]}
+        return {"$ref": SCHEMA_REF_PREFIX + self.known[identity]}
 
     def _normalize_list(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
@@ -398,7 +398,7 @@ class _SchemaNormalizer:
                 read = self.normalized_references[reference] = self._inline_or_name_target(reference, target, name)
         else:
             read = self.normalized_references[reference]
-        return read | {key: schema[key] for key in BESIDE if key in schema}
+        return read | {key: schema[key] for key in REF_SIBLINGS if key in schema}
 
     def _inline_or_name_target(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         """Normalize a reference's target.
@@ -410,7 +410,7 @@ class _SchemaNormalizer:
             read = self.normalize(target, name)
         finally:
             self.expanding.pop()
-        if _count_nested_schemas(read) <= _MAX_INLINE:
+        if _count_nested_schemas(read) <= _MAX_INLINE_SIZE:
             return read
         length = 1 + max((self.chains.get(name, 0) for name in _list_referenced_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
@@ -425,17 +425,17 @@ class _SchemaNormalizer:
             type_name = self.known[text] = self._add_class_placeholder(name)
             read = _drop_constraints(self.normalize(target, name))
             # The generator supports recursive unions but not recursive lists.
-            options = [_NULL if kind == "null" else read | {"type": kind} for kind in get_type_names(read)]
+            options = [_NULL_SCHEMA if kind == "null" else read | {"type": kind} for kind in get_type_names(read)]
             self.schemas.named[type_name] = {"anyOf": options} if options else read
-        return {"$ref": PREFIX + self.known[text]}
+        return {"$ref": SCHEMA_REF_PREFIX + self.known[text]}
 
 
 def _drop_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: each for key, each in read.items() if key not in NAMED_CONSTRAINTS}
+    return {key: each for key, each in read.items() if key not in CONSTRAINT_KEYWORDS}
 
 
 def _list_referenced_names(read: Mapping[str, Any]) -> list[str]:
-    return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
+    return re.findall(rf'"{SCHEMA_REF_PREFIX}(\w+)"', json.dumps(read))
 
 
 def _count_nested_schemas(read: Any) -> int:

@@ -17,17 +17,17 @@ from stepflow_client.flows.linear_time_regex import compile_linear
 from ..errors import missing_extra_problem
 from ..output.colors_and_escaping import escape_lines_for_terminal
 
-_CONSTRAINTS = {
+_CONSTRAINTS_BY_TYPE = {
     "string": ("minLength", "maxLength", "pattern"),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "array": ("minItems", "maxItems"),
 }
-NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
+CONSTRAINT_KEYWORDS = {key for keys in _CONSTRAINTS_BY_TYPE.values() for key in keys}
 """Constraints that require a nested type to be named."""
-_LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
+_LENGTH_KEYWORDS = ("minLength", "maxLength", "minItems", "maxItems")
 # Ignore length limits this large.
-_MAX_SIZE = 2**31
+_MAX_LENGTH_LIMIT = 2**31
 
 
 def pick_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def pick_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> di
     values = _list_allowed_values(schema)
     result: dict[str, Any] = {"enum": values} if values and _fits_literal(values) else {}
     for kind in kinds:
-        for key in _CONSTRAINTS.get(kind, ()):
+        for key in _CONSTRAINTS_BY_TYPE.get(kind, ()):
             if _is_valid_constraint(key, schema.get(key)):
-                result[key] = int(schema[key]) if key in _LENGTHS else schema[key]
+                result[key] = int(schema[key]) if key in _LENGTH_KEYWORDS else schema[key]
     return result
 
 
@@ -64,8 +64,8 @@ def _is_valid_constraint(key: str, value: Any) -> bool:
         return isinstance(value, str) and compile_linear(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
-    if key in _LENGTHS:
-        return value == int(value) and 0 <= value < _MAX_SIZE
+    if key in _LENGTH_KEYWORDS:
+        return value == int(value) and 0 <= value < _MAX_LENGTH_LIMIT
     return key != "multipleOf" or value > 0
 
 

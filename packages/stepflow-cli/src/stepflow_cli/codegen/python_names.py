@@ -57,13 +57,13 @@ class UniqueNames:
         Args:
             taken: Other names to reserve.
         """
-        self._taken = {*RESERVED_NAMES, *taken}
+        self._taken_names = {*RESERVED_NAMES, *taken}
 
     def make_unique(self, name: str) -> str:
         """Reserve a name and return it. If the name is taken, append a number, starting at 2."""
         number, tried = 1, name
-        while tried in self._taken:
+        while tried in self._taken_names:
             number += 1
             tried = f"{name}{'_' if name.islower() else ''}{number}"
-        self._taken.add(tried)
+        self._taken_names.add(tried)
         return tried

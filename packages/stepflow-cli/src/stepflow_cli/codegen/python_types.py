@@ -14,12 +14,12 @@ from typing import Any
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..output.colors_and_escaping import escape_lines_for_terminal
-from .named_schemas import PREFIX
+from .named_schemas import SCHEMA_REF_PREFIX
 from .python_names import UniqueNames, make_snake_case_name
 
-_PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+_SCALAR_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 # Names used in annotations.
-_TYPE_WORDS = {
+_ANNOTATION_NAMES = {
     "str", "int", "float", "bool", "list", "dict", "tuple", "property", "Any", "Literal", "Annotated", "Name",
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
@@ -39,10 +39,10 @@ class PythonTypeGenerator:
 
     def __init__(self, named: Mapping[str, Any], names: UniqueNames, *, is_input: bool) -> None:
         self._named, self._names, self._is_input = named, names, is_input
-        self._final: dict[str, str] = {}
-        self._written: set[str] = set()
-        self._waiting: list[str] = []
-        self._within: list[str] = []
+        self._final_names: dict[str, str] = {}
+        self._written_names: set[str] = set()
+        self._waiting_names: list[str] = []
+        self._enclosing_names: list[str] = []
 
     def annotate(self, schema: Mapping[str, Any]) -> str:
         """Return the type annotation for a schema."""
@@ -50,8 +50,8 @@ class PythonTypeGenerator:
 
     def generate_pending_classes(self) -> Iterator[str]:
         """Yield the source code of each class that has been referenced since the last call but not generated yet."""
-        while self._waiting:
-            name = self._waiting.pop(0)
+        while self._waiting_names:
+            name = self._waiting_names.pop(0)
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
 
     def list_fields(self, schema: Mapping[str, Any]) -> list[Field]:
@@ -61,7 +61,7 @@ class PythonTypeGenerator:
         """
         required = list(schema.get("required", ()))
         # Inside a class, a field shadows a global of the same name.
-        names = choose_field_names(schema["properties"], {*_TYPE_WORDS, *self._named})
+        names = choose_field_names(schema["properties"], {*_ANNOTATION_NAMES, *self._named})
         fields = [
             Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
@@ -74,7 +74,7 @@ class PythonTypeGenerator:
 
     def _iter_annotations(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._iter_reference_annotations(schema["$ref"].removeprefix(PREFIX))
+            yield from self._iter_reference_annotations(schema["$ref"].removeprefix(SCHEMA_REF_PREFIX))
         elif "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             if values:
@@ -89,21 +89,21 @@ class PythonTypeGenerator:
             kinds = get_type_names(schema)
             for kind in sorted(kinds, key=lambda word: word == "null"):
                 annotate = self._annotate_list if kind == "array" else self._annotate_mapping
-                yield _PLAIN.get(kind) or annotate(schema)
+                yield _SCALAR_TYPES.get(kind) or annotate(schema)
             if not kinds:
                 yield "Any"
 
     def _iter_reference_annotations(self, name: str) -> Iterator[str]:
-        if not self._is_object(name) and name not in self._within:
-            self._within.append(name)
+        if not self._is_object(name) and name not in self._enclosing_names:
+            self._enclosing_names.append(name)
             inner = list(self._iter_annotations(self._named[name]))
-            self._within.pop()
-            if name not in self._written:
+            self._enclosing_names.pop()
+            if name not in self._written_names:
                 yield from inner
                 return
-        elif name not in self._written:
-            self._written.add(name)
-            self._waiting.append(name)
+        elif name not in self._written_names:
+            self._written_names.add(name)
+            self._waiting_names.append(name)
         if not self._is_input:
             yield name
         elif self._is_object(name):
@@ -114,9 +114,9 @@ class PythonTypeGenerator:
 
     def _get_unique_type_name(self, name: str) -> str:
         """Return a unique name for a type. Every call for the same type returns the same name."""
-        if name not in self._final:
-            self._final[name] = self._names.make_unique(name)
-        return self._final[name]
+        if name not in self._final_names:
+            self._final_names[name] = self._names.make_unique(name)
+        return self._final_names[name]
 
     def _annotate_list(self, schema: Mapping[str, Any]) -> str:
         firsts = schema.get("prefixItems")
@@ -135,9 +135,9 @@ class PythonTypeGenerator:
         return f"{'Mapping' if self._is_input else 'dict'}[str, {self.annotate(values)}]"
 
     def _write_alias(self, name: str) -> str:
-        self._within.append(name)
+        self._enclosing_names.append(name)
         inner = self.annotate(self._named[name])
-        self._within.pop()
+        self._enclosing_names.pop()
         alias = self._get_unique_type_name(f"{name}Input") if self._is_input else name
         return f"{alias}: TypeAlias = {python_literal(inner)}\n"
 

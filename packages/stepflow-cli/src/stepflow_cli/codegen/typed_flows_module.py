@@ -14,7 +14,7 @@ from .pydantic_models import drop_invalid_defaults, generate_models
 from .python_names import UniqueNames, make_variable_name, to_camel_case
 from .python_types import python_literal
 
-_HEAD = '''"""Flows, and models of their inputs, outputs and variables.
+_MODULE_HEADER = '''"""Flows, and models of their inputs, outputs and variables.
 
 Written by `stepflow codegen`; change the flows and write it again.
 """
@@ -27,7 +27,7 @@ _FLOW = '''
 """The flow {title}."""
 '''
 _UNTYPED = {"input": "Any", "output": "Any", "variables": "Variables"}
-_IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
+_IMPORT_PATHS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def generate_flow_module(files: Iterable[str], output: str | None) -> str:
@@ -69,7 +69,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
     for arguments in typed:
         schemas.add_flow_schemas(*arguments)
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
-    imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[part] for part in untyped)]
+    imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORT_PATHS[part] for part in untyped)]
     imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []
     models = generate_models(drop_invalid_defaults(schemas.named), imports)
     lines = models.splitlines(keepends=True)
@@ -77,7 +77,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
     head, classes = "".join(lines[:last]), "".join(lines[last or 0 :]).rstrip("\n") + "\n"
     aliases = [f"\n{name} = {kind}\n" for name, kind in schemas.aliases.items()]
     head += "".join(["\n", *python_imports]) if python_imports else ""
-    return "".join([_HEAD, head, classes, "\n", *aliases, *flows])
+    return "".join([_MODULE_HEADER, head, classes, "\n", *aliases, *flows])
 
 
 def _relative_path(file: str, folder: Path) -> str:

@@ -11,7 +11,7 @@ import click
 from stepflow_client import InvalidRequestError, NotFoundError
 from stepflow_client._command import collect_examples, remove_cases
 
-from ..errors import ARGUMENTS, convert_to_problem, usage
+from ..errors import ARGUMENT_HINTS, convert_to_problem, usage
 from ..inputs.command_line_values import ValueArgument, read_value_argument
 from ..inputs.file_io import DATA_SUFFIXES, read_bytes
 from ..inputs.flow_loading import load_flow_argument
@@ -26,8 +26,8 @@ from ..stdio import read_stdin_bytes
 
 command = LazyGroup("blobs")
 
-_STORED = View(columns("blob_id:id", "blob_type=TYPE", "filename"), name="blob_id")
-_BLOB = View(columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"), name="blob_id")
+_STORED_VIEW = View(columns("blob_id:id", "blob_type=TYPE", "filename"), name="blob_id")
+_BLOB_VIEW = View(columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"), name="blob_id")
 
 
 @command.command("put")
@@ -67,11 +67,11 @@ def _store_blob(file: str, blob_type: str | None, filename: str | None, server: 
         name = None
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)
-    output.print_record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED, default="name")
+    output.print_record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED_VIEW, default="name")
 
 
 @command.command("get")
-@click.argument("blob_id", metavar="BLOB_ID", type=stored_id_type("blob", ARGUMENTS["BLOB_ID"]))
+@click.argument("blob_id", metavar="BLOB_ID", type=stored_id_type("blob", ARGUMENT_HINTS["BLOB_ID"]))
 @running_server_options
 @file_output_options
 def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
@@ -103,7 +103,7 @@ def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
             "data": None if is_binary else data,
             "base64": b64encode(data).decode() if is_binary else None,
         }
-        output.print_record(record, _BLOB)
+        output.print_record(record, _BLOB_VIEW)
     elif not is_binary:
         output.print_value(data)
     elif output.path is None and sys.stdout.isatty():

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 command = LazyGroup("components")
 
-_COMPONENTS = View(
+_COMPONENT_VIEW = View(
     columns("name:id", "path:id", "plugin", "description"), name="name", fields=("input_schema", "output_schema")
 )
 
@@ -74,7 +74,7 @@ def list_components_command(
     with connect(server) as target:
         listed = fetch_components(target, schemas=schemas)
         records = _build_component_records(listed, schemas, hide_unreachable and target.runtime is not None)
-        output.print_records(records, _COMPONENTS)
+        output.print_records(records, _COMPONENT_VIEW)
     for failed in listed.failed_plugins:
         note(f"cannot list the components of plugin {failed.plugin}: {failed.error}")
 
@@ -89,14 +89,14 @@ def _build_component_records(listed: ComponentList, schemas: bool, hide_unreacha
         yield record
 
 
-_FILE = "stepflow-components.json"
-_MAX_KEYS = 5
+_DEFAULT_FILE = "stepflow-components.json"
+_MAX_NAMED = 5
 
 
 @command.command("lock")
 @server_options(default="embedded", reads_project=True)
 @output_file_option(
-    f"Write to this file, or - for standard output. [default: components in stepflow.toml, else {_FILE}]"
+    f"Write to this file, or - for standard output. [default: components in stepflow.toml, else {_DEFAULT_FILE}]"
 )
 @check_option
 def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> None:
@@ -107,7 +107,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
     the message lists the changed components and keys.
     """
     named = load_project_settings(None).components
-    output = output or str(named or _FILE)
+    output = output or str(named or _DEFAULT_FILE)
     if check and output == "-":
         raise usage("--check needs a file to compare with", "name it with -O FILE")
     if not check:
@@ -122,8 +122,8 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
         write_document_bytes(f"{escape_json_for_terminal(text)}\n".encode(), output)
         if output != "-":
             note(f"wrote {len(records)} components to {output}")
-        if output == _FILE and named is None:
-            note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
+        if output == _DEFAULT_FILE and named is None:
+            note(f'all checks of the project use them with components = "{_DEFAULT_FILE}" in stepflow.toml')
 
 
 def _fetch_component_records(target: Target) -> list[Mapping[str, Any]]:
@@ -161,9 +161,9 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
             + (" is new" if change.a is ABSENT else " is gone" if change.b is ABSENT else "")
             for change in find_value_changes(before[name], now[name])
         )
-        more = [f"{len(keys) - _MAX_KEYS} more"] if len(keys) > _MAX_KEYS else []
+        more = [f"{len(keys) - _MAX_NAMED} more"] if len(keys) > _MAX_NAMED else []
         if keys:
-            changed.append(f"{name} ({', '.join(keys[:_MAX_KEYS] + more)})")
+            changed.append(f"{name} ({', '.join(keys[:_MAX_NAMED] + more)})")
     lists = {"new": sorted(now.keys() - before.keys()), "gone": sorted(before.keys() - now.keys()), "changed": changed}
     differences = "; ".join(f"{word}: {', '.join(names)}" for word, names in lists.items() if names)
     if differences:

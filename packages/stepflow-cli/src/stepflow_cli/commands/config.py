@@ -47,7 +47,7 @@ command = LazyGroup(
     """,
 )
 
-_SETTINGS = View(columns("name", "value", "origin"), name="name", folds=True)
+_SETTING_VIEW = View(columns("name", "value", "origin"), name="name", folds=True)
 
 
 @command.command("list")
@@ -66,11 +66,11 @@ def _list_effective_settings(show_origin: bool, server: ServerOptions, output: O
     if output.format in (None, "table"):
         records = [{name: abbreviate_home_folder(value) for name, value in record.items()} for record in records]
     if show_origin or output.fields:
-        output.print_records(records, _SETTINGS)
+        output.print_records(records, _SETTING_VIEW)
     else:
         for record in records:
             del record["origin"]
-        output.print_records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
+        output.print_records(records, _SETTING_VIEW._replace(columns=_SETTING_VIEW.columns[:2]))
     if any(setting.name == "url" and setting.origin == "default" for setting in settings):
         note("no server is set: run, batch, test, eval, validate, infer, components and repl start an embedded one")
 
@@ -115,14 +115,14 @@ def _print_setting(key: str, server: ServerOptions, output: Output) -> None:
         if value is None:
             raise Problem(f"{key} is not set", kind="not_set")
     if output.format in ("table", "name"):
-        output.print_record({"name": key, "value": value, "origin": origin}, _SETTINGS)
+        output.print_record({"name": key, "value": value, "origin": origin}, _SETTING_VIEW)
     elif output.format is None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         output.write(escape(str(value)) + "\n")
     else:
         output.print_value(value)
 
 
-_CHANGED = View(columns("name", "value", "file"), name="name")
+_CHANGED_SETTING_VIEW = View(columns("name", "value", "file"), name="name")
 
 
 @command.command("set")
@@ -149,10 +149,10 @@ def _change_setting(key: str, value: str, profile: str | None, output: Output) -
     path = parse_setting_key(key, profile, profiles)
     stored = change_setting(path, value, profiles)
     if output.format:
-        output.print_record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
+        output.print_record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED_SETTING_VIEW)
 
 
-_REMOVED = View(columns("name", "file"), name="name")
+_REMOVED_SETTING_VIEW = View(columns("name", "file"), name="name")
 
 
 @command.command("unset")
@@ -171,10 +171,10 @@ def _remove_setting(key: str, profile: str | None, output: Output) -> None:
     path = parse_setting_key(key, profile, profiles)
     remove_setting(path, profiles)
     if output.format:
-        output.print_record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
+        output.print_record({"name": str(path), "file": str(profiles.path)}, _REMOVED_SETTING_VIEW)
 
 
-_USED = View(columns("profile", "url", "file"), name="profile")
+_USED_PROFILE_VIEW = View(columns("profile", "url", "file"), name="profile")
 
 
 @command.command("use")
@@ -191,7 +191,7 @@ def _use_profile(name: str, output: Output) -> None:
     name = make_profile_current(name, profiles)
     url = profiles.get_profile(name).url
     if output.format:
-        output.print_record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
+        output.print_record({"profile": name, "url": url, "file": str(profiles.path)}, _USED_PROFILE_VIEW)
     else:
         note(f"commands now use {url} (profile {name})")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):

@@ -17,7 +17,7 @@ from ..params.flow_run_options import flow_argument, flows_argument
 from ..params.options import OUTPUT, Choice, check_needs_file, check_option, output_file_option
 
 _FORMATS = ("yaml", "json")
-_ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
+_FORMAT_BY_EXTENSION = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 
 
 @click.command("convert", cls=Command, conflicts=[check_needs_file])
@@ -38,10 +38,10 @@ def convert_command(flow: str, form: str | None, output: str | None, check: bool
 
     file = GeneratedFile(output, check=check)
     ending = PurePath(output or "").suffix.lower()
-    if form is None and ending and ending not in _ENDINGS:
-        hint = f"use one of {', '.join(_ENDINGS)}, or name the format with --to"
+    if form is None and ending and ending not in _FORMAT_BY_EXTENSION:
+        hint = f"use one of {', '.join(_FORMAT_BY_EXTENSION)}, or name the format with --to"
         raise usage(f"{output}: unknown format {ending}", hint)
-    form = form or _ENDINGS.get(ending, "yaml")
+    form = form or _FORMAT_BY_EXTENSION.get(ending, "yaml")
     content = load_flow_argument(flow)
     commented = getattr(import_python_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
     if form == "json":

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ..doctor import CheckResult
 
 # Timeout in seconds for checking components without --wait. Every unreachable worker adds 5 s to the server's response.
-_CHECK_TIMEOUT = 10.0
+_CHECK_TIMEOUT_SECONDS = 10.0
 
-_HEALTH = View(columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")
+_HEALTH_VIEW = View(columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")
 
 
 @click.command("health", cls=Command)
@@ -45,7 +45,7 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
     """
     with connect(server) as target:
         if components or wait is not None:
-            target.client.wait_ready(components, timeout=_CHECK_TIMEOUT if wait is None else wait)
+            target.client.wait_ready(components, timeout=_CHECK_TIMEOUT_SECONDS if wait is None else wait)
         health = target.client.health_check()
         info = target.client.server_info()
     record = {
@@ -57,14 +57,14 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
         "time": to_plain_data(health.timestamp),
         "capabilities": info.capabilities,
     }
-    output.print_record(record, _HEALTH)
+    output.print_record(record, _HEALTH_VIEW)
     if health.status != "healthy":
         raise Problem(f"the server is {health.status}", kind="unhealthy")
 
 
-_CHECKS = View(columns("check", "status:status", "message"), name="check", fields=("hint",))
+_CHECK_VIEW = View(columns("check", "status:status", "message"), name="check", fields=("hint",))
 # The human-readable table. Its `found` column combines the message and the hint.
-_TABLE = View(columns("check", "status:status", "found"), folds=True)
+_CHECK_TABLE_VIEW = View(columns("check", "status:status", "found"), folds=True)
 
 
 @click.command("doctor", cls=Command)
@@ -99,9 +99,9 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
     if output.format in (None, "table") and not output.fields:
         for record in records:
             record["found"] = abbreviate_home_folder("; ".join(filter(None, (record["message"], record["hint"]))))
-        output.print_records(records, _TABLE)
+        output.print_records(records, _CHECK_TABLE_VIEW)
     else:
-        output.print_records(records, _CHECKS)
+        output.print_records(records, _CHECK_VIEW)
     failed = [check for check in checks if check.status == "error"]
     if failed:
         codes = [ExitCode(check.exit_code) for check in failed]

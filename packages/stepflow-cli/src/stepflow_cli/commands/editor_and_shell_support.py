@@ -23,7 +23,7 @@ from ..params.options import (
 )
 from ..server.connect import connect, describe_plugins_without_worker, fetch_components
 from ..settings.server_choice import ServerOptions
-from ..shell_completion import SHELLS, VARIABLE
+from ..shell_completion import COMPLETION_VARIABLE, SHELLS
 
 
 @click.command("lsp", cls=Command)
@@ -111,4 +111,4 @@ def completion_command(shell: str) -> None:
     The script completes commands, options, flow files, profiles, settings, the server's runs, and the steps, examples
     and variables of the command's flow.
     """
-    click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())
+    click.echo(SHELLS[shell](cli, {}, "stepflow", COMPLETION_VARIABLE).source())

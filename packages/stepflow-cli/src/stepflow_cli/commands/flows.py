@@ -38,9 +38,9 @@ from ..settings.server_choice import ServerOptions
 
 command = LazyGroup("flows")
 
-_LIMIT, _RUNS = 30, 1000
+_DEFAULT_LIMIT, _MAX_SEARCHED_RUNS = 30, 1000
 
-_FLOW = View(
+_FLOW_VIEW = View(
     columns=columns("name", "flow_id", "runs:number", "last_run:time", "last_status:status=STATUS"),
     name="flow_id",
     fields=("last_run_id",),
@@ -49,7 +49,7 @@ _FLOW = View(
 
 @command.command("list")
 @option("--since TIME", "List only flows that ran since this time: 2026-11-25, or 1h for an hour ago.", type=TIME)
-@limit_option("List at most N flows.", default=_LIMIT)
+@limit_option("List at most N flows.", default=_DEFAULT_LIMIT)
 @running_server_options
 @watch_option
 @output_options
@@ -65,7 +65,7 @@ def _list_recently_run_flows(
 
     def read_recent_flows() -> list[dict[str, Any]]:
         flows: dict[str, dict[str, Any]] = {}
-        for run in islice(target.client.iter_runs(since=since, page_size=_RUNS), _RUNS):
+        for run in islice(target.client.iter_runs(since=since, page_size=_MAX_SEARCHED_RUNS), _MAX_SEARCHED_RUNS):
             newest = {
                 "name": run.flow_name,
                 "flow_id": run.flow_id,
@@ -75,19 +75,19 @@ def _list_recently_run_flows(
                 "last_run_id": run.run_id,
             }
             flows.setdefault(run.flow_id, newest)["runs"] += 1
-        return list(flows.values())[: limit or _LIMIT]
+        return list(flows.values())[: limit or _DEFAULT_LIMIT]
 
     if watch:
         check_redrawable(output)
     with connect(server) as target:
         if watch:
-            show_live_table(read_recent_flows, _FLOW, output)
+            show_live_table(read_recent_flows, _FLOW_VIEW, output)
             return
         records = read_recent_flows()
-    output.print_records(records, _FLOW)
+    output.print_records(records, _FLOW_VIEW)
 
 
-_STORED = View(columns("flow", "flow_id:id", "name"), name="flow_id")
+_STORED_VIEW = View(columns("flow", "flow_id:id", "name"), name="flow_id")
 
 
 @command.command("store")
@@ -123,18 +123,18 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
                 name = content.get("name")
                 records.append({"flow": flow, "flow_id": flow_id, "name": name, "diagnostics": diagnostics})
     if records or not refused:
-        output.print_records(records, _STORED, default="name")
+        output.print_records(records, _STORED_VIEW, default="name")
     if refused:
         names = ", ".join(map(flow_label, refused))
         raise FlowProblem(f"the server refused {names}", [record for group in refused.values() for record in group])
 
 
-_VARIABLES = View(
+_VARIABLE_VIEW = View(
     columns=columns("name", "required:status", "default", "type", "env_var", "is_secret:status=SECRET", "description"),
     name="name",
     folds=True,
 )
-_EXAMPLES = View(columns("name", "description", "input"), name="name")
+_EXAMPLE_VIEW = View(columns("name", "description", "input"), name="name")
 
 
 @command.command("get", conflicts=[excludes("--examples --variables")])
@@ -166,7 +166,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
     if examples:
         fields = ("name", "description", "input")
         records = [{name: example.get(name) for name in fields} for example in collect_examples(content)]
-        output.print_records(records, _EXAMPLES, default="yaml")
+        output.print_records(records, _EXAMPLE_VIEW, default="yaml")
     elif variables:
         # If a default value is an object, hide any secrets in it too.
         hide = find_secret_values_in_flow(content).hide_in
@@ -184,12 +184,12 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
             }
             for name, each in declared.items()
         ]
-        output.print_records(records, _VARIABLES)
+        output.print_records(records, _VARIABLE_VIEW)
     else:
         print_flow(content, output, flow_id)
 
 
-_DELETED = View(columns("flow_id:id", "status:status"), name="flow_id", folds=True)
+_DELETED_FLOW_VIEW = View(columns("flow_id:id", "status:status"), name="flow_id", folds=True)
 
 
 @command.command("delete")
@@ -219,5 +219,5 @@ def _delete_flows(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOpt
             target.client.delete_flow(name)
         get = target.client.get_flow
         records = [{"flow_id": name, "status": fetch_deletion_status(partial(get, name))} for name in names]
-    output.print_records(records, _DELETED)
+    output.print_records(records, _DELETED_FLOW_VIEW)
     note_undeleted_objects(records)

@@ -50,14 +50,14 @@ command = LazyGroup(
 )
 
 
-_LIMIT = 30
+_DEFAULT_LIMIT = 30
 
 
 @command.command("list")
 @query_argument
 @labels_option("List only runs with this label. Repeatable.")
 @status_option("runs")
-@limit_option("List at most N runs.", default=_LIMIT)
+@limit_option("List at most N runs.", default=_DEFAULT_LIMIT)
 @output_options
 def _list_recorded_runs(
     query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output
@@ -70,7 +70,7 @@ def _list_recorded_runs(
     there is none. It's 'unconfirmed' while a run is being created, or if the run may exist because its process exited
     or lost the response.
     """
-    limit = limit or _LIMIT
+    limit = limit or _DEFAULT_LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
     entries = [entry for word in status or (None,) for entry in search(status=word)]
     if len(status) > 1:
@@ -109,7 +109,7 @@ def _get_recorded_entry(run_id: str) -> HistoryEntry:
     return entries[0]
 
 
-_CLEARED = View(columns("removed:number", "file"), name="removed")
+_CLEARED_VIEW = View(columns("removed:number", "file"), name="removed")
 
 
 @command.command("clear")
@@ -138,4 +138,4 @@ def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Con
         confirm(f"remove {which}")
         delete_old_logs(age)
         removed = history.clear(max_age=age)
-    output.print_record({"removed": removed, "file": history.location}, _CLEARED)
+    output.print_record({"removed": removed, "file": history.location}, _CLEARED_VIEW)

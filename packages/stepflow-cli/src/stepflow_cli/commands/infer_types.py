@@ -26,7 +26,7 @@ from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 # Sentinel for --output without a value, which means the default file next to the flow.
-_BESIDE = os.path.join(os.devnull, "")
+_NEXT_TO_FLOW = os.path.join(os.devnull, "")
 
 
 @click.command("infer", cls=Command)
@@ -40,7 +40,7 @@ _BESIDE = os.path.join(os.devnull, "")
     "written",
     metavar="[FILE]",
     is_flag=False,
-    flag_value=_BESIDE,
+    flag_value=_NEXT_TO_FLOW,
 )
 @OUTPUT.option("--show-step-inputs", "Show what input each step receives and expects.")
 @server_options(default="embedded")
@@ -71,7 +71,7 @@ def infer_command(
     from ..validation.flow_checks import CheckOptions, fetch_components_for_checks
 
     path = written
-    if written == _BESIDE:
+    if written == _NEXT_TO_FLOW:
         if flow == "-":
             raise usage("--output needs a file name, because the flow comes from standard input")
         stem, ending = (import_python_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ..mcp.transports import ServiceOptions
 
 command = LazyGroup("mcp")
-_SECONDS = click.FloatRange(0, min_open=True)
+_POSITIVE_SECONDS = click.FloatRange(0, min_open=True)
 
-_EXTRA = ("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
+_MCP_EXTRA = ("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
 
 _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
 
@@ -63,7 +63,7 @@ def _build_variable_values(variables: str | None, var: Sequence[str]) -> RunValu
 
 
 def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
-    require_extra(*_EXTRA)
+    require_extra(*_MCP_EXTRA)
     from ..mcp.transports import ServiceOptions
 
     service = ServiceOptions(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
@@ -102,7 +102,7 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
         _AGENTS.option(
             "--max-wait SECONDS",
             "Let a call wait this long for its run before it returns the run ID. [default: 50]",
-            type=_SECONDS,
+            type=_POSITIVE_SECONDS,
             default=50.0,
         ),
         _AGENTS.option(
@@ -116,7 +116,7 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
             "--max-rate N",
             "Allow at most N calls per second, on average. [default: 20]",
             to="rate",
-            type=_SECONDS,
+            type=_POSITIVE_SECONDS,
             default=20.0,
         ),
     ),

@@ -19,7 +19,7 @@ from ..output.messages import note
 from ..params.click_commands import Command
 from ..params.options import Choice, option
 
-_TEMPLATES = Path(__file__).parents[1] / "flow_templates"
+_TEMPLATES_FOLDER = Path(__file__).parents[1] / "flow_templates"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -45,7 +45,7 @@ def command(flow: Path, template: str) -> None:
         flow = flow.with_name(f"{flow.name}.yaml")
     name = flow.stem if _PLAIN_NAME.fullmatch(flow.stem) else json.dumps(flow.stem)
     contents: dict[Path, str] = {}
-    for file in sorted((_TEMPLATES / template).iterdir()):
+    for file in sorted((_TEMPLATES_FOLDER / template).iterdir()):
         file_name = file.name.removesuffix(".template")
         path = flow if file_name == "flow.yaml" else flow.with_name(file_name)
         text = file.read_text("utf-8").replace("name: NAME\n", f"name: {name}\n")

@@ -21,8 +21,8 @@ from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, using_stop_signal_handler
 
-_SERVER = View(columns("url", "pid:number"), name="url")
-_IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
+_SERVER_VIEW = View(columns("url", "pid:number"), name="url")
+_PORT_IN_USE_TEXTS = ("address already in use", "address in use", "os error 98", "os error 48")
 
 
 @click.command("serve", cls=Command)
@@ -113,7 +113,7 @@ def command(
                 if output.format:
                     # Write the JSON on one line so that a waiting program can read it right away.
                     form = "jsonl" if output.format == "json" else output.format
-                    output._replace(format=form).print_record({"url": runtime.url, "pid": runtime.pid}, _SERVER)
+                    output._replace(format=form).print_record({"url": runtime.url, "pid": runtime.pid}, _SERVER_VIEW)
                     sys.stdout.flush()
                 code, tail = crashes.get()
                 while policy.covers(code):
@@ -124,7 +124,7 @@ def command(
                 runtime.stop()
     except ServerStartError as error:
         text = f"{error.message} {' '.join(error.log_tail)}".lower()
-        if port and any(words in text for words in _IN_USE):
+        if port and any(words in text for words in _PORT_IN_USE_TEXTS):
             hint = "choose a different one with --port, or 0 for any free port"
             code = ExitCode.NO_SERVER
             raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error

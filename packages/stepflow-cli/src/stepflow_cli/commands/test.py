@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..flow_tests.run_test_files import CaseRunSettings, FileResults, TestClients
 
 _CASES, _FILES = map(Section, ("Cases", "Files"))
-_TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
+_DURATION_SUFFIX = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 
 
 @click.command(
@@ -183,7 +183,7 @@ def command(
             # We only know the configurations once the servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
-        rerun_on_changes(run_next_round, list_files_to_watch, noise=_TIMES)
+        rerun_on_changes(run_next_round, list_files_to_watch, noise=_DURATION_SUFFIX)
 
 
 def _note_missing_recordings(plan: Sequence[FileCases], replay: Recording) -> None:

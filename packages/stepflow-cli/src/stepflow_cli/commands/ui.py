@@ -40,9 +40,9 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
 
     This requires the stepflow-cli[ui] extra. Graphs also require stepflow-cli[draw].
     """
-    from ..ui.serving import EXTRA, serve_pages
+    from ..ui.serving import UI_PACKAGES, serve_pages
 
-    require_extra("'stepflow ui'", "ui", *EXTRA)
+    require_extra("'stepflow ui'", "ui", *UI_PACKAGES)
     with connect_to_runs(server, [] if run is None else [run]) as (target, ids):
         # Report an invalid URL or rejected credentials now, rather than later in the browser.
         target.client.health_check()

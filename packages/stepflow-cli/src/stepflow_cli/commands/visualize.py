@@ -16,8 +16,8 @@ from ..params.flow_run_options import flow_argument
 from ..params.options import OUTPUT, needs, output_file_option, output_format_option
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
-_ENDINGS = {name: name for name in ("svg", "png", "html", "dot")}
-_ENDINGS |= {"htm": "html", "txt": "text", "gv": "dot", "mmd": "mermaid"}
+_FORMAT_BY_EXTENSION = {name: name for name in ("svg", "png", "html", "dot")}
+_FORMAT_BY_EXTENSION |= {"htm": "html", "txt": "text", "gv": "dot", "mmd": "mermaid"}
 
 
 @click.command("visualize", cls=Command, conflicts=[needs("--open", "--output")])
@@ -48,10 +48,10 @@ def command(
     form = format
     if form is None:
         ending = PurePath(output or "").suffix.lower()
-        if ending and ending[1:] not in _ENDINGS:
-            names = ", ".join(f".{name}" for name in _ENDINGS)
+        if ending and ending[1:] not in _FORMAT_BY_EXTENSION:
+            names = ", ".join(f".{name}" for name in _FORMAT_BY_EXTENSION)
             raise usage(f"{output}: unknown format {ending}", f"use one of {names}, or name the format with -o")
-        form = _ENDINGS.get(ending[1:], "text" if output is None and sys.stdout.isatty() else "svg")
+        form = _FORMAT_BY_EXTENSION.get(ending[1:], "text" if output is None and sys.stdout.isatty() else "svg")
     flow_content = load_flow_argument(flow)
     if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
         document: str | bytes = write(flow_content, include_details=not no_details)

@@ -22,20 +22,20 @@ from . import CheckResult, error, ok, warning
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
-_OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
-_OTHERS = ("httpx", "pydantic", "click")
+_OWN_PACKAGES = ("stepflow-cli", "stepflow-client", "stepflow-api")
+_DEPENDENCIES = ("httpx", "pydantic", "click")
 
 
 def check_versions_and_path() -> Iterator[CheckResult]:
     """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
-    versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
+    versions: dict[str, str | None] = dict.fromkeys((*_OWN_PACKAGES, *_DEPENDENCIES))
     for name in versions:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     listed = ", ".join(f"{name} {number or 'missing'}" for name, number in versions.items())
     message = f"Python {sys.version.split()[0]}, {listed}"
-    if len({versions[name] for name in _OURS}) > 1:
-        hint = f"upgrade them together: pip install --upgrade {' '.join(_OURS)}"
+    if len({versions[name] for name in _OWN_PACKAGES}) > 1:
+        hint = f"upgrade them together: pip install --upgrade {' '.join(_OWN_PACKAGES)}"
         yield warning("versions", f"{message}: the stepflow packages have different versions", hint)
     else:
         yield ok("versions", message)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 5.0
 # Warn if a certificate expires within this many seconds.
-_SOON = 14 * 86_400.0
+_EXPIRY_WARNING_SECONDS = 14 * 86_400.0
 
 
 def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
@@ -138,7 +138,7 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> CheckRe
         hint = "set ca_file in the profile, and remove verify = false"
         return warning("certificate", f"{spoken}; the profile turns off certificate verification", hint)
     left = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
-    if left < _SOON:
+    if left < _EXPIRY_WARNING_SECONDS:
         return warning("certificate", f"it expires in {left / 86_400:.0f} days", "renew it on the server")
     return ok("certificate", f"{spoken}; valid until {certificate['notAfter']}")
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 10.0
 # Maximum clock difference, in seconds.
-_SKEW = 5.0
+_MAX_CLOCK_SKEW_SECONDS = 5.0
 # The duration, in seconds, of the run that measures the event stream.
-_SLEEP = 1.5
+_SLEEP_SECONDS = 1.5
 
 
 def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[CheckResult]:
@@ -105,7 +105,7 @@ def _check_clock_difference(health: HealthResponse, before: float, after: float)
     # The server read its clock at some point between `before` and `after`.
     server = health.timestamp.timestamp()
     off = server - before if server < before else max(0.0, server - after)
-    if abs(off) <= _SKEW:
+    if abs(off) <= _MAX_CLOCK_SKEW_SECONDS:
         return ok("clock", "the server's clock agrees with this machine's")
     side = "ahead of" if off > 0 else "behind"
     message = f"the server's clock is {abs(off):.0f} s {side} this machine's"
@@ -120,7 +120,7 @@ def _check_event_delay(client: SyncStepflowClient, info: ServerInfo) -> CheckRes
     """
     if not info.capabilities.get("events"):
         return ok("events", "this release has no event stream; commands poll runs instead")
-    steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP * 1000)}}]
+    steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP_SECONDS * 1000)}}]
     flow: dict[str, Any] = {"name": "stepflow-doctor", "steps": steps, "output": {"$step": "sleeping"}}
     try:
         run_id = client.submit(flow)
@@ -134,9 +134,9 @@ def _check_event_delay(client: SyncStepflowClient, info: ServerInfo) -> CheckRes
         whole = time.monotonic() - started
     except StepflowClientError as problem:
         return error("events", f"they cannot be read: {problem.message}", problem.hint)
-    if first is None or whole < _SLEEP / 2:
+    if first is None or whole < _SLEEP_SECONDS / 2:
         return skipped("events", f"run {run_id} ended too soon to measure them: are the builtin components missing?")
-    if first > _SLEEP * 0.9:
+    if first > _SLEEP_SECONDS * 0.9:
         message = f"the first came after {first:.1f} s, when run {run_id} had ended: something is buffering the stream"
         hint = "turn off buffering in the server's proxy (nginx: proxy_buffering off), at least for /events"
         return warning("events", message, hint)
@@ -144,19 +144,19 @@ def _check_event_delay(client: SyncStepflowClient, info: ServerInfo) -> CheckRes
 
 
 # Timeout for listing components, in seconds. Servers wait 5 s for each plugin that has no worker.
-_ALL_WORKERS = 60.0
-_HOSTS = ("localhost", "127.0.0.1", "::1")
-_HINT = "start it, or check its log; a run that needs it waits for about 30 s, and may then fail"
+_COMPONENTS_TIMEOUT = 60.0
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_WORKER_HINT = "start it, or check its log; a run that needs it waits for about 30 s, and may then fail"
 
 
 def check_workers(client: SyncStepflowClient) -> CheckResult:
     """Check that all of the server's plugins have a worker."""
     try:
-        listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
+        listed = client.list_components(include_schemas=False, timeout=_COMPONENTS_TIMEOUT)
     except StepflowClientError as problem:
         return error("workers", f"cannot list components: {problem.message}", problem.hint)
     if (missing := describe_plugins_without_worker(listed)) is not None:
-        return error("workers", missing, _HINT)
+        return error("workers", missing, _WORKER_HINT)
     dead = list(describe_dead_workers(client.url))
     if dead:
         # Servers keep listing a plugin's components after its worker has exited.
@@ -170,7 +170,7 @@ def check_workers(client: SyncStepflowClient) -> CheckResult:
 def describe_dead_workers(url: str) -> Iterator[str]:
     """Describe how a local server's workers died, ignoring any that have been restarted."""
     parts = urlsplit(url)
-    if parts.hostname not in _HOSTS or parts.port is None:
+    if parts.hostname not in _LOCAL_HOSTS or parts.port is None:
         return
     import psutil
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stepflow_client.evaluation import Variant
     from stepflow_client.evaluation.gates import GateRules, Limit
 
-_NAMED = re.compile(r"(?P<name>[^\W\d][\w.-]*)=(?P<rest>.+)", re.DOTALL)
-BUILTIN = {
+_NAMED_VALUE = re.compile(r"(?P<name>[^\W\d][\w.-]*)=(?P<rest>.+)", re.DOTALL)
+BUILTIN_SCORES = {
     "exact": "exact[:PATH]",
     "contains": "contains[:PATH[:TEXT]]",
     "regex": "regex:PATH:PATTERN",
@@ -49,7 +49,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
 
     scores: dict[str, Any] = {}
     for word in words:
-        named = _NAMED.fullmatch(word)
+        named = _NAMED_VALUE.fullmatch(word)
         name, text = (named["name"], named["rest"]) if named is not None else ("", word)
         listed = [(own_name or build_scorers([score])[0].name, score) for own_name, score in _parse_score_option(text)]
         for own_name, score in listed:
@@ -66,14 +66,14 @@ def _parse_score_option(text: str) -> Iterator[tuple[str, Any]]:
     from stepflow_client.evaluation import FlowScore
 
     kind, _, rest = text.partition(":")
-    if kind in BUILTIN and not os.path.lexists(text):
+    if kind in BUILTIN_SCORES and not os.path.lexists(text):
         path, colon, argument = (rest, "", "") if kind == "rubric" else rest.partition(":")
         try:
             score = _build_builtin_score(kind, path, argument if colon else None)
         except InvalidArgumentError as error:
             raise usage(f"--score {text}: {error.message}", error.hint) from None
         if score is None:
-            raise usage(f"--score {text}: this score is written as {BUILTIN[kind]}")
+            raise usage(f"--score {text}: this score is written as {BUILTIN_SCORES[kind]}")
         yield "", score
     elif text.lower().endswith(DATA_SUFFIXES):
         flow = load_flow_argument(text)
@@ -117,9 +117,9 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
     try:
         module = get_session_project_modules().import_module(source)
     except Problem as problem:
-        known = suggest(source, BUILTIN)
+        known = suggest(source, BUILTIN_SCORES)
         if known is None and not source.endswith(".py"):
-            known = f"built-in scores are {', '.join(BUILTIN)}; for your own, pass a file: --score scores.py"
+            known = f"built-in scores are {', '.join(BUILTIN_SCORES)}; for your own, pass a file: --score scores.py"
         problem.hint = known if "no module named" in problem.message else problem.hint
         problem.message = f"--score {word}: {problem.message}"
         raise
@@ -160,8 +160,8 @@ def _find_module_scores(module: ModuleType) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if is_score(value)}
 
 
-_NAME = re.compile(r"\w[\w.\- ]*")
-_FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
+_VARIANT_NAME = re.compile(r"\w[\w.\- ]*")
+_VARIANT_FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 
 @dataclass
@@ -209,9 +209,9 @@ def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantDescriptio
         # The name ends at the first `:` or `=`.
         end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
         name, sign, rest = word[:end].strip(), word[end : end + 1], word[end + 1 :]
-        if not _NAME.fullmatch(name):
+        if not _VARIANT_NAME.fullmatch(name):
             fault = f": a variant name may have letters, digits, spaces and -._, so {name!r} is invalid"
-            raise usage(f"--variant {word!r}{fault if name else ' has no name'}", f"write {_FORMS}")
+            raise usage(f"--variant {word!r}{fault if name else ' has no name'}", f"write {_VARIANT_FORMS}")
         variant = variants.setdefault(name, _VariantDescription())
         if sign == "=":
             if not rest:
@@ -225,7 +225,7 @@ def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantDescriptio
             key, equals, _ = rest.partition("=")
             if not equals or not key.strip():
                 missing = "no name before =" if equals else "no ="
-                raise usage(f"--variant {word!r} sets nothing: {rest!r} has {missing}", f"write {_FORMS}")
+                raise usage(f"--variant {word!r} sets nothing: {rest!r} has {missing}", f"write {_VARIANT_FORMS}")
             (variant.overrides if "." in key else variant.variables).append(rest)
     return variants
 
@@ -249,11 +249,11 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     return flow
 
 
-_WHERE = "an evaluation's folder is the one passed to --output"
-_HISTORY = "history:"
+_FOLDER_HINT = "an evaluation's folder is the one passed to --output"
+_HISTORY_PREFIX = "history:"
 # The kind of report to write, by file extension.
-_KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
-FAILED = "failed"
+_KIND_BY_EXTENSION = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
+FAILED_SCORE = "failed"
 """The score that every evaluation has: the share of items that didn't complete."""
 
 
@@ -294,8 +294,8 @@ class EvalOptions(NamedTuple):
     @property
     def history_cases_query(self) -> str | None:
         """The query for the recorded runs that are used as cases, or None if the cases come from elsewhere."""
-        is_query = self.cases is not None and self.cases.startswith(_HISTORY) and not os.path.exists(self.cases)
-        return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
+        is_query = self.cases is not None and self.cases.startswith(_HISTORY_PREFIX) and not os.path.exists(self.cases)
+        return self.cases.removeprefix(_HISTORY_PREFIX).strip() if self.cases is not None and is_query else None
 
     @property
     def shows_earlier_evaluation(self) -> bool:
@@ -329,7 +329,7 @@ class EvalOptions(NamedTuple):
         if any(kind == "cases" for kind, _ in self.files.reports) and self.worst is None:
             raise usage("a .jsonl file keeps the worst cases: --output FILE.jsonl needs --worst N")
         if self.baseline is not None and not is_evaluation_folder(self.baseline):
-            raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _WHERE)
+            raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _FOLDER_HINT)
         if self.shows_earlier_evaluation or self.shows_several_evaluations:
             unused = {
                 "--cases": self.cases,
@@ -353,7 +353,7 @@ class EvalOptions(NamedTuple):
             for name in (name for name, value in of_one.items() if value and self.shows_several_evaluations):
                 raise self.build_needs_single_evaluation_problem(name)
         elif os.path.isdir(self.flow):
-            raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
+            raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_FOLDER_HINT}")
         elif self.files.folder is not None:
             self._check_or_clear_output_folder(self.files.folder)
         for _, path in self.files.reports:
@@ -411,8 +411,8 @@ def split_folder_and_report_paths(paths: Iterable[str]) -> OutputPaths:
     folders, reports = [], []
     for path in paths:
         ending = "" if path.endswith(("/", os.sep)) else path.lower().rpartition(".")[2]
-        if ending in _KINDS and not os.path.isdir(path):
-            reports.append((_KINDS[ending], path))
+        if ending in _KIND_BY_EXTENSION and not os.path.isdir(path):
+            reports.append((_KIND_BY_EXTENSION[ending], path))
         else:
             folders.append(path)
     if len(folders) > 1:
@@ -471,10 +471,10 @@ def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Ite
     Raises:
         Problem: If a score or variant doesn't exist. The hint suggests the most similar name.
     """
-    score_names, variant_names = [*scores, FAILED], [*variants]
+    score_names, variant_names = [*scores, FAILED_SCORE], [*variants]
     for option, limits in (("--fail-below", gate_rules.below), ("--tolerance", gate_rules.tolerances)):
         for limit in limits:
-            name = limit.score or FAILED
+            name = limit.score or FAILED_SCORE
             if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in score_names):
                 longer = [score for score in score_names if score.startswith(f"{name}.")]
                 near = f"did you mean {longer[0]}?" if longer else suggest(name, score_names)

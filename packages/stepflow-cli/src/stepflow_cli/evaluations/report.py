@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from .options import EvalOptions
 
-_INTERVAL = "interval?:words=95% INTERVAL"
-_SCORES = View(
+_INTERVAL_COLUMN = "interval?:words=95% INTERVAL"
+_SCORE_VIEW = View(
     columns(
         *("score:words", "variant:words", "mean:number", "change:number", "change_interval?:words=95% INTERVAL"),
         *("verdict:status", "counts?:words=BETTER/EQUAL/WORSE", "interval?:words=95% OF MEAN"),
@@ -36,20 +36,20 @@ _SCORES = View(
     name="score",
 )
 # The table for a single variant has no columns for changes.
-_SINGLE = View(columns(*_SCORES.columns[:3], _INTERVAL), name="score")
+_SINGLE_VIEW = View(columns(*_SCORE_VIEW.columns[:3], _INTERVAL_COLUMN), name="score")
 _WORST = View(columns("case", "before?:number", "value:number=NOW", "run_id:id", "item_index:number=ITEM", "output?"))
-_GATES = View(columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
-_SLICES = View(
+_GATE_VIEW = View(columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
+_SLICE_VIEW = View(
     columns(
         *("value:words=SLICE", "score:words", "variant:words", "cases:number", "mean:number", "change:number"),
-        *(_INTERVAL, "verdict:status"),
+        *(_INTERVAL_COLUMN, "verdict:status"),
     ),
     name="value",
 )
-_TREND = View(
+_TREND_VIEW = View(
     columns(
         *("score:words", "variant:words", "name:words=EVALUATION", "began:words", "cases:number", "mean:number"),
-        _INTERVAL,
+        _INTERVAL_COLUMN,
     ),
     name="name",
     fields=("low", "high"),
@@ -57,7 +57,7 @@ _TREND = View(
 # Longer inputs are not included in printed commands.
 _MAX_INPUT_LENGTH = 500
 # How to print the report as a single record.
-_REPORT = View(
+_REPORT_VIEW = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",
     fields=("means", "durations", "comparisons", "gates", "remarks", "worst"),
@@ -102,12 +102,12 @@ def print_and_write_report(
         if slices:
             names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
             rows: list[dict[str, str]] = [dict(zip(names, format_slice_cells(score), strict=True)) for score in slices]
-            output.write(f"\n{output.format_table(rows, _SLICES)}")
+            output.write(f"\n{output.format_table(rows, _SLICE_VIEW)}")
         if worst is not None:
             output.write(_format_worst_cases(report, worst, output, _build_save_commands(target, worst, options)))
     else:
         more = {} if options.slice_by is None else {"slices": [score.to_dict() for score in slices]}
-        output.print_record(record | more, _REPORT, default="json")
+        output.print_record(record | more, _REPORT_VIEW, default="json")
     page = [] if options.files.folder is None else [("html", os.path.join(options.files.folder, "report.html"))]
     for kind, path in (*page, *options.files.reports):
         match kind:
@@ -131,7 +131,7 @@ def print_and_write_report(
 def format_gates_table(gates: Sequence[Gate], output: Output) -> str:
     """Return a table of gates, or "" if there are only standard gates, which fail if every item of a variant failed."""
     rows = [gate.to_dict() for gate in gates]
-    return f"\n{output.format_table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
+    return f"\n{output.format_table(rows, _GATE_VIEW)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
 
 def raise_failed_gates(gates: Sequence[Gate]) -> None:
@@ -165,9 +165,9 @@ def print_score_trend(options: EvalOptions, output: Output) -> None:
     elif output.format in (None, "table") and not output.fields:
         names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
         rows = [dict(zip(names, format_trend_cells(point), strict=True)) for point in points]
-        output.write(output.format_table(rows, _TREND))
+        output.write(output.format_table(rows, _TREND_VIEW))
     else:
-        output.print_records(records, _TREND, default="json")
+        output.print_records(records, _TREND_VIEW, default="json")
     for kind, path in options.files.reports:
         text = render_trend_page(points) if kind == "html" else format_safe_json(records) + "\n"
         _write_report_text(path, text)
@@ -193,7 +193,7 @@ def _format_summary_table(summary: EvaluationSummary, output: Output) -> str:
         row["counts"] = "/".join(row[name] for name in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
         rows.append(row)
-    table = output.format_table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
+    table = output.format_table(rows, _SCORE_VIEW if summary.comparisons else _SINGLE_VIEW) if rows else "no scores\n"
     lines = [f"{escape(format_title(summary))}\n\n{table}"]
     # On a terminal, wrap sentences at word boundaries.
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None

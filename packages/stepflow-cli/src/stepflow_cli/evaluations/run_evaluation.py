@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stepflow_client.evaluation.gates import GateRules
 
 # Use at most this many recorded runs as cases, unless `--limit` says otherwise.
-_MAX_RUNS = 1_000
+_DEFAULT_RUN_LIMIT = 1_000
 
 
 def run_or_load_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
@@ -207,7 +207,7 @@ def load_cases_from_history(
     from stepflow_client.evaluation import sync_history_cases
 
     history, search = open_history(), str(parse_user_run_query(query)) or None
-    runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
+    runs = history.search(search, status="completed", limit=limit or _DEFAULT_RUN_LIMIT)
     urls = {run.server for run in runs if not run.is_embedded and run.server is not None}
     # The history may have recorded one server under several URLs.
     servers = {min(list_equivalent_urls(url), default=url): url for url in urls}
@@ -222,4 +222,4 @@ def load_cases_from_history(
         run_server = Setting("url", url, f"--cases history:{query}")
         arguments = build_client_arguments(choose_server(ServerOptions(default="server", run_server=run_server)))
     with SyncStepflowClient(**arguments, history=history) as client:
-        return sync_history_cases(client, search, variables=variables, limit=limit or _MAX_RUNS)
+        return sync_history_cases(client, search, variables=variables, limit=limit or _DEFAULT_RUN_LIMIT)

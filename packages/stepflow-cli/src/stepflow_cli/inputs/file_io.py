@@ -81,7 +81,7 @@ def converting_write_errors(path: str) -> Iterator[None]:
 
 
 # Wait this many seconds for input before telling the user that the command is waiting.
-_SILENCE = 2.0
+_STDIN_NOTICE_SECONDS = 2.0
 
 
 def is_stdin_piped() -> bool:
@@ -108,7 +108,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
     if not is_stdin_piped():
         return None
     # On Windows, `select` only works with sockets.
-    if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
+    if os.name == "posix" and not select.select([sys.stdin], [], [], _STDIN_NOTICE_SECONDS)[0]:
         note("reading the input from standard input; to ignore it, use --no-stdin")
     text = read_stdin_text()
     if not text.strip():

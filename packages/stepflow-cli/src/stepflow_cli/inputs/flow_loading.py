@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from .python_modules import ProjectModules
 
-_WORD = re.compile(r"(?P<module>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-_MAX_NAMES = 5
+_MODULE_AND_NAME = re.compile(r"(?P<module>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_MAX_NAMED = 5
 
 
 class PythonFlow:
@@ -62,7 +62,7 @@ def is_python_flow(word: str) -> bool:
 
 def _split_flow_argument(word: str) -> tuple[str, str]:
     """Return the module or file, and the flow's name in it. The name is empty if the argument is just a file."""
-    match = _WORD.fullmatch(word)
+    match = _MODULE_AND_NAME.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
 
@@ -128,7 +128,7 @@ def _is_flow_object(value: object) -> bool:
 
 def _hint_module_flows(module: ModuleType, name: str) -> str:
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow_object(value)]
-    shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
+    shown = ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
     listed = f"its flows are {shown}" if names else "it has no flow; decorate a function with @flow to make one"
     return suggest(name, names) or listed
 
@@ -240,8 +240,8 @@ def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
     return [name for name in required if name not in defaults]
 
 
-_READING_ORDER = ("name", "title", "description", "version", "schemas", "steps", "output", "examples", "test", "id")
-_STEP_ORDER = ("id", "component", "input")
+_FLOW_KEY_ORDER = ("name", "title", "description", "version", "schemas", "steps", "output", "examples", "test", "id")
+_STEP_KEY_ORDER = ("id", "component", "input")
 
 
 def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,12 +255,12 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
         keys = sorted(value, key=lambda key: (first.index(key) if key in first else len(first), key))
         return {key: sort_keys(value[key]) for key in keys}
 
-    whole = sort_keys(flow, _READING_ORDER)
+    whole = sort_keys(flow, _FLOW_KEY_ORDER)
     test = whole.get("test")
     for holder, name, first in (
-        (whole, "steps", _STEP_ORDER),
-        (whole, "examples", _READING_ORDER),
-        (test if isinstance(test, dict) else {}, "cases", _READING_ORDER),
+        (whole, "steps", _STEP_KEY_ORDER),
+        (whole, "examples", _FLOW_KEY_ORDER),
+        (test if isinstance(test, dict) else {}, "cases", _FLOW_KEY_ORDER),
     ):
         if name in holder:
             holder[name] = sort_keys(holder[name], first)

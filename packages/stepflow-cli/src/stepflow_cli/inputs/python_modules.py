@@ -23,7 +23,7 @@ class ProjectModules:
     """The modules that one invocation of the command has imported."""
 
     def __init__(self) -> None:
-        self._imported: dict[str, str] = {}
+        self._imported_modules: dict[str, str] = {}
         """The project modules that were imported, and their files."""
         self._files: dict[str, Signature] = {}
         """The signatures of the modules' files, and of any files that failed to import."""
@@ -44,9 +44,9 @@ class ProjectModules:
         """Forget all imports so that the modules are imported again."""
         import linecache
 
-        for name in self._imported:
+        for name in self._imported_modules:
             sys.modules.pop(name, None)
-        self._imported.clear()
+        self._imported_modules.clear()
         self._files.clear()
         self.flows.clear()
         importlib.invalidate_caches()
@@ -76,7 +76,7 @@ class ProjectModules:
         same.
         """
         before = set(sys.modules)
-        others = {name.partition(".")[0] for name in before - self._imported.keys()}
+        others = {name.partition(".")[0] for name in before - self._imported_modules.keys()}
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
             yield
@@ -85,7 +85,7 @@ class ProjectModules:
             for name in set(sys.modules) - before:
                 file = getattr(sys.modules[name], "__file__", None)
                 if file and _is_project_file(file) and name.partition(".")[0] not in others:
-                    self._imported[name] = file
+                    self._imported_modules[name] = file
                     self._files[file] = get_file_signature(file)
 
     @contextmanager

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Files larger than this many bytes aren't checked.
-_MAX_BYTES = 1024 * 1024
+_MAX_CHECKED_BYTES = 1024 * 1024
 _MAX_NOTES = 5
 
 
@@ -27,10 +27,10 @@ def note_duplicate_config_keys(path: str) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(_MAX_BYTES + 1)
+            text = file.read(_MAX_CHECKED_BYTES + 1)
     except (OSError, ValueError):
         return
-    repeated = find_duplicate_keys(text) if len(text) <= _MAX_BYTES else []
+    repeated = find_duplicate_keys(text) if len(text) <= _MAX_CHECKED_BYTES else []
     for key, first, again in repeated[:_MAX_NOTES]:
         note(f"{path}:{again}: duplicate key {key}, first in line {first}; the last one is used")
     if len(repeated) > _MAX_NOTES:

@@ -24,9 +24,9 @@ from .document_analysis import Analysis, is_completable_document
 from .navigation import find_component_description
 from .node_scope_and_schemas import NodeContext, build_node_context
 
-_STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
-_CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
-_OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
+_STEP_SNIPPET = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
+_CASE_SNIPPET = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
+_OBJECT_SNIPPET = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
 
 
 def _format_key_with_body(key: str, body: str) -> str:
@@ -56,24 +56,24 @@ steps:
 output: {\\$step: ${4:ask}}
 """
 """A complete flow, which is offered in empty files."""
-ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
+ELEMENT_SNIPPETS: Mapping[Path, str] = {("steps",): _STEP_SNIPPET, ("test", "cases"): _CASE_SNIPPET}
 """Snippets for list elements, by the path of the list in the flow."""
-_KEYS: Mapping[tuple[Path, str], str] = {
+_KEY_SNIPPETS: Mapping[tuple[Path, str], str] = {
     # In these paths, every list index is replaced by 0.
     ((), "schemas"): _format_key_with_body(
-        "schemas", _format_key_with_body("properties", _format_key_with_body("input", _OBJECT))
+        "schemas", _format_key_with_body("properties", _format_key_with_body("input", _OBJECT_SNIPPET))
     ),
-    ((), "steps"): _format_key_with_body("steps", _add_list_dash(_STEP)),
-    ((), "test"): _format_key_with_body("test", _format_key_with_body("cases", _add_list_dash(_CASE))),
+    ((), "steps"): _format_key_with_body("steps", _add_list_dash(_STEP_SNIPPET)),
+    ((), "test"): _format_key_with_body("test", _format_key_with_body("cases", _add_list_dash(_CASE_SNIPPET))),
     ((), "examples"): _format_key_with_body("examples", _add_list_dash("name: ${1:usual}\ninput: {$2}")),
-    (("schemas", "properties"), "input"): _format_key_with_body("input", _OBJECT),
-    (("schemas", "properties"), "output"): _format_key_with_body("output", _OBJECT),
-    (("schemas", "properties"), "variables"): _format_key_with_body("variables", _OBJECT),
+    (("schemas", "properties"), "input"): _format_key_with_body("input", _OBJECT_SNIPPET),
+    (("schemas", "properties"), "output"): _format_key_with_body("output", _OBJECT_SNIPPET),
+    (("schemas", "properties"), "variables"): _format_key_with_body("variables", _OBJECT_SNIPPET),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _format_key_with_body("cases", _add_list_dash(_CASE)),
+    (("test",), "cases"): _format_key_with_body("cases", _add_list_dash(_CASE_SNIPPET)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
-_EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
+_EXPRESSION_SNIPPETS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
 _PLACEHOLDER = re.compile(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)")
 
 
@@ -86,11 +86,11 @@ def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool
         is_expression: Whether the mapping is an expression.
         is_first: Whether the mapping has no other keys.
     """
-    element = ELEMENTS.get(path[:-1], "") if path and is_first else ""
+    element = ELEMENT_SNIPPETS.get(path[:-1], "") if path and is_first else ""
     if element.startswith(f"{key}:"):
         return element
     place = tuple(0 if isinstance(part, int) else part for part in path), key
-    return _KEYS.get(place) or (_EXPRESSIONS.get(key, "") if is_expression else "")
+    return _KEY_SNIPPETS.get(place) or (_EXPRESSION_SNIPPETS.get(key, "") if is_expression else "")
 
 
 def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
@@ -113,12 +113,12 @@ def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
 
 
 Kind = types.CompletionItemKind
-TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
+TRIGGER_CHARACTERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 """Characters that make an editor request completions right away."""
 # If there are more candidates than this, only return those that match the typed prefix.
 _MAX_ITEMS = 200
 # Suggest complete expressions for at most this many steps and at most this many input fields.
-_MAX_READS = 5
+_MAX_SUGGESTED_READS = 5
 _RARE_KEYS = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
 # These keys are listed last, in this order.
 _KEYS_LISTED_LAST = ("$step", "$input", "$variable", "$if", "$coalesce", "$literal", *_RARE_KEYS)
@@ -214,7 +214,7 @@ def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
     if key is None:
         in_list = is_json and isinstance(typed.target.node.part, int)
-        element = ELEMENTS.get(place.path[:-1] if in_list else place.path)
+        element = ELEMENT_SNIPPETS.get(place.path[:-1] if in_list else place.path)
         if element is not None and not typed.is_quoted and (typed.opens_line or is_json):
             label = "- " + element.partition(":")[0]
             yield Candidate(label, Kind.Snippet, snippet=element if is_json else _add_list_dash(element))
@@ -319,8 +319,8 @@ def _iter_variable_candidates(flow: FlowTypes | None, prefix: str) -> Iterator[C
 
 def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
     """Yield whole expressions. Those that contain the name of the field being completed come first."""
-    steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_READS)]
-    parts = islice(_iter_fields_with_types(place.flow_input_type), _MAX_READS)
+    steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_SUGGESTED_READS)]
+    parts = islice(_iter_fields_with_types(place.flow_input_type), _MAX_SUGGESTED_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
     variables = [{"$variable": variable.value} for variable in _iter_variable_candidates(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):

@@ -13,7 +13,7 @@ import yaml
 from lsprotocol import types
 from stepflow_client.flows.syntax_tree import FlowText, Node
 
-_BREAK = re.compile(r"\r\n|\n|\r")
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}
 
 
@@ -30,7 +30,7 @@ class DocumentText:
     @cached_property
     def line_starts(self) -> list[int]:
         """The offsets at which the lines start."""
-        return [0, *(match.end() for match in _BREAK.finditer(self.text))]
+        return [0, *(match.end() for match in _LINE_BREAK.finditer(self.text))]
 
     def to_offset(self, position: types.Position) -> int:
         """Convert a position to an offset.
@@ -89,16 +89,16 @@ class DocumentText:
 
 
 # Marks the cursor in text that is parsed.
-_CARET = "\ue000"
+_CURSOR_MARK = "\ue000"
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
 # Matches the start of a section. It includes the line feed because `re` is much faster if the first character is fixed.
-_SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
-_PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
+_SECTION_START = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
+_UNCLOSED_PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
 # In longer documents, reparsing everything on each attempt would be too slow.
-_LARGE = 100_000
+_LARGE_DOCUMENT_LENGTH = 100_000
 
 
 class KeyOrValue(NamedTuple):
@@ -163,25 +163,25 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _ParseableSection(0, len(text))
     parts = [(_find_json_step if is_json else _find_yaml_section)(text, offset) or whole, whole]
-    for part in parts if len(text) < _LARGE else parts[:1]:
+    for part in parts if len(text) < _LARGE_DOCUMENT_LENGTH else parts[:1]:
         before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
         marks = _find_open_marks(before)
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
-        path = _PATH.search(before) if not quote and marks else None
+        path = _UNCLOSED_PATH.search(before) if not quote and marks else None
         if path is not None:
             # Inside braces, a path with brackets must be quoted, so the completion adds the quotes.
             before = before[: path.start()]
         closers = "".join(_CLOSERS[mark] for mark in reversed(marks))
-        heads = [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
+        heads = [_CURSOR_MARK, f"{_CURSOR_MARK}{quote}", f"{_CURSOR_MARK}{quote}:"]
         if is_json:
-            word = f"{_CARET}{quote}" if quote else f'"{_CARET}"'
-            heads = [_CARET, word, f"{word},", f"{word}:null", f"{word}:null,"]
+            word = f"{_CURSOR_MARK}{quote}" if quote else f'"{_CURSOR_MARK}"'
+            heads = [_CURSOR_MARK, word, f"{word},", f"{word}:null", f"{word}:null,"]
             heads = heads if quote else [*heads[1:], f",{word}", f",{word}:null"]
         following = after.partition("\n")[2]
         for tail in dict.fromkeys((after, f"\n{following}", f"{closers}\n{following}", closers)):
             for head in dict.fromkeys(heads):
                 flow = FlowText(before + head + tail, name)
-                at = len(before) + head.index(_CARET)
+                at = len(before) + head.index(_CURSOR_MARK)
                 if flow.error is None and (typed := _extract_typed_word(flow, at, offset, part)) is not None:
                     typed = typed._replace(is_quoted=quote != "")
                     return typed if path is None else typed._replace(text=path[0], start=offset - len(path[0]))
@@ -214,7 +214,7 @@ def _find_yaml_section(text: str, offset: int) -> _ParseableSection:
     """
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
-    starts = [match.start() for match in _SECTION.finditer(lines)]
+    starts = [match.start() for match in _SECTION_START.finditer(lines)]
     start = max((position for position in starts if position <= line), default=0)
     end = min((position for position in starts if position > line), default=len(text))
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
@@ -274,7 +274,7 @@ def _extract_typed_word(flow: FlowText, at: int, offset: int, part: _ParseableSe
     where = spot.node.keys[spot.key] if spot.key is not None else spot.node
     word = flow.text[where.start : where.end]
     content = spot.key if spot.key is not None else spot.node.value
-    if not isinstance(content, str) or _CARET not in content or "\n" in word:
+    if not isinstance(content, str) or _CURSOR_MARK not in content or "\n" in word:
         return None
     is_quoted = word[:1] in _QUOTES
     typed, rest = flow.text[where.start + is_quoted : at], word[at + 1 - where.start :]

@@ -14,10 +14,10 @@ from ..validation.flow_corrections import convert_fix_to_edit, correct_flow
 from .cursor import DocumentText
 from .document_analysis import Analysis
 
-SOURCE = "stepflow"
-FIX_ALL = "source.fixAll.stepflow"
-_UNUSED = ("unused-step", "unused-variable", "unused-key")
-_MAX_TITLE = 40
+DIAGNOSTIC_SOURCE = "stepflow"
+FIX_ALL_KIND = "source.fixAll.stepflow"
+_UNUSED_RULES = ("unused-step", "unused-variable", "unused-key")
+_MAX_TITLE_LENGTH = 40
 
 
 def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
@@ -30,7 +30,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
                 message=_join_message_and_hint(record["message"], record.get("hint")),
                 severity=_get_severity(record["level"]),
                 code=record["kind"],
-                source=f"{SOURCE} server",
+                source=f"{DIAGNOSTIC_SOURCE} server",
             )
         )
     return diagnostics
@@ -44,8 +44,8 @@ def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
         message=_join_message_and_hint(finding.message, finding.hint),
         severity=types.DiagnosticSeverity.Information if is_note else _get_severity(finding.level),
         code=finding.rule,
-        source=SOURCE,
-        tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED else None,
+        source=DIAGNOSTIC_SOURCE,
+        tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED_RULES else None,
     )
 
 
@@ -75,7 +75,7 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
             if first <= end and start <= last:
                 actions.extend(_build_quick_fix(analysis, uri, finding))
     # Building the "fix all" action means rechecking the whole flow, so only do it if the editor asks for that action.
-    if kinds is not None and _is_kind_requested(FIX_ALL, kinds) and analysis.kind == "flow":
+    if kinds is not None and _is_kind_requested(FIX_ALL_KIND, kinds) and analysis.kind == "flow":
         actions.extend(_build_fix_all_action(analysis, uri))
     return actions
 
@@ -89,12 +89,12 @@ def _build_quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator
     edit = convert_fix_to_edit(analysis.text.text, fix) if fix is not None else None
     if fix is None or edit is None:
         return
-    old, new = (cut(" ".join(words.split()), _MAX_TITLE) for words in (fix.old, fix.text))
+    old, new = (cut(" ".join(words.split()), _MAX_TITLE_LENGTH) for words in (fix.old, fix.text))
     if not new:
         title = f"Remove {old}"
     elif not old:
         title = f"Add {new.lstrip(', ')}"
-    elif "\n" in fix.old or len(fix.old) > _MAX_TITLE:
+    elif "\n" in fix.old or len(fix.old) > _MAX_TITLE_LENGTH:
         title = f"Write {new}"
     else:
         title = f"Replace {old} with {new}"
@@ -117,7 +117,7 @@ def _build_fix_all_action(analysis: Analysis, uri: str) -> Iterator[types.CodeAc
     tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
     change = types.TextEdit(analysis.text.to_range(start, len(old) - tail), new[start : len(new) - tail])
     edit = types.WorkspaceEdit({uri: [change]})
-    yield types.CodeAction("Fix everything that can be fixed safely", FIX_ALL, edit=edit)
+    yield types.CodeAction("Fix everything that can be fixed safely", FIX_ALL_KIND, edit=edit)
 
 
 def _common_prefix_length(one: str, other: str) -> int:

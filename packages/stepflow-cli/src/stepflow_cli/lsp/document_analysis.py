@@ -51,12 +51,12 @@ from ..validation.flow_checks import (
 from .cursor import DocumentText, blank_invalid_lines
 from .mentions import Mention, find_mentions
 
-MAX_LENGTH = 2**20
+MAX_CHECKED_LENGTH = 2**20
 """Documents with more characters than this aren't checked. Analyzing a document of this length takes a few seconds."""
 
 _FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
 # The start of an unindented YAML line that isn't a key and can't become a key.
-_FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
+_NON_KEY = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
 
 Kind = Literal["flow", "config"]
 
@@ -66,9 +66,9 @@ def is_completable_document(analysis: Analysis, text: DocumentText) -> bool:
 
     Text may become a flow if it is empty or all of its keys are flow keys.
     """
-    if analysis.kind is not None or len(text.text) > MAX_LENGTH:
+    if analysis.kind is not None or len(text.text) > MAX_CHECKED_LENGTH:
         return analysis.kind is not None
-    return is_flow_text(text.text) or (find_top_level_keys(text.text) <= _FLOW_KEYS and not _FOREIGN.search(text.text))
+    return is_flow_text(text.text) or (find_top_level_keys(text.text) <= _FLOW_KEYS and not _NON_KEY.search(text.text))
 
 
 @dataclass
@@ -136,8 +136,8 @@ def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analys
         kind = "config"
     elif is_flow_text(text.text):
         kind = "flow"
-    if kind is not None and len(text.text) > MAX_LENGTH:
-        message = f"the document has more than {MAX_LENGTH:,} characters, so it is not checked here"
+    if kind is not None and len(text.text) > MAX_CHECKED_LENGTH:
+        message = f"the document has more than {MAX_CHECKED_LENGTH:,} characters, so it is not checked here"
         hint = "to check files of any size, use stepflow validate"
         return Analysis(None, text, name, rules, [Finding("too-large", "warning", message, "$", 1, 1, hint)])
     analysis = Analysis(kind, text, name, rules)
@@ -250,7 +250,7 @@ class ServerChecker:
 
 
 # Seconds to wait after the last edit before analyzing a document.
-_PAUSE = 0.1
+_EDIT_PAUSE_SECONDS = 0.1
 
 Publish = Callable[["Document", Analysis], None]
 
@@ -300,7 +300,7 @@ class OpenDocuments:
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.apply_changes(changes), version
-            self._schedule_analysis(document, _PAUSE)
+            self._schedule_analysis(document, _EDIT_PAUSE_SECONDS)
 
     def check_saved_on_server(self, uri: str) -> None:
         """Check a saved document on the server.
@@ -379,7 +379,7 @@ class OpenDocuments:
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.server_task = loop.create_task(self._check_on_server(document, analysis))
-            pause = _PAUSE
+            pause = _EDIT_PAUSE_SECONDS
         document.is_being_checked = False
 
     async def _check_on_server(self, document: Document, analysis: Analysis) -> None:

@@ -13,9 +13,9 @@ from stepflow_client.flows.expressions import Path, PathError, format_path_part,
 from stepflow_client.flows.json_schema import parse_ref_name
 from stepflow_client.flows.syntax_tree import Key, Node
 
-_TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
+_PATH_PART = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
 # A name that can follow a dot in a path.
-_SIMPLE = re.compile(r"[^\W\d][\w-]*")
+_NAME_AFTER_DOT = re.compile(r"[^\W\d][\w-]*")
 
 Kind = Literal["step", "variable", "field", "component"]
 Reads = Literal["input", "variable"]
@@ -186,7 +186,7 @@ def _make_fields_scope_key(properties: Node) -> Hashable:
 
 
 def _split_path_with_ranges(path: str) -> list[tuple[str | int, tuple[int, int]]]:
-    """Return a path's parts along with their ranges, or an empty list if `_TOKEN` doesn't support its syntax."""
+    """Return a path's parts along with their ranges, or an empty list if `_PATH_PART` doesn't support its syntax."""
     try:
         parts = parse_path(path)
     except PathError:
@@ -194,7 +194,7 @@ def _split_path_with_ranges(path: str) -> list[tuple[str | int, tuple[int, int]]
     if not path.startswith("$"):
         return [(part, (0, len(path))) for part in parts]
     tokens: list[tuple[str | int, tuple[int, int]]] = []
-    for match in _TOKEN.finditer(path):
+    for match in _PATH_PART.finditer(path):
         name = next((group for group in match.groups()[:3] if group is not None), None)
         tokens.append((int(match[4]) if name is None else name, match.span()))
     return tokens if tuple(part for part, _ in tokens) == parts else []
@@ -246,7 +246,7 @@ def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
         value = None
     if value != mention.text:
         raise ValueError(f"the name is written with escapes or as an alias: {written}")
-    if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
+    if _NAME_AFTER_DOT.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
     # Prefer single quotes in paths, because double quotes might have to be escaped.
     part = format_path_part(name)

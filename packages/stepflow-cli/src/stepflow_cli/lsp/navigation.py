@@ -21,9 +21,9 @@ from .document_analysis import Analysis
 from .mentions import Mention, find_mention_at, find_same_mentions, list_rename_edits
 from .node_scope_and_schemas import NodeContext, build_node_context
 
-_MAX_LENGTH = 600
+_MAX_TYPE_LENGTH = 600
 # Descriptions of the builtin components.
-_BUILTIN_TEXTS = {
+_BUILTIN_DESCRIPTIONS = {
     "/builtin/create_messages": "Build a list of chat messages from a prompt and instructions.",
     "/builtin/put_blob": "Store a value, and return its ID.",
     "/builtin/get_blob": "Return a blob's value.",
@@ -41,7 +41,7 @@ def find_component_description(catalog: ComponentCatalog, component: str) -> str
     """Return a component's description, or None if it doesn't have one."""
     name = catalog.known.find_listed_name(component)
     description = catalog.known.descriptions.get(name) if name is not None else None
-    return description or _BUILTIN_TEXTS.get(component)
+    return description or _BUILTIN_DESCRIPTIONS.get(component)
 
 
 def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
@@ -143,7 +143,7 @@ def _describe_value(place: NodeContext) -> list[str]:
 
 
 def _format_type(type: Type) -> str:
-    return _format_inline_code(format_type(type, _MAX_LENGTH))
+    return _format_inline_code(format_type(type, _MAX_TYPE_LENGTH))
 
 
 def _format_inline_code(text: str) -> str:

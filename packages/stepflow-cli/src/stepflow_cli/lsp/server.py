@@ -16,9 +16,9 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from .._version import VERSION
 from . import navigation
-from .completion import TRIGGERS, list_completions
+from .completion import TRIGGER_CHARACTERS, list_completions
 from .cursor import DocumentText
-from .diagnostics_and_fixes import FIX_ALL, build_diagnostics, list_code_actions
+from .diagnostics_and_fixes import FIX_ALL_KIND, build_diagnostics, list_code_actions
 from .document_analysis import Analysis, Document, OpenDocuments, ProjectRulesCache, ServerChecker
 from .navigation import build_hover
 
@@ -155,7 +155,7 @@ def _add_request_handlers(server: StepflowLanguageServer) -> None:
         lambda analysis, params: navigation.list_test_case_lenses(analysis) if server.can_run_cases else [],
     )
 
-    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGERS))
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS))
     async def complete_text(params: types.CompletionParams) -> types.CompletionList | None:
         recent = await documents.get_recent_analysis(params.text_document.uri)
         if recent is None:
@@ -164,7 +164,7 @@ def _add_request_handlers(server: StepflowLanguageServer) -> None:
             list_completions, *recent, params.position, has_snippets=server.supports_snippets
         )
 
-    action_kinds = [types.CodeActionKind.QuickFix, FIX_ALL]
+    action_kinds = [types.CodeActionKind.QuickFix, FIX_ALL_KIND]
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=action_kinds))
     async def list_actions(params: types.CodeActionParams) -> list[types.CodeAction] | None:

@@ -47,17 +47,17 @@ class RateLimiter:
         self._per_second = per_second
         self._capacity = max(1.0, 10 * per_second)
         self._clock = clock
-        self._available = self._capacity
-        self._updated = clock()
+        self._available_calls = self._capacity
+        self._updated_at = clock()
 
     def acquire_or_get_delay(self) -> float:
         """Count a call and return 0 if it's allowed. Otherwise, return how many seconds to wait before trying again."""
         now = self._clock()
-        self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
-        self._updated = now
-        if self._available < 1:
-            return (1 - self._available) / self._per_second
-        self._available -= 1
+        self._available_calls = min(self._capacity, self._available_calls + (now - self._updated_at) * self._per_second)
+        self._updated_at = now
+        if self._available_calls < 1:
+            return (1 - self._available_calls) / self._per_second
+        self._available_calls -= 1
         return 0.0
 
 
@@ -86,11 +86,11 @@ class AgentRuns:
         self._requests: OrderedDict[Any, asyncio.Task[str]] = OrderedDict()
         """Tasks that start a run and return its ID, by request ID."""
         self._unfinished: set[str] = set()
-        self._own: set[str] = set()
+        self._own_run_ids: set[str] = set()
 
     def is_accessible(self, run_id: str) -> bool:
         """Return whether agents are allowed to see a run."""
-        if self.all_runs or run_id in self._own:
+        if self.all_runs or run_id in self._own_run_ids:
             return True
         entry = self._history.get(run_id)
         return entry is not None and entry.labels.items() >= AGENT_LABEL.items()
@@ -144,7 +144,7 @@ class AgentRuns:
 
     def track_run(self, run_id: str) -> None:
         """Keep track of a run that an agent started."""
-        self._own.add(run_id)
+        self._own_run_ids.add(run_id)
         self._unfinished.add(run_id)
 
     async def _can_start_run(self) -> bool:

@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
     Context = ServerRequestContext[Any, Any]
 
-IDEMPOTENCY_META = "org.stepflow/idempotency-key"
+IDEMPOTENCY_META_KEY = "org.stepflow/idempotency-key"
 """The `_meta` field for an agent's idempotency key. Repeating a call with the same key doesn't start another run."""
-CLOSED = "stepflow.closed"
+CLOSED_SCOPE_KEY = "stepflow.closed"
 """The ASGI scope key for an event that is set once the response has been sent or the client closes the stream."""
 # Minimum number of seconds between checks for changed files.
-_MIN_INTERVAL = 1.0
-# After a check, wait at least this many times as long as the check took.
-_INTERVAL_FACTOR = 20
+_MIN_CHECK_SECONDS = 1.0
+# After a check, wait at least this many times as long as the check check_seconds.
+_CHECK_INTERVAL_FACTOR = 20
 # Maximum number of seconds that a connection may take to accept a notification.
-_NOTIFICATION_TIMEOUT = 1.0
+_NOTIFICATION_TIMEOUT_SECONDS = 1.0
 _MAX_LABEL_LENGTH = 60
 
 
@@ -107,9 +107,9 @@ class AgentServer:
             await self._runs.wait_for_starting_runs()
 
     async def _poll_flow_files(self) -> None:
-        took, failure = 0.0, ""
+        check_seconds, failure = 0.0, ""
         while True:
-            await asyncio.sleep(max(_MIN_INTERVAL, _INTERVAL_FACTOR * took))
+            await asyncio.sleep(max(_MIN_CHECK_SECONDS, _CHECK_INTERVAL_FACTOR * check_seconds))
             began = time.monotonic()
             try:
                 is_changed = await asyncio.to_thread(self._catalog.reload_changed_files)
@@ -118,13 +118,13 @@ class AgentServer:
                 if str(error) != failure:
                     note(f"cannot reload the flows: {error}")
                 is_changed, failure = False, str(error)
-            took = time.monotonic() - began
+            check_seconds = time.monotonic() - began
             if not is_changed:
                 continue
             await self._bus.publish(ToolsListChanged())
             for name, session in list(self._listening.items()):
                 try:
-                    async with asyncio.timeout(_NOTIFICATION_TIMEOUT):
+                    async with asyncio.timeout(_NOTIFICATION_TIMEOUT_SECONDS):
                         await session.send_tool_list_changed()
                         await session.send_prompt_list_changed()
                 except Exception:
@@ -158,12 +158,12 @@ class AgentServer:
     async def _run_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         connection = _get_connection_name(ctx)
         meta = (ctx.params or {}).get("_meta") or {}
-        key = meta.get(IDEMPOTENCY_META)
+        key = meta.get(IDEMPOTENCY_META_KEY)
         names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
         if isinstance(key, str) and key:
             # A key with different arguments is a conflict, which is detected when the run is created.
             arguments = json.dumps(params.arguments, sort_keys=True).encode()
-            names.append((IDEMPOTENCY_META, params.name, key, sha256(arguments).digest()))
+            names.append((IDEMPOTENCY_META_KEY, params.name, key, sha256(arguments).digest()))
         client = ctx.session.client_params
         agent = _sanitize_label_value(client.client_info.name if client is not None else "")
         call = ToolCall(
@@ -204,7 +204,7 @@ class AgentServer:
 
 async def _await_call_until_stream_closes(ctx: Context, work: Awaitable[types.CallToolResult]) -> types.CallToolResult:
     """Await a call, but give up if the client closes the stream. The run continues, but its response is dropped."""
-    closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
+    closed = None if ctx.request is None else ctx.request.scope.get(CLOSED_SCOPE_KEY)
     if closed is None:
         return await work
     call, closing = asyncio.ensure_future(work), asyncio.ensure_future(closed.wait())
@@ -241,14 +241,14 @@ class _ProgressReporter:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._last = -1.0
-        self._words = ""
+        self._last_progress = -1.0
+        self._last_message = ""
 
     async def report(self, progress: Progress) -> None:
         done = float(progress.finished_steps if progress.total == 1 else progress.done)
         total = progress.steps if progress.total == 1 else progress.total
         words = f"at {', '.join(progress.running_steps)}" if progress.running_steps else progress.status
-        if done <= self._last and words == self._words:
+        if done <= self._last_progress and words == self._last_message:
             return
-        self._last, self._words = max(done, self._last + 0.001), words
-        await self._ctx.session.report_progress(self._last, total, visible(words))
+        self._last_progress, self._last_message = max(done, self._last_progress + 0.001), words
+        await self._ctx.session.report_progress(self._last_progress, total, visible(words))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import InvalidArgumentError, RunTimeoutError
 from stepflow_client._base.text_formatting import describe_missing_run_item, format_json_line, visible
 from stepflow_client._codec.flow_tools import (
-    RUN_ID,
-    WAIT_RUN,
+    RUN_ID_FIELD,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
+    WAIT_RUN_TOOL,
     make_tool_result,
     make_tool_without_flow,
     make_unfinished_result,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from .flow_catalog import FlowCatalog
 
-GROUPS = ("runs", "diagnose", "author")
-_ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch, counted from 0. Default 0."}
+TOOL_GROUPS = ("runs", "diagnose", "author")
+_ITEM_FIELD = {"type": "integer", "minimum": 0, "description": "The item of a batch, counted from 0. Default 0."}
 
 
 Handler = Callable[[ToolCall], Awaitable["ToolResult"]]
@@ -143,21 +143,21 @@ async def _list_runs(call: ToolCall) -> ToolResult:
     return ToolResult("\n".join(lines) or "There are no runs.", {"runs": [run.to_dict() for run in runs]})
 
 
-TOOLS = (
+BUILTIN_TOOLS = (
     BuiltinTool(
         "get_run",
         "runs",
         "Get the state of a run and, if it has ended, its result. Large outputs are read in parts, with an offset.",
-        {"run_id": RUN_ID, "item": _ITEM, "offset": {"type": "integer", "minimum": 0}},
+        {"run_id": RUN_ID_FIELD, "item": _ITEM_FIELD, "offset": {"type": "integer", "minimum": 0}},
         _get_run,
         ("run_id",),
     ),
-    BuiltinTool(WAIT_RUN, "runs", WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, _wait_run, ("run_id",), has_outcome=True),
+    BuiltinTool(WAIT_RUN_TOOL, "runs", WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, _wait_run, ("run_id",), has_outcome=True),
     BuiltinTool(
         "cancel_run",
         "runs",
         "Mark a run as cancelled. Steps that are being executed are not stopped.",
-        {"run_id": RUN_ID},
+        {"run_id": RUN_ID_FIELD},
         _cancel_run,
         ("run_id",),
         is_read_only=False,
@@ -177,7 +177,7 @@ TOOLS = (
         "diagnose_run",
         "diagnose",
         "Explain why a run failed: the step that caused it, the step's input, log lines, and what to try.",
-        {"run_id": RUN_ID, "item": _ITEM},
+        {"run_id": RUN_ID_FIELD, "item": _ITEM_FIELD},
         _make_lazy_handler("diagnosis", "diagnose_run"),
         ("run_id",),
     ),
@@ -187,7 +187,7 @@ TOOLS = (
         "Rerun a finished run from a step on, reusing the outputs of earlier steps. The input and step settings can "
         "be changed.",
         {
-            "run_id": RUN_ID,
+            "run_id": RUN_ID_FIELD,
             "from_step": {"type": "string", "description": "The first step to execute. Default: all of them."},
             "input": {"description": "The whole input of the flow. Default: the run's input."},
             "overrides": {"type": "object", "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}'},
@@ -231,4 +231,4 @@ TOOLS = (
 
 def select_builtin_tools(names: Sequence[str]) -> list[BuiltinTool]:
     """Select tools by group or name. `run_flow_text` must be named explicitly, because no larger group includes it."""
-    return [tool for tool in TOOLS if tool.group in names or tool.name in names]
+    return [tool for tool in BUILTIN_TOOLS if tool.group in names or tool.name in names]

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from ..server.server_log_files import KeptLogLine
     from .tool_calls import ToolCall
 
-_MAX_LINES = 20
+_MAX_LOG_LINES = 20
 _MAX_TRACEBACK_LINES = 8
-_MAX_INPUT = 4_000
-_MAX_LINE = 300
+_MAX_INPUT_LENGTH = 4_000
+_MAX_LOG_LINE_LENGTH = 300
 # Workers report durations in log lines that start with this prefix.
 _TIMING_PREFIX = "TIMING: "
 
@@ -70,7 +70,7 @@ def _explain_run(account: RunAccount, report: RunReport, log: list[str], mask: C
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
         resolved = report.input_of(account.item_index, cause.step_id)
-        yield f"Its input: {visible(short_json(mask(resolved.value), _MAX_INPUT))}"
+        yield f"Its input: {visible(short_json(mask(resolved.value), _MAX_INPUT_LENGTH))}"
         yield from (f"Unknown parts of it: {visible(part)}" for part in resolved.not_known)
         yield from (f"Errors in it: {visible(failure)}" for failure in resolved.failures)
     if account.hint:
@@ -80,7 +80,7 @@ def _explain_run(account: RunAccount, report: RunReport, log: list[str], mask: C
     for name, because_of in account.not_run.items():
         yield f"Not run: {visible(name)}, because of {visible(because_of or 'an unknown step')}"
     yield from (f"Unknown: {visible(text)}" for text in account.unknown)
-    yield from (f"Log: {cut(visible(line), _MAX_LINE)}" for line in log[-_MAX_LINES:])
+    yield from (f"Log: {cut(visible(line), _MAX_LOG_LINE_LENGTH)}" for line in log[-_MAX_LOG_LINES:])
     if cause is not None:
         yield (
             f"Next step: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with a "

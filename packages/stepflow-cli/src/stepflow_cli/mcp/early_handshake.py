@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .builtin_tools import BuiltinTool
     from .flow_catalog import FlowCatalog
 
-VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+MCP_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Protocol versions whose handshake can be answered without the MCP package."""
 _CAPABILITIES = {
     "prompts": {"listChanged": True},
@@ -93,13 +93,13 @@ class ThreadedLineReader:
         self._source = source
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_MAX_READ_AHEAD)
+        self._line_slots = threading.Semaphore(_MAX_READ_AHEAD)
         # Use a daemon thread, because it may still be waiting for a line when the interpreter exits.
         threading.Thread(target=self._read_lines, name="standard input", daemon=True).start()
 
     def _read_lines(self) -> None:
         for line in self._source:
-            self._room.acquire()
+            self._line_slots.acquire()
             self._enqueue_line(line)
         self.close()
 
@@ -115,7 +115,7 @@ class ThreadedLineReader:
     async def read_nonblank_line(self) -> str | None:
         """Return the next line that isn't blank, or None at the end of the input."""
         while (line := await self._lines.get()) is not None:
-            self._room.release()
+            self._line_slots.release()
             if line.strip():
                 return line.decode(errors="replace")
         self.close()
@@ -192,7 +192,7 @@ def _is_valid_handshake(params: Any) -> bool:
 
     This check has to be as strict as the one in the MCP package, which processes the handshake later.
     """
-    if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
+    if not isinstance(params, dict) or params.get("protocolVersion") not in MCP_VERSIONS:
         return False
     client = params.get("clientInfo")
     is_named = isinstance(client, dict) and all(isinstance(client.get(key), str) for key in ("name", "version"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stepflow_client._data.secrets import Secrets
 
 _MAX_FLOWS = 500
-_Version = tuple[int, int] | None
+_FileVersion = tuple[int, int] | None
 
 
 class FlowCatalog:
@@ -45,7 +45,7 @@ class FlowCatalog:
         self.variables: Mapping[str, Mapping[str, Any]] = {}
         """Each flow's variable values, by tool name."""
         self._reserved = reserved
-        self._read: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
+        self._read_files: dict[str, tuple[_FileVersion, dict[str, Any] | None]] = {}
         self._is_starting = True
         self.tools: Mapping[str, FlowToolSpec] = {}
         """The tools by name."""
@@ -83,7 +83,7 @@ class FlowCatalog:
                         spec = make_tool_spec(flow, name)
                     except InvalidArgumentError as error:
                         self._skip_or_raise(path, error)
-                        self._read[path] = (self._read[path][0], None)
+                        self._read_files[path] = (self._read_files[path][0], None)
                         continue
                 tools[name], files[name] = spec, path
         is_changed = tools != self.tools
@@ -105,10 +105,10 @@ class FlowCatalog:
     def _load_if_changed(self, path: str) -> dict[str, Any] | None:
         try:
             status = Path(path).stat()
-            version: _Version = (status.st_mtime_ns, status.st_size)
+            version: _FileVersion = (status.st_mtime_ns, status.st_size)
         except OSError:
             version = None
-        read = self._read.get(path)
+        read = self._read_files.get(path)
         if read is None or read[0] != version:
             flow: dict[str, Any] | None
             try:
@@ -117,7 +117,7 @@ class FlowCatalog:
                 self._skip_or_raise(path, error)
                 # The file may have been read while it was being written, so keep serving the previous version.
                 flow = read[1] if read is not None and version is not None else None
-            read = self._read[path] = (version, flow)
+            read = self._read_files[path] = (version, flow)
         return read[1]
 
     def _skip_or_raise(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:

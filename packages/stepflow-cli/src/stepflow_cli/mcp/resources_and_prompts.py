@@ -76,8 +76,8 @@ class PromptHandlers:
 
 _JSON, _HTML = "application/json", "text/html"
 _MAX_RUNS = 20
-_URI = re.compile(r"stepflow://(flows|runs)/([^/?]+)(?:/(?:items/(\d{1,9})/)?(output|report))?(?:\?(.*))?")
-_TEMPLATES = (
+_RESOURCE_URI = re.compile(r"stepflow://(flows|runs)/([^/?]+)(?:/(?:items/(\d{1,9})/)?(output|report))?(?:\?(.*))?")
+_RESOURCE_TEMPLATES = (
     ("run", "stepflow://runs/{run_id}", "The outcome of a run and of each of its steps.", _JSON),
     ("output", "stepflow://runs/{run_id}/items/{item}/output{?offset}", "The output of an item, in pages.", _JSON),
     ("report", "stepflow://runs/{run_id}/report", "A report of a run, as a page.", _HTML),
@@ -126,14 +126,14 @@ class ResourceHandlers:
         """List the URI templates."""
         templates = [
             ResourceTemplate(name=name, uri_template=uri, description=description, mime_type=kind)
-            for name, uri, description, kind in _TEMPLATES
+            for name, uri, description, kind in _RESOURCE_TEMPLATES
         ]
         return ListResourceTemplatesResult(resource_templates=templates)
 
     async def read_resource(self, _: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
         """Return the content of a resource."""
         uri = str(params.uri)
-        match = _URI.fullmatch(uri)
+        match = _RESOURCE_URI.fullmatch(uri)
         if match is None:
             raise MCPError(INVALID_PARAMS, "unknown resource")
         kind, name, item, part, query = match.groups()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Number of characters to keep when truncating an output for a response.
 _TRUNCATED_LENGTH = 4_000
-_OUTPUTS = ("output", "unexpected_output")
+_OUTPUT_FIELDS = ("output", "unexpected_output")
 
 
 def build_output_uri(run_id: str, item: int, offset: int = 0) -> str:
@@ -52,7 +52,7 @@ def build_tool_response(result: ToolResult, item: int = 0) -> CallToolResult:
         uri = build_output_uri(result.run_id, item)
         more = f"Call get_run with run_id {result.run_id} and offset {_TRUNCATED_LENGTH}, or read {uri}."
         text = f"{text[:_TRUNCATED_LENGTH]}\n[cut off after {_TRUNCATED_LENGTH:,} of {len(text):,} characters] {more}"
-        structured = {key: value for key, value in structured.items() if key not in _OUTPUTS}
+        structured = {key: value for key, value in structured.items() if key not in _OUTPUT_FIELDS}
         structured |= {"output_resource": uri, "next": more}
         content = [ResourceLink(name="output", uri=uri, mime_type="application/json")]
     elif len(text) > MAX_ANSWER_LENGTH:

@@ -31,8 +31,8 @@ from ..server.connect import Target
 from ..settings.run_history import get_history_setting
 from ..signals import using_stop_signal_handler
 from .agent_run_tracking import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
-from .agent_server import CLOSED
-from .builtin_tools import GROUPS, TOOLS, select_builtin_tools
+from .agent_server import CLOSED_SCOPE_KEY
+from .builtin_tools import BUILTIN_TOOLS, TOOL_GROUPS, select_builtin_tools
 from .early_handshake import EarlyHandshake, OfferedTools, ThreadedLineReader
 from .flow_catalog import FlowCatalog
 
@@ -109,7 +109,7 @@ async def open_streams(handshake: EarlyHandshake) -> AsyncIterator[tuple[Any, An
         yield _filter_valid_messages(messages, responses), _HandshakeResponseFilter(responses, handshake.answered_id)
 
 
-PATH = "/mcp"
+MCP_PATH = "/mcp"
 
 
 AgentServerContext = AbstractAsyncContextManager["AgentServer"]
@@ -131,7 +131,7 @@ def build_http_app(open_server: Callable[[], AgentServerContext], addresses: Acc
                 yield
 
     async def handle_mcp_request(scope: Scope, receive: Receive, send: Send) -> None:
-        closed = scope[CLOSED] = asyncio.Event()
+        closed = scope[CLOSED_SCOPE_KEY] = asyncio.Event()
         try:
             await managers[0].handle_request(scope, receive, send)
         finally:
@@ -145,8 +145,8 @@ def build_http_app(open_server: Callable[[], AgentServerContext], addresses: Acc
         refusal = addresses.get_refusal_reason(headers["host"], headers["origin"])
         if refusal is not None:
             return PlainTextResponse(f"{refusal}\n", 403)
-        if scope["path"].rstrip("/") != PATH:
-            return PlainTextResponse(f"The server is at {PATH}.\n", 404)
+        if scope["path"].rstrip("/") != MCP_PATH:
+            return PlainTextResponse(f"The server is at {MCP_PATH}.\n", 404)
         sent = headers["authorization"]
         if len(sent) != 1 or not hmac.compare_digest(sent[0].encode("latin-1"), expected):
             text = "Send the token that 'stepflow mcp serve' printed, as 'Authorization: Bearer TOKEN'.\n"
@@ -187,7 +187,7 @@ class ServiceOptions:
         Raises:
             Problem: If a name is neither a tool nor a group.
         """
-        known = [*GROUPS, *(tool.name for tool in TOOLS)]
+        known = [*TOOL_GROUPS, *(tool.name for tool in BUILTIN_TOOLS)]
         for name in self.tools:
             if name not in known:
                 raise usage(f"unknown tools {name}", f"--tools accepts {', '.join(known)}")
@@ -285,7 +285,7 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
 
         def print_url_and_token() -> None:
             name = f"[{host}]" if ":" in host else host
-            url = f"http://{name}:{addresses.port}{PATH}"
+            url = f"http://{name}:{addresses.port}{MCP_PATH}"
             if not current_session().quiet:
                 print(f"Tools for agents at {url}; Ctrl-C stops them.", file=sys.stderr)
             how = f"Authorization: Bearer {token}" if is_new else f"The token is the value of {TOKEN_VARIABLE}."

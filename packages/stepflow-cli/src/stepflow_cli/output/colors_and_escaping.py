@@ -9,7 +9,7 @@ from typing import TextIO
 
 import click
 
-_DIFFERENCES = {"+": "green", "-": "red", "@": "cyan"}
+_DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -35,18 +35,18 @@ def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
         stream: The output stream.
         when: `auto`, `always` or `never`.
     """
-    color = _DIFFERENCES.get(line[:1]) if uses_color(stream, when) else None
+    color = _DIFF_COLORS.get(line[:1]) if uses_color(stream, when) else None
     return click.style(escape(line), fg=color) if color else escape(line)
 
 
-_UNSAFE = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
-_UNSAFE_IN_DOCUMENT = _UNSAFE.replace("\x0a-\x1f", "\x0b-\x1f")
-_SHORT = {"\n": "\\n", "\r": "\\r"}
+_UNSAFE_CHARACTERS = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
+_UNSAFE_IN_DOCUMENT = _UNSAFE_CHARACTERS.replace("\x0a-\x1f", "\x0b-\x1f")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 
 def escape(text: str) -> str:
     """Return text as a single line, escaping everything that a terminal would interpret except tabs."""
-    return text if _is_printable_ascii(text) else re.sub(_UNSAFE, _escape_match, text)
+    return text if _is_printable_ascii(text) else re.sub(_UNSAFE_CHARACTERS, _escape_match, text)
 
 
 def escape_lines_for_terminal(text: str) -> str:
@@ -80,4 +80,4 @@ def _is_printable_ascii(text: str) -> bool:
 
 def _escape_match(match: re.Match[str]) -> str:
     char = match[0]
-    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
+    return _SHORT_ESCAPES.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from stepflow_client import TransportError
 
 from ..errors import current_session, usage
-from ..signals import TERMINATION
+from ..signals import TERMINATION_SIGNALS
 from .colors_and_escaping import is_terminal, uses_color
 from .columns import View
 
@@ -40,7 +40,7 @@ def restoring_cursor_on_signal(stream: TextIO) -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 
-    before = {number: signal.getsignal(number) for number in TERMINATION}
+    before = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
     ours = [number for number, handler in before.items() if handler == signal.SIG_DFL]
     for number in ours:
         signal.signal(number, show_cursor_and_exit)
@@ -109,7 +109,7 @@ def live_display(
 
 
 # Number of seconds between updates.
-_SECONDS = 2.0
+_REFRESH_SECONDS = 2.0
 
 
 def check_redrawable(output: Output) -> None:
@@ -145,7 +145,7 @@ def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View
                 if len(lines) > room:
                     hidden = len(lines) - room + 1
                     lines = [*lines[: room - 1], f"... and {hidden} more lines"]
-                lines.append("server unreachable; retrying" if away else f"every {_SECONDS:g} s; Ctrl-C stops")
+                lines.append("server unreachable; retrying" if away else f"every {_REFRESH_SECONDS:g} s; Ctrl-C stops")
             # The cells already have their final width, so don't wrap them again.
             return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])
 
@@ -153,7 +153,7 @@ def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View
             while True:
                 with _delaying_interrupt():
                     refresh()
-                time.sleep(_SECONDS)
+                time.sleep(_REFRESH_SECONDS)
                 try:
                     records, away = fetch(), False
                 except TransportError:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..errors import SERVER_FAILURES, Problem, Session, current_session
+from ..errors import SERVER_FAILURE_KINDS, Problem, Session, current_session
 from ..output.colors_and_escaping import escape
 from .colors_and_escaping import is_terminal, uses_color
 
@@ -31,7 +31,7 @@ def print_problem(problem: Problem, session: Session | None = None) -> None:
         session: The session. Defaults to the running command's session, so it's only needed once the command has ended.
     """
     session = session or current_session()
-    if problem.kind in SERVER_FAILURES:
+    if problem.kind in SERVER_FAILURE_KINDS:
         problem.server = session.server
     if session.json_errors:
         print(json.dumps(problem.to_record()), file=sys.stderr, flush=True)
@@ -55,7 +55,7 @@ def print_problem(problem: Problem, session: Session | None = None) -> None:
 
 
 # Number of seconds before the spinner appears. Commands that finish sooner don't need one.
-_QUIET = 1.0
+_SPINNER_DELAY_SECONDS = 1.0
 
 
 class Spinner:
@@ -85,7 +85,7 @@ class Spinner:
 
     def show_after_delay(self, color: bool, ended: threading.Event) -> None:
         """Show the spinner after a second unless the command has ended by then."""
-        if ended.wait(_QUIET):
+        if ended.wait(_SPINNER_DELAY_SECONDS):
             return
         # Import rich only now, because most commands finish before they need it.
         from rich.console import Console

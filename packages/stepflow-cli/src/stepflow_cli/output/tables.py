@@ -106,9 +106,9 @@ def format_terminal_table(
     return _render_table(table, color, width)
 
 
-_RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_RUN_ID_PATTERN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # The minimum width of a text column. Wider columns can be truncated to this width.
-_TEXT_WIDTH = 12
+_MIN_TEXT_WIDTH = 12
 
 _Cells = list[tuple[str, str]]
 
@@ -127,7 +127,7 @@ def _get_fitting_columns(records: Sequence[Mapping[str, Any]], view: View, width
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
         if column.kind == "id" and _compute_table_width(fitting) > width:
-            short = map_run_ids_to_prefixes([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
+            short = map_run_ids_to_prefixes([text for text, _ in texts if re.fullmatch(_RUN_ID_PATTERN, text)])
             fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
         if column.optional and _compute_table_width(fitting) > width:
@@ -145,7 +145,7 @@ def _compute_table_width(columns: Sequence[tuple[Column, _Cells]], *, whole: boo
     for column, texts in columns:
         longest = _compute_column_width(column, texts)
         if column.kind == "text" and not whole:
-            longest = min(longest, max(_TEXT_WIDTH, get_display_width(column.heading)))
+            longest = min(longest, max(_MIN_TEXT_WIDTH, get_display_width(column.heading)))
         total += longest
     return total
 
@@ -249,7 +249,7 @@ def _format_styled_cell(record: Mapping[str, Any], column: Column, *, short: boo
 
 
 # Minimum length of a shortened ID.
-_MIN_LENGTH = 8
+_MIN_ID_LENGTH = 8
 
 
 def get_display_width(text: str) -> int:
@@ -274,7 +274,7 @@ def truncate_to_width(text: str, width: int) -> str:
 
 def map_run_ids_to_prefixes(ids: Sequence[str]) -> dict[str, str]:
     """Map each ID to a prefix that no other ID starts with. The prefixes are all equally long."""
-    for length in range(_MIN_LENGTH, max(map(len, ids), default=0)):
+    for length in range(_MIN_ID_LENGTH, max(map(len, ids), default=0)):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}
         if len(set(short.values())) == len(set(ids)):
             return short

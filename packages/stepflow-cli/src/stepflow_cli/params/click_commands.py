@@ -17,12 +17,12 @@ from .options import FILE, Choice, Conflict, Section, SectionedOption, check_opt
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_ORDER = "stepflow_cli.order"
-_WHOLE = "stepflow_cli.whole_help"
+_ORDER_KEY = "stepflow_cli.order"
+_WHOLE_HELP_KEY = "stepflow_cli.whole_help"
 _RUN_HELP = "RUN is a run ID or its first digits. @last is the newest recorded run, and @2 the one before that."
 # The help heading of the options that every command accepts.
 _MESSAGES = Section("Messages")
-_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def list_common_options() -> list[click.Parameter]:
@@ -66,7 +66,7 @@ class Command(click.Command):
     """
 
     def __init__(self, *args: Any, main_options: str = "", conflicts: Sequence[Conflict] = (), **kwargs: Any) -> None:
-        kwargs.setdefault("context_settings", _SETTINGS)
+        kwargs.setdefault("context_settings", _CONTEXT_SETTINGS)
         super().__init__(*args, **kwargs)
         self.main_options = main_options.split()
         self.conflicts = conflicts
@@ -77,7 +77,7 @@ class Command(click.Command):
         given = list(args)
         try:
             if not ctx.resilient_parsing:
-                _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(given))
+                _, _, ctx.meta[_ORDER_KEY] = self.make_parser(ctx).parse_args(args=list(given))
             args = super().parse_args(ctx, args)
             if not ctx.resilient_parsing:
                 check_option_conflicts(ctx, self.conflicts)
@@ -129,7 +129,7 @@ class Command(click.Command):
             named = {name: param for param in params for name in param.opts}
             order = [*self.main_options, "--help-all", "--help"]
             params = dict.fromkeys((named[name] for name in order), "Options")
-        elif not ctx.meta.get(_WHOLE):
+        elif not ctx.meta.get(_WHOLE_HELP_KEY):
             params = {param: section for param, section in params.items() if section != _MESSAGES.heading}
         sections: dict[str, list[tuple[str, str]]] = {}
         for param, section in params.items():
@@ -141,7 +141,7 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
     def _shows_short_help(self, ctx: click.Context) -> bool:
-        return bool(self.main_options) and not ctx.meta.get(_WHOLE)
+        return bool(self.main_options) and not ctx.meta.get(_WHOLE_HELP_KEY)
 
 
 def _build_help_all_option() -> SectionedOption:
@@ -156,7 +156,7 @@ def _build_help_all_option() -> SectionedOption:
 
 def get_full_help(ctx: click.Context) -> str:
     """Return the full help for a context's command, including all of its options."""
-    ctx.meta[_WHOLE] = True
+    ctx.meta[_WHOLE_HELP_KEY] = True
     return ctx.get_help()
 
 
@@ -173,11 +173,11 @@ def _write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
 
 def list_parameters_in_command_line_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
     """Return the names of these parameters in the order in which they were passed, including repeats."""
-    return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
+    return [param.name for param in ctx.meta.get(_ORDER_KEY, ()) if param.name in names]
 
 
 # Names that other tools use for these commands.
-_ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
+_COMMAND_ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 
 
 class LazyGroup(click.Group):
@@ -216,13 +216,13 @@ class LazyGroup(click.Group):
         more_help: Callable[[], None] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("context_settings", _SETTINGS)
+        kwargs.setdefault("context_settings", _CONTEXT_SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
         self.params.append(_build_help_all_option())
         self.groups = groups
         self._summaries = dict(summaries or {})
         self._package = package
-        self._shared = shared or {}
+        self._shared_modules = shared or {}
         self._aliases = aliases or {}
         self._sections = sections
         self._more_help = more_help
@@ -242,7 +242,7 @@ class LazyGroup(click.Group):
     @property
     def aliases(self) -> Mapping[str, str]:
         """The names of commands, by alias."""
-        known = {word: command for word, command in _ALIASES.items() if command in self.summaries}
+        known = {word: command for word, command in _COMMAND_ALIASES.items() if command in self.summaries}
         return {**known, **self._aliases}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -254,8 +254,8 @@ class LazyGroup(click.Group):
         cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands and cmd_name in self._summaries:
             attribute = cmd_name.replace("-", "_")
-            module = import_module(f"{self._package}.{self._shared.get(cmd_name, attribute)}")
-            command = copy(getattr(module, f"{attribute}_command" if cmd_name in self._shared else "command"))
+            module = import_module(f"{self._package}.{self._shared_modules.get(cmd_name, attribute)}")
+            command = copy(getattr(module, f"{attribute}_command" if cmd_name in self._shared_modules else "command"))
             command.name = cmd_name
             command.help = "\n\n".join(filter(None, (self._summaries[cmd_name], cleandoc(command.help or ""))))
             self.commands[cmd_name] = command

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..errors import ARGUMENTS, usage
+from ..errors import ARGUMENT_HINTS, usage
 from ..inputs.command_line_values import Form, RunValues, ValueArgument
 from ..inputs.flow_loading import list_project_flows
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
@@ -98,7 +98,7 @@ def _choose_flow_argument_or_option(flow: str | None, flow_option: str | None) -
     if flow is not None and flow_option is not None:
         raise usage("pass only one flow", f"the argument is {flow}, but --flow is {flow_option}")
     if flow is None and flow_option is None:
-        raise usage("pass a flow as FLOW", ARGUMENTS["FLOW"])
+        raise usage("pass a flow as FLOW", ARGUMENT_HINTS["FLOW"])
     return flow or flow_option or ""
 
 
@@ -117,7 +117,7 @@ flow_argument = group_options(
 )
 """Adds `FLOW` and a hidden `--flow FILE`, passed as `flow`: a file name, `-` or a flow ID."""
 
-NO_FLOW = "pass at least one flow file as FLOW"
+NO_FLOW_MESSAGE = "pass at least one flow file as FLOW"
 """The error if FLOW is missing and the command doesn't use the project's flows instead."""
 
 
@@ -134,8 +134,8 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
         if named:
             return named
         if not of_project:
-            raise usage(NO_FLOW, ARGUMENTS["FLOW"])
-        return list_project_flows(NO_FLOW)
+            raise usage(NO_FLOW_MESSAGE, ARGUMENT_HINTS["FLOW"])
+        return list_project_flows(NO_FLOW_MESSAGE)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
     return group_options(
@@ -206,20 +206,20 @@ _OVERRIDES = (
     ),
 )
 
-_FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
+_FORM_BY_SUFFIX: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
 def _get_passed_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
         ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
-        for end, form in _FORMS.items()
+        for end, form in _FORM_BY_SUFFIX.items()
         if given.get(kind + end) is not None
     ]
 
 
 def _build_run_values(**given: Any) -> RunValues:
     forms: dict[str, tuple[str, Form]] = {
-        f"overrides{end}": (f"--overrides{end.replace('_', '-')}", form) for end, form in _FORMS.items()
+        f"overrides{end}": (f"--overrides{end.replace('_', '-')}", form) for end, form in _FORM_BY_SUFFIX.items()
     }
     forms["set_"] = ("--set", "set")
     texts = {name: iter(given.get(name, ())) for name in forms}
@@ -258,7 +258,7 @@ def no_check_option(section: Section) -> ParameterDecorator:
 one_input = excludes("--input --input-json --input-yaml --example --inputs", hint="pass only one input")
 one_mapping = excludes("--variables --variables-json --variables-yaml")
 retry_needed = needs("--retry-on", "--retry")
-_REUSING = "--reuse --from --step"
+_REUSE_NAMES = "--reuse --from --step"
 _no_embedded = excludes("--detach", "--local --config", "an embedded server stops when the command exits")
 run_conflicts = (
     one_input,
@@ -267,9 +267,9 @@ run_conflicts = (
     excludes("--from --step", hint="--step executes only one step"),
     excludes("--step", "--example", "--input-json gives the step its input"),
     excludes("--step", "--up-to", "--up-to also executes the steps that it needs"),
-    excludes(_REUSING, "--idempotency-key", "a key identifies one run of the whole flow"),
-    excludes(_REUSING, "--cache", "only whole results are cached"),
-    excludes(_REUSING, "--wait-for-components", "to wait, use 'stepflow health --component PATH --wait 60s'"),
+    excludes(_REUSE_NAMES, "--idempotency-key", "a key identifies one run of the whole flow"),
+    excludes(_REUSE_NAMES, "--cache", "only whole results are cached"),
+    excludes(_REUSE_NAMES, "--wait-for-components", "to wait, use 'stepflow health --component PATH --wait 60s'"),
     excludes("--detach", "--cache", "a result is cached by the command that waits for it"),
     _no_embedded,
     needs("--refresh --max-age", "--cache"),
@@ -279,7 +279,7 @@ run_conflicts = (
     excludes("--watch", "--detach --ui"),
 )
 """Conflicts between the options of `run` and `submit`."""
-_CHOOSING = "--resume --retry-failed --skip --limit --sample --on-bad-line"
+_SELECTION_NAMES = "--resume --retry-failed --skip --limit --sample --on-bad-line"
 batch_conflicts = (
     one_mapping,
     retry_needed,
@@ -288,8 +288,8 @@ batch_conflicts = (
     needs("--resume", "--output", "the journal is kept next to it"),
     needs("--retry-failed", "--output", "the output lists the failed inputs"),
     excludes("--retry-failed", "--skip --limit --sample", "--retry-failed runs all failed inputs"),
-    excludes("--detach", f"--retry --output {_CHOOSING}", "--detach starts one run with all inputs"),
-    excludes("--dry-run", _CHOOSING, "--dry-run checks all inputs"),
+    excludes("--detach", f"--retry --output {_SELECTION_NAMES}", "--detach starts one run with all inputs"),
+    excludes("--dry-run", _SELECTION_NAMES, "--dry-run checks all inputs"),
     _no_embedded,
 )
 """Conflicts between the options of `batch`."""
@@ -310,7 +310,7 @@ history_options = group_options(
     HISTORY.option("--note TEXT", "Record a note with the run, so that you can find it later."),
 )
 """Adds --label and --note, passed to the command as `about`, a dict with `labels` and `note` if set."""
-_REUSE = (
+_REUSE_OPTIONS = (
     REUSE.option(
         "--reuse RUN",
         "Execute only steps that changed since this run or did not complete, and steps that depend on them. Other "
@@ -334,8 +334,8 @@ _REUSE = (
         shell_complete=lazy_complete("steps"),
     ),
 )
-_DRY_RUN = FLOW.option("--dry-run", "Only validate the flow and print what would be sent, without secrets.")
-_UP_TO = FLOW.option(
+_DRY_RUN_OPTION = FLOW.option("--dry-run", "Only validate the flow and print what would be sent, without secrets.")
+_UP_TO_OPTION = FLOW.option(
     "--up-to STEP",
     "Run only this step and the steps it depends on, and return its output.",
     shell_complete=lazy_complete("steps"),
@@ -345,8 +345,8 @@ run_options = (
     flow_argument,
     value_options,
     no_check_option(INPUT),
-    _DRY_RUN,
-    _UP_TO,
+    _DRY_RUN_OPTION,
+    _UP_TO_OPTION,
     FLOW.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     FLOW.option(
         "--idempotency-key KEY",
@@ -362,7 +362,7 @@ run_options = (
         "--wait-for-components",
         "Wait up to 60 s for workers to provide the flow's components before creating the run.",
     ),
-    group_options("reuse", ReuseOptions, *_REUSE),
+    group_options("reuse", ReuseOptions, *_REUSE_OPTIONS),
     history_options,
 )
 """The options of `run` and `submit` that make up `RunOptions`, except for the cache options."""
@@ -373,8 +373,8 @@ batch_options = (
     *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
-    _DRY_RUN,
-    _UP_TO,
+    _DRY_RUN_OPTION,
+    _UP_TO_OPTION,
     no_check_option(FLOW),
     history_options,
 )

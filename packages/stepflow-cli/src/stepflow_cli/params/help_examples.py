@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-_TEXT = """
+_EXAMPLES_TEXT = """
 #
 stepflow run hello.yaml --input-json '{"name": "W"}'
 stepflow batch hello.yaml names.jsonl
@@ -236,7 +236,7 @@ stepflow runs delete --yes 01a2b3c4 01a2d5e6
 
 EXAMPLES = {
     name.strip(): tuple(lines)
-    for name, *lines in (block.splitlines() for block in _TEXT.removeprefix("\n#").split("\n#"))
+    for name, *lines in (block.splitlines() for block in _EXAMPLES_TEXT.removeprefix("\n#").split("\n#"))
 }
 """Two to five lines for each command, keyed by the words that follow `stepflow`."""
 

@@ -196,8 +196,8 @@ def check_option_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) ->
             raise usage(f"{option} and {other} cannot be used together", hint)
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_PART = (
+_UNIT_NAMES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION_PART = (
     r"(\d+(?:\.\d+)?) ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
     r"(?:(?: |,|and)+(?=\d)|(?=\d|$))"
 )
@@ -208,11 +208,11 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 def parse_timedelta(text: str) -> timedelta | None:
     """Parse a duration such as `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours`. Return None if it isn't valid."""
     text = " ".join(text.lower().split())
-    parts = list(re.finditer(_PART, text))
+    parts = list(re.finditer(_DURATION_PART, text))
     if not parts or "".join(part[0] for part in parts) != text:
         return None
     try:
-        return sum((timedelta(**{_UNITS[part[2][0]]: float(part[1])}) for part in parts), timedelta())
+        return sum((timedelta(**{_UNIT_NAMES[part[2][0]]: float(part[1])}) for part in parts), timedelta())
     except OverflowError:
         return timedelta.max
 
@@ -281,19 +281,19 @@ class _GroupedParameters:
     def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[ParameterDecorator]) -> None:
         self.argument = argument
         self._build, self._decorators = build, decorators
-        self._names: list[str] = []
+        self._parameter_names: list[str] = []
         for decorator in decorators:
             if isinstance(decorator, _GroupedParameters):
-                self._names.append(decorator.argument)
+                self._parameter_names.append(decorator.argument)
             else:
-                self._names += [param.name or "" for param in click.command()(decorator(lambda: None)).params]
+                self._parameter_names += [param.name or "" for param in click.command()(decorator(lambda: None)).params]
 
     def __call__(self, function: Function) -> Function:
         """Return the command with the parameters added."""
 
         @wraps(function)
         def call_with_group(**values: Any) -> Any:
-            values[self.argument] = self._build(**{name: values.pop(name) for name in self._names})
+            values[self.argument] = self._build(**{name: values.pop(name) for name in self._parameter_names})
             return function(**values)
 
         decorated: Any = call_with_group
@@ -313,7 +313,7 @@ def group_options(argument: str, build: Callable[..., Any], *decorators: Paramet
     return _GroupedParameters(argument, build, decorators)
 
 
-_CONFIG = {False: "", True: "config in stepflow.toml, else "}
+_PROJECT_CONFIG = {False: "", True: "config in stepflow.toml, else "}
 
 
 def _url_and_profile_options(default: str, *, is_needed: bool = True) -> tuple[ParameterDecorator, ParameterDecorator]:
@@ -348,7 +348,7 @@ def server_options(
     """
     config_help = "Configure the embedded server with this file (implies --local)."
     if has_config_default:
-        places = f"{_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder"
+        places = f"{_PROJECT_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder"
         config_help += f" [default: {places}, else the builtin components]"
     return group_options(
         "server",
@@ -523,7 +523,7 @@ def timeout_seconds_option(help: str, section: Section = WAITING) -> ParameterDe
     return section.option("--timeout SECONDS", help, type=SECONDS)
 
 
-_TIMEOUT = timeout_seconds_option(
+_TIMEOUT_OPTION = timeout_seconds_option(
     "Wait at most this long for the run to end. A run on a server continues after that. [default: no limit]"
 )
 
@@ -537,12 +537,12 @@ class WaitOptions(NamedTuple):
     """Whether Ctrl-C leaves the run running or cancels it."""
 
 
-timeout_option = group_options("wait", WaitOptions, _TIMEOUT)
+timeout_option = group_options("wait", WaitOptions, _TIMEOUT_OPTION)
 """Adds --timeout, passed as `wait`, a `WaitOptions`. Ctrl-C makes the command stop waiting, but the run continues."""
 wait_options = group_options(
     "wait",
     WaitOptions,
-    _TIMEOUT,
+    _TIMEOUT_OPTION,
     WAITING.option(
         "--on-interrupt",
         "Choose whether Ctrl-C leaves a run on a server running (detach) or cancels it (cancel). [default: detach]",

@@ -11,14 +11,14 @@ import shlex
 from collections.abc import Collection, Iterable, Sequence
 
 _TRACING = "the command is not traced; for traces of the server and its workers, use stepflow serve --otlp-endpoint URL"
-_URL = "use --url URL to name the server"
-_EMPTY = "an embedded server would be empty here; to name a different server, use --url URL"
-_EMBEDDED = "to start an embedded server, use 'stepflow run'"
-_LIST = "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"
+_URL_HINT = "use --url URL to name the server"
+_EMPTY_SERVER_HINT = "an embedded server would be empty here; to name a different server, use --url URL"
+_EMBEDDED_HINT = "to start an embedded server, use 'stepflow run'"
+_LIST_HINT = "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"
 
 # Options. Each starts with a command if the hint only applies to that command, and ends with a value if the hint only
 # applies to that value.
-_OPTIONS = {
+_OPTION_HINTS = {
     "--log-destination": "logs go to standard error, or to the file that --log-file names",
     "--log-format": "logs are for people; for results and errors that programs can read, use -o json",
     "--omit-stack-trace": "leave it out: only -vv prints tracebacks",
@@ -36,16 +36,16 @@ _OPTIONS = {
     "visualize --config": "no server is used: the path of a component names its plugin",
     "--format junit": "use --junit FILE to write a JUnit report in addition to the output",
     "--debug": "use --log-level debug to see the logs of the client and the server, or -vv to see tracebacks too",
-    "submit --local": _EMBEDDED,
-    "submit --config": _EMBEDDED,
-    "--local": _EMPTY,
-    "--config": _EMPTY,
+    "submit --local": _EMBEDDED_HINT,
+    "submit --config": _EMBEDDED_HINT,
+    "--local": _EMPTY_SERVER_HINT,
+    "--config": _EMPTY_SERVER_HINT,
     "--fields": "use -o json to print the whole record, and jq to select fields",
-    "--host": _URL,
-    "--server": _URL,
+    "--host": _URL_HINT,
+    "--server": _URL_HINT,
 }
 _BATCH = "--inputs --retry --retry-on --input-format --output-format --resume --retry-failed --skip --limit -n --sample"
-_OPTIONS |= {
+_OPTION_HINTS |= {
     f"{command} {option}": "for many inputs, use 'stepflow batch FLOW INPUTS', with --retry, --resume and --limit"
     for command in ("run", "submit")
     for option in _BATCH.split()
@@ -56,7 +56,7 @@ _OPTIONS |= {
 }
 
 # Commands without the leading `stepflow`.
-_COMMANDS = {
+_COMMAND_HINTS = {
     "run-batch": "to run a batch, use 'stepflow batch FLOW INPUTS'",
     "submit-batch": "to run a batch, use 'stepflow batch FLOW INPUTS --url URL'",
     "history search": "to search the recorded runs, use 'stepflow history list TEXT'",
@@ -64,8 +64,8 @@ _COMMANDS = {
     "runs wait": "to wait for runs to end, use 'stepflow runs watch -q RUN...'",
     "eval-expr": "to evaluate an expression with a run's outputs, use 'stepflow runs eval RUN EXPRESSION'",
     "flows variables": "to list variables, use 'stepflow flows get FLOW --variables'",
-    "ls": _LIST,
-    "ps": _LIST,
+    "ls": _LIST_HINT,
+    "ps": _LIST_HINT,
     "init": "to write a new flow with a test, use 'stepflow new FILE'",
     "start": "to start a server, use 'stepflow serve'; to run a flow, use 'stepflow run FLOW'",
     "status": "to see the server, use 'stepflow health'; to see a run, use 'stepflow runs get RUN'",
@@ -78,7 +78,7 @@ def find_unknown_command_hint(words: str) -> str | None:
     Args:
         words: The command, starting with `stepflow`.
     """
-    return _COMMANDS.get(words.partition(" ")[2])
+    return _COMMAND_HINTS.get(words.partition(" ")[2])
 
 
 def find_unknown_option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
@@ -90,15 +90,15 @@ def find_unknown_option_hint(command: str, options: Iterable[str], known: Collec
         known: The options that the command has. Only these are suggested.
     """
     for option in options:
-        hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option)
+        hint = _OPTION_HINTS.get(f"{command} {option}") or _OPTION_HINTS.get(option)
         first = (hint or "").removeprefix("use ").partition(" ")[0]
         if hint is not None and (first in known or not first.startswith("-")):
             return hint
     return None
 
 
-_FILES = (".json", ".yaml", ".yml")
-_BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet")
+_DATA_SUFFIXES = (".json", ".yaml", ".yml")
+_BATCH_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
 
 
 def find_extra_argument_hint(extra: str, args: Sequence[str]) -> str | None:
@@ -116,9 +116,9 @@ def find_extra_argument_hint(extra: str, args: Sequence[str]) -> str | None:
         return "put the JSON in single quotes, so that the shell leaves it as is: --input-json '{...}'"
     if extra[:1] in ("{", "["):
         return f"to pass an input, use --input-json {shlex.quote(extra)}"
-    if extra.lower().endswith(_BATCHES):
+    if extra.lower().endswith(_BATCH_SUFFIXES):
         return f"to run a flow on many inputs, use 'stepflow batch FLOW {shlex.quote(extra)}'"
-    return f"to pass an input, use --input {shlex.quote(extra)}" if extra.lower().endswith(_FILES) else None
+    return f"to pass an input, use --input {shlex.quote(extra)}" if extra.lower().endswith(_DATA_SUFFIXES) else None
 
 
 def _is_json(text: str) -> bool:

@@ -15,7 +15,7 @@ from ..output.printing import Output
 if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow
 
-_FLOW = View(columns("flow_id:id", "name", "description", "steps", "variables", "examples"), name="flow_id")
+_FLOW_VIEW = View(columns("flow_id:id", "name", "description", "steps", "variables", "examples"), name="flow_id")
 
 
 def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:
@@ -38,12 +38,12 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "variables": list(get_variable_declarations(flow)),
             "examples": list_example_and_case_names(flow),
         }
-        output.print_record(outline, _FLOW)
+        output.print_record(outline, _FLOW_VIEW)
     else:
         output._replace(value_format=output.document_format).print_value(sort_flow_keys(flow))
 
 
-_TYPES = View(
+_TYPE_VIEW = View(
     columns=columns("part", "name", "component", "type"),
     name="name",
     folds=True,
@@ -59,10 +59,10 @@ def get_inferred_types_view(*, has_inputs: bool) -> View:
         has_inputs: Whether the table includes the types of step inputs.
     """
     if not has_inputs:
-        return _TYPES
-    *first, last = _TYPES.columns
+        return _TYPE_VIEW
+    *first, last = _TYPE_VIEW.columns
     inputs = (Column("input.type", title="GIVEN"), Column("takes.type", title="TAKES"))
-    return _TYPES._replace(columns=(*first, *inputs, last._replace(title="RETURNS")))
+    return _TYPE_VIEW._replace(columns=(*first, *inputs, last._replace(title="RETURNS")))
 
 
 def list_inferred_type_records(flow: InferredFlow) -> list[dict[str, Any]]:

@@ -13,18 +13,18 @@ from ..errors import ExitCode, Problem
 from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output
-from .runs import OUTPUT
+from .runs import OUTPUT_COLUMN
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, Outcome
 
-RESULT = View(columns("run_id:id", "status:status", OUTPUT, "error.message=ERROR"))
+RESULT = View(columns("run_id:id", "status:status", OUTPUT_COLUMN, "error.message=ERROR"))
 """The result of a run with one input. `cached_at` is present if it came from the cache."""
 
 # The message that servers return if a path with several parts is invalid.
-_PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
+_PATH_NOT_FOUND = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
-BATCH_RESULT = View(columns("index:number", "status:status", OUTPUT, "error.message=ERROR"))
+BATCH_RESULT = View(columns("index:number", "status:status", OUTPUT_COLUMN, "error.message=ERROR"))
 """The result of one input in a batch."""
 
 
@@ -67,7 +67,7 @@ def build_result_problem(result: FlowResult) -> Problem | None:
     except RunFailedError as error:
         hint = None
         # Servers treat a path that doesn't start with `$` as the name of a single field.
-        if match := _PATH.search(error.message):
+        if match := _PATH_NOT_FOUND.search(error.message):
             path = match[1]
             hint = f"without $, a path is one field name: {path[2:]} is a single key, but {path} is a nested field"
         return Problem(error.message, kind="run_failed", run_id=result.run_id, hint=hint)

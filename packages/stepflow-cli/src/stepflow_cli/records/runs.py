@@ -34,40 +34,40 @@ def _format_run_status(record: Mapping[str, Any]) -> str:
 
 
 _RUN_STATUS = Column("status", kind="status", row=_format_run_status)
-_ITEMS = Column("items", kind="number", show=_format_item_counts)
+_ITEMS_COLUMN = Column("items", kind="number", show=_format_item_counts)
 
 
 def get_run_seconds_so_far(record: Mapping[str, Any]) -> float | None:
     """Return a run's duration in seconds or, if it hasn't ended, the number of seconds since it was created."""
-    if record["duration"] is not None or record["created_at"] is None or record["status"] in _ENDED:
+    if record["duration"] is not None or record["created_at"] is None or record["status"] in _FINAL_STATUSES:
         return record["duration"]  # type: ignore[no-any-return]
     # Don't return less than 0, because clocks can differ between machines.
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(record["created_at"])).total_seconds())
 
 
-_ENDED = ("completed", "failed", "cancelled", "recovery_failed")
-_TOOK = Column("duration", kind="number", row=lambda record: duration_text(get_run_seconds_so_far(record)))
-_MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
+_FINAL_STATUSES = ("completed", "failed", "cancelled", "recovery_failed")
+_ELAPSED_COLUMN = Column("duration", kind="number", row=lambda record: duration_text(get_run_seconds_so_far(record)))
+_DETAILS = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
 
 
-_EXPLAINED = ("failed_in_sub_runs", "account", "failures")
-_OPTIONAL = _ITEMS._replace(optional=True), "created_at?:time=CREATED", _TOOK._replace(optional=True)
-RUN = View(columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", *_OPTIONAL), fields=(*_MORE, *_COUNTS, *_EXPLAINED))
+_FAILURES = ("failed_in_sub_runs", "account", "failures")
+_OPTIONAL = _ITEMS_COLUMN._replace(optional=True), "created_at?:time=CREATED", _ELAPSED_COLUMN._replace(optional=True)
+RUN = View(columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", *_OPTIONAL), fields=(*_DETAILS, *_COUNTS, *_FAILURES))
 """A run as a row of a table."""
 
 WATCHED_RUN = View(
     columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "progress:words", "created_at?:time=CREATED"),
-    fields=(*_MORE, *_COUNTS, "items", "duration", *_EXPLAINED),
+    fields=(*_DETAILS, *_COUNTS, "items", "duration", *_FAILURES),
 )
 """A run as a row of a live table."""
 
 RUN_IN_FULL = View(
     columns=(
-        *columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "flow_id:id", _ITEMS, "created_at:time"),
-        *columns("completed_at:time", _TOOK, "root_run_id:id", "parent_run_id:id", "orchestrator_id"),
+        *columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "flow_id:id", _ITEMS_COLUMN, "created_at:time"),
+        *columns("completed_at:time", _ELAPSED_COLUMN, "root_run_id:id", "parent_run_id:id", "orchestrator_id"),
     ),
-    fields=(*_COUNTS, *_EXPLAINED),
+    fields=(*_COUNTS, *_FAILURES),
 )
 """A single run with all of its fields."""
 
@@ -85,7 +85,7 @@ def _format_skipped_steps(not_run: object) -> str:
 
 
 # Columns that explain why a run did not succeed, keyed by the part of the account that they show.
-_REASONS = {
+_REASON_COLUMNS = {
     "cause": Column("account", title="CAUSE", row=_format_failure_cause),
     "not_run": Column("account.not_run", title="NOT RUN", show=_format_skipped_steps),
     "hint": Column("account.hint", title="HINT"),
@@ -94,14 +94,14 @@ _REASONS = {
 
 
 def _format_rerun_origin(record: Mapping[str, Any]) -> str:
-    items = ", ".join(map(str, record["rerun_items"][:_MAX_NUMBERS]))
-    more = ", ..." if len(record["rerun_items"]) > _MAX_NUMBERS else ""
+    items = ", ".join(map(str, record["rerun_items"][:_MAX_NAMED]))
+    more = ", ..." if len(record["rerun_items"]) > _MAX_NAMED else ""
     return f"{record['rerun_of']}, items {items}{more}" if items else str(record["rerun_of"])
 
 
-_MAX_NUMBERS = 20
+_MAX_NAMED = 20
 # Columns that link a rerun to its original, and a run to its reruns.
-_LINKS = {
+_LINK_COLUMNS = {
     "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_rerun_origin),
     "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
 }
@@ -114,22 +114,22 @@ def get_single_run_view(account: RunAccount | None, links: Collection[str] = ())
         account: The account that explains the run's failure, or None if the run did not fail.
         links: The record's fields that refer to other attempts at the run.
     """
-    shown = [column for name, column in _LINKS.items() if name in links]
+    shown = [column for name, column in _LINK_COLUMNS.items() if name in links]
     if account is not None:
-        shown += [column for name, column in _REASONS.items() if name == "cause" or getattr(account, name)]
+        shown += [column for name, column in _REASON_COLUMNS.items() if name == "cause" or getattr(account, name)]
     return RUN_IN_FULL._replace(columns=(*RUN_IN_FULL.columns, *shown)) if shown else RUN_IN_FULL
 
 
-_ERROR = ("error", "error.code", "error.step_id", "error.details")
-VALUES = ("output", "error.details")
+_ERROR_FIELDS = ("error", "error.code", "error.step_id", "error.details")
+OPEN_FIELDS = ("output", "error.details")
 """Fields whose contents come from users and servers."""
-OUTPUT = Column("output", show=format_json_cell)
+OUTPUT_COLUMN = Column("output", show=format_json_cell)
 
 ITEM = View(
-    columns("index:number", "status:status", OUTPUT, "error.message=ERROR"),
+    columns("index:number", "status:status", OUTPUT_COLUMN, "error.message=ERROR"),
     name="index",
-    fields=("run_id", "completed_at", *_ERROR),
-    open_fields=VALUES,
+    fields=("run_id", "completed_at", *_ERROR_FIELDS),
+    open_fields=OPEN_FIELDS,
 )
 """An item of a run."""
 
@@ -148,22 +148,22 @@ def _format_step_error(record: Mapping[str, Any]) -> str:
     return str(error["message"]) if error and record["state"] != "not_run" else "-"
 
 
-_EXPLAINED_BY = ("state", "because_of", "is_default", "failed_children", "is_kept")
-_TIMES = ("updated_at", "started_at", "completed_at", "duration", "attempts")
+_EXPLANATION_FIELDS = ("state", "because_of", "is_default", "failed_children", "is_kept")
+_TIME_FIELDS = ("updated_at", "started_at", "completed_at", "duration", "attempts")
 STEP = View(
     columns(
         *("item_index:number=ITEM", "step_id=STEP", Column("status", kind="status", row=_format_step_status)),
-        *("component", OUTPUT, Column("error.message", title="ERROR", row=_format_step_error)),
+        *("component", OUTPUT_COLUMN, Column("error.message", title="ERROR", row=_format_step_error)),
     ),
     name="step_id",
-    fields=("step_index", *_EXPLAINED_BY, *_TIMES, *_ERROR),
-    open_fields=VALUES,
+    fields=("step_index", *_EXPLANATION_FIELDS, *_TIME_FIELDS, *_ERROR_FIELDS),
+    open_fields=OPEN_FIELDS,
 )
 """A step of an item."""
 
-_DURATION = Column("duration", kind="number", show=duration_text)
-_MEASURED = columns("started_at?:time=STARTED", _DURATION, "attempts:number")
-TIMED_STEP = STEP._replace(columns=(*STEP.columns[:4], *_MEASURED, *STEP.columns[4:]))
+_DURATION_COLUMN = Column("duration", kind="number", show=duration_text)
+_TIME_COLUMNS = columns("started_at?:time=STARTED", _DURATION_COLUMN, "attempts:number")
+TIMED_STEP = STEP._replace(columns=(*STEP.columns[:4], *_TIME_COLUMNS, *STEP.columns[4:]))
 """A step of an item, with its times."""
 
 
@@ -171,7 +171,7 @@ EVENT = View(
     columns=columns("cursor", "timestamp:time=TIME", "type", "item_index:number=ITEM", "step_id=STEP", "status:status"),
     name="cursor",
     fields=("run_id", "sequence_number", "inferred", "step_index", "attempt", "output", "flow_id", "item_count"),
-    open_fields=VALUES,
+    open_fields=OPEN_FIELDS,
 )
 """An event."""
 
@@ -208,11 +208,11 @@ def _format_names(names: object) -> str:
     return ", ".join(names) if isinstance(names, list) and names else "-"
 
 
-_LABELS = Column("labels", show=_format_labels, optional=True)
-_VALUES = ("input", "variables", "overrides", "flow")
+_LABELS_COLUMN = Column("labels", show=_format_labels, optional=True)
+_ARGUMENT_FIELDS = ("input", "variables", "overrides", "flow")
 
 ENTRY = View(
-    columns("run_id:id", "status:status", "flow_name=FLOW", "created_at:time=CREATED", _LABELS, "note?"),
+    columns("run_id:id", "status:status", "flow_name=FLOW", "created_at:time=CREATED", _LABELS_COLUMN, "note?"),
     fields=("server", "flow_id", "flow_file"),
     open_fields=("labels",),
 )
@@ -221,8 +221,8 @@ ENTRY = View(
 ENTRY_IN_FULL = View(
     columns(
         *("run_id:id", "status:status", "created_at:time", "server", "flow_name=FLOW", "flow_id:id", "flow_file"),
-        *(_LABELS._replace(optional=False), "note", "rerun_of:id", Column("kept", show=_format_names)),
-        *(Column(name, show=format_json_cell) for name in _VALUES[:-1]),
+        *(_LABELS_COLUMN._replace(optional=False), "note", "rerun_of:id", Column("kept", show=_format_names)),
+        *(Column(name, show=format_json_cell) for name in _ARGUMENT_FIELDS[:-1]),
         Column("omitted", show=_format_names),
     ),
     folds=True,
@@ -250,7 +250,7 @@ def build_history_record(entry: HistoryEntry, *, full: bool = False) -> dict[str
         "flow_file": entry.flow_file,
     }
     if full:
-        record |= {field: getattr(entry, field) for field in _VALUES} | {"omitted": list(entry.omitted)}
+        record |= {field: getattr(entry, field) for field in _ARGUMENT_FIELDS} | {"omitted": list(entry.omitted)}
         record |= {"rerun_of": entry.rerun_of, "kept": list(entry.kept), "rerun_items": list(entry.rerun_items)}
         record |= {"has_more_runs": entry.has_more_runs}
     return record

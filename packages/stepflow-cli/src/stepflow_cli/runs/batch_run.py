@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from stepflow_client._command import OutcomeFormat
 
 # Number of seconds between progress updates.
-_EVERY = 0.2
+_REFRESH_SECONDS = 0.2
 
 
 class LatencyCounts(Counter[float]):
@@ -80,7 +80,7 @@ class BatchProgress(BatchCount):
         self._failed_runs: set[str | None] = set()
         """The subset of `_runs` with failed inputs. None stands for inputs that were never sent."""
         self._latencies = LatencyCounts()
-        self._shown = time.monotonic()
+        self._shown_at = time.monotonic()
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -103,9 +103,9 @@ class BatchProgress(BatchCount):
     def is_update_due(self) -> bool:
         """Return whether it is time to show the progress again."""
         now = time.monotonic()
-        if now - self._shown <= _EVERY:
+        if now - self._shown_at <= _REFRESH_SECONDS:
             return False
-        self._shown = now
+        self._shown_at = now
         return True
 
     def update_spinner(self, spinner: Spinner) -> None:
@@ -138,7 +138,7 @@ class BatchProgress(BatchCount):
 
 
 # When records are printed, a batch of up to this many inputs is sent as one run.
-_ONE_RUN = 400
+_MAX_SINGLE_RUN_INPUTS = 400
 
 
 class BatchRun:
@@ -202,10 +202,10 @@ class BatchRun:
             if self._format is None:
                 # Send a small batch as a single run, so that there is just one ID and records are in the order of the
                 # inputs.
-                first = list(islice(chosen, _ONE_RUN + 1))
+                first = list(islice(chosen, _MAX_SINGLE_RUN_INPUTS + 1))
                 # If the chunk size is larger than the batch, the client knows that no other run shares
                 # --max-concurrency.
-                size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
+                size = _MAX_SINGLE_RUN_INPUTS + 1 if len(first) <= _MAX_SINGLE_RUN_INPUTS else None
                 records = self._run_inputs_yielding_records(
                     target, chain(first, chosen), self._journal, chunk_size=size, ordered=True
                 )

@@ -33,13 +33,13 @@ def add_step_states_if_failed(
 
 def add_failed_sub_run_item_count(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
     """Return a completed run with the number of failed items in its sub-runs, or any other run unchanged."""
-    from stepflow_client._runs.explanation import RUNS_FLOWS
+    from stepflow_client._runs.explanation import SUB_RUNNERS
     from stepflow_client.flows.graph import FlowSteps
 
     if run.status.value != "completed" or run.items.total > MAX_EXPLAINED_ITEMS:
         return run
     flow = client.snapshot(run.run_id, include="flow").flow or {}
-    if not any(step.value.get("component") in RUNS_FLOWS for step in FlowSteps(flow).all):
+    if not any(step.value.get("component") in SUB_RUNNERS for step in FlowSteps(flow).all):
         return replace(run, failed_in_sub_runs=0)
     return client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments")).details
 
@@ -55,9 +55,9 @@ def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     return add_failed_sub_run_item_count(client, run)
 
 
-_NO_ROUTE = "error routing component"
-_SWALLOWED = 'step "'
-_UNSET = "Undefined variable: "
+_NO_ROUTE_PREFIX = "error routing component"
+_STEP_FAILED_PREFIX = 'step "'
+_UNSET_VARIABLE_PREFIX = "Undefined variable: "
 # Timeout in seconds for fetching the list of components, in case a plugin doesn't respond.
 _TIMEOUT = 5.0
 
@@ -85,15 +85,15 @@ def find_failure_hint(
     hint = find_run_error_hint(error, flow, input, variables or {})
     if isinstance(input, list) and error.message.startswith("Input path"):
         return "the input is a list; to run the flow once per item, use 'stepflow batch FLOW INPUTS'"
-    if error.message.startswith(_UNSET):
-        return f"set it with --var {error.message.removeprefix(_UNSET)}=VALUE"
-    if hint is not None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
+    if error.message.startswith(_UNSET_VARIABLE_PREFIX):
+        return f"set it with --var {error.message.removeprefix(_UNSET_VARIABLE_PREFIX)}=VALUE"
+    if hint is not None or not error.message.startswith((_NO_ROUTE_PREFIX, _STEP_FAILED_PREFIX)):
         return hint
     step = next((step for step in flow.get("steps", ()) if step.get("id") == error.step_id), None)
     if step is None:
         return None
     try:
-        if error.message.startswith(_SWALLOWED):
+        if error.message.startswith(_STEP_FAILED_PREFIX):
             hint = target.client.explain_run(result.run_id).hint
         return hint or _explain_vague_message(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
@@ -110,7 +110,7 @@ def _explain_vague_message(
     from stepflow_client.flows.syntax_tree import FlowText
 
     components = convert_to_components(listed)
-    if message.startswith(_NO_ROUTE):
+    if message.startswith(_NO_ROUTE_PREFIX):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
         findings = check_source(FlowText.from_source(flow), components)
         finding = next((finding for finding in findings if finding.path == place), None)

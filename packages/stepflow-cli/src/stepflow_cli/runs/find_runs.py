@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
 # Maximum number of runs to list if a prefix is ambiguous.
-_CANDIDATES = 5
+_MAX_NAMED = 5
 # Timeout in seconds for a request to an embedded server, which may have stopped.
 _TIMEOUT = 2.0
-_OTHER_RUN = "name a run of this flow; to see runs with their flows, run 'stepflow history list'"
+_OTHER_RUN_HINT = "name a run of this flow; to see runs with their flows, run 'stepflow history list'"
 # The positions of the dashes in a run ID.
-_DASHES = (8, 13, 18, 23)
+_DASH_POSITIONS = (8, 13, 18, 23)
 # Maximum difference between a run's creation time and the time contained in its ID.
-_CLOCK = timedelta(seconds=2)
+_MAX_CLOCK_SKEW = timedelta(seconds=2)
 
 
 def is_complete_run_id(text: str) -> bool:
@@ -62,7 +62,7 @@ class StoppedServerError(Problem):
         """
         from stepflow_client import ExecutionStatus, FlowResult
         from stepflow_client.flows.interpreter import (
-            BROKEN,
+            EXPRESSION_ERRORS,
             Failure,
             NotKnownError,
             RecordedInterpreter,
@@ -82,7 +82,7 @@ class StoppedServerError(Problem):
                 ran = {name: StepRun(steps[name][1], steps[name][0], 1, output) for name, output in kept.items()}
                 output = RecordedInterpreter(flow, given, entry.variables or {}, ran).evaluate(flow.get("output"))
                 results.append(FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=output))
-        except (Failure, NotKnownError, ValueError, *BROKEN):
+        except (Failure, NotKnownError, ValueError, *EXPRESSION_ERRORS):
             status = f"status {entry.status}" if entry.status else "no status"
             text, code = f"the history has no result of run {entry.run_id}, only its input and {status}", self.exit_code
             raise Problem(text, kind=self.kind, exit_code=code, run_id=entry.run_id, hint=self.hint) from None
@@ -169,10 +169,10 @@ def check_flow_matches_run(
         return
     names = flow.get("name"), other.get("name")
     if all(names) and names[0] != names[1]:
-        raise usage(f"{name} is flow {names[1]}, but run {run_id} is of flow {names[0]}", _OTHER_RUN)
+        raise usage(f"{name} is flow {names[1]}, but run {run_id} is of flow {names[0]}", _OTHER_RUN_HINT)
     ids = [{step.get("id") for step in version.get("steps") or ()} for version in (flow, other)]
     if not all(names) and all(ids) and ids[0].isdisjoint(ids[1]):
-        raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN)
+        raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN_HINT)
 
 
 def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
@@ -215,13 +215,13 @@ def expand_run_id(client: SyncStepflowClient, text: str) -> str:
     span = get_prefix_creation_time_range(text)
     if span is not None:
         runs = client.iter_runs(since=span[0], until=span[1])
-        ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
+        ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _MAX_NAMED + 1))
     if not ids:
         hint = "to see run IDs, run 'stepflow runs list'"
         raise Problem(f"no run ID begins with {text}", kind="not_found", hint=hint)
     if len(ids) > 1:
-        more = " ..." if len(ids) > _CANDIDATES else ""
-        raise usage(f"several run IDs begin with {text}", f"use one of these: {', '.join(ids[:_CANDIDATES])}{more}")
+        more = " ..." if len(ids) > _MAX_NAMED else ""
+        raise usage(f"several run IDs begin with {text}", f"use one of these: {', '.join(ids[:_MAX_NAMED])}{more}")
     return ids[0]
 
 
@@ -252,7 +252,7 @@ def find_history_run_by_position(text: str, url: str | None = None) -> HistoryEn
 def is_run_id_prefix(text: str) -> bool:
     """Return whether a lowercase string can be the start of a run ID and has at least four digits."""
     return 4 <= len(text) < 36 and all(
-        each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
+        each == "-" if place in _DASH_POSITIONS else each in "0123456789abcdef" for place, each in enumerate(text)
     )
 
 
@@ -280,5 +280,5 @@ def get_prefix_creation_time_range(prefix: str) -> tuple[datetime, datetime | No
         return None
     until = None
     with suppress(OverflowError, ValueError, OSError):
-        until = datetime.fromtimestamp(last, UTC) + _CLOCK
-    return since - _CLOCK if since.year > 1970 else since, until
+        until = datetime.fromtimestamp(last, UTC) + _MAX_CLOCK_SKEW
+    return since - _MAX_CLOCK_SKEW if since.year > 1970 else since, until

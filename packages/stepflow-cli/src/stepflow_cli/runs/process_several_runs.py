@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 
 # Exit codes of commands that process several runs, from least to most severe. The command exits with the most severe
 # one.
-_SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
+_EXIT_CODES_BY_SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
 
 
 def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:
@@ -66,7 +66,7 @@ def raise_worst_problem(problems: Sequence[Problem]) -> None:
     """
     if not problems:
         return
-    worst = max(reversed(problems), key=lambda problem: _SEVERITY.index(problem.exit_code))
+    worst = max(reversed(problems), key=lambda problem: _EXIT_CODES_BY_SEVERITY.index(problem.exit_code))
     for problem in problems:
         if problem is not worst:
             print_problem(problem)
@@ -159,7 +159,7 @@ def hinting_return(target: Target, run_id: str | None, wait: WaitOptions, again:
 
 
 # Timeout in seconds for fetching a run's state once the command's own timeout has (nearly) passed.
-_LAST_REQUEST_SECONDS = 5.0
+_LAST_REQUEST_TIMEOUT_SECONDS = 5.0
 
 
 def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, output: Output) -> None:
@@ -187,9 +187,9 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
                     run = target.client.wait_run(run_id, timeout=left)
             if run is None:
                 # There may have been (almost) no time left to wait for this run, so check its state once more.
-                latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
+                latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_TIMEOUT_SECONDS)
                 if is_given_up_by_server(latest.status, latest.items.running):
-                    latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
+                    latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_TIMEOUT_SECONDS)
                 run = latest if latest.is_finished else None
             if run is None:
                 late.append(run_id)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle
     from stepflow_client.history import HistoryEntry
 
-_PLAN = View(columns("index:number", "kept", "executed"))
+_PLAN_VIEW = View(columns("index:number", "kept", "executed"))
 # Maximum number of a flow's runs to search for step outputs that can be reused.
-_MAX_RUNS = 200
+_MAX_SEARCHED_RUNS = 200
 
 
 def resolve_earlier_run(target: Target, job: Job) -> None:
@@ -85,12 +85,12 @@ def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
         return (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs
 
     has_match = False
-    for entry in [] if file is None else target.history.search(flow_file=file, limit=_MAX_RUNS):
+    for entry in [] if file is None else target.history.search(flow_file=file, limit=_MAX_SEARCHED_RUNS):
         if is_reusable(entry):
             has_match = True
             yield entry.run_id
     if not has_match and isinstance(name, str):
-        for entry in target.history.search(name, limit=_MAX_RUNS):
+        for entry in target.history.search(name, limit=_MAX_SEARCHED_RUNS):
             if isinstance(entry.flow, Mapping) and entry.flow.get("name") == name and is_reusable(entry):
                 yield entry.run_id
 
@@ -165,7 +165,7 @@ def _get_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
 def print_rerun_plan(plan: RerunPlan, output: Output) -> None:
     """Print which steps are kept and which are executed for each item."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
-    output.print_records(records, _PLAN, default="jsonl")
+    output.print_records(records, _PLAN_VIEW, default="jsonl")
     note(_summarize_plan(plan))
 
 

@@ -9,7 +9,7 @@ from .job_from_options import read_job_from_options
 from .run_options import RunOptions
 from .single_run import adding_run_id, run_job, start_job, start_job_and_serve_page
 
-_RUN_ID = View(columns=(Column("run_id", kind="id"),))
+_RUN_ID_VIEW = View(columns=(Column("run_id", kind="id"),))
 
 
 def execute_run_command(options: RunOptions) -> None:
@@ -19,9 +19,9 @@ def execute_run_command(options: RunOptions) -> None:
         Problem: If options contradict each other, or if anything fails.
     """
     if options.ui:
-        from ..ui.serving import EXTRA
+        from ..ui.serving import UI_PACKAGES
 
-        require_extra("--ui", "ui", *EXTRA)
+        require_extra("--ui", "ui", *UI_PACKAGES)
     server = options.server
     if options.detach:
         server = server._replace(default="server", may_stop_on_exit=False)
@@ -46,7 +46,7 @@ def execute_run_command(options: RunOptions) -> None:
         elif options.detach:
             run_id = start_job(target, job).run_id
             with adding_run_id(target, run_id):
-                options.output.print_record({"run_id": run_id}, _RUN_ID, default="name")
+                options.output.print_record({"run_id": run_id}, _RUN_ID_VIEW, default="name")
             job.note_unread_input_fields()
         elif options.ui:
             start_job_and_serve_page(target, job)

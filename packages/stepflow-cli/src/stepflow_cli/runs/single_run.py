@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from .watch import RunWatch
 
 # Number of seconds before the live view appears on a terminal. Runs that end sooner don't need it.
-_QUIET = 1.0
+_LIVE_VIEW_DELAY_SECONDS = 1.0
 # Number of seconds between progress lines if there is no terminal.
-_LINE = 10.0
+_PROGRESS_LINE_SECONDS = 10.0
 
 
 class _WaitEnded(Exception):
@@ -85,7 +85,7 @@ class _ProgressDisplay:
         self._target, self._run_id, self._color = target, run_id, color
         self._watch: RunWatch | None = None
         self._last_message = ""
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
     def show_message(self, text: str) -> None:
         """Show a message about an outage in the live view, or print it if there is no live view."""
@@ -98,7 +98,7 @@ class _ProgressDisplay:
 
     def draw_live_view(self) -> None:
         """Draw the run until it ends. Errors are ignored, because the caller will report them."""
-        with suppress(Exception), self._watch_after_delay(_QUIET) as watch:
+        with suppress(Exception), self._watch_after_delay(_LIVE_VIEW_DELAY_SECONDS) as watch:
             from ..output.live import live_display
 
             def draw_tree(height: int | None) -> Any:
@@ -112,12 +112,12 @@ class _ProgressDisplay:
                     self._watch = None
 
     def print_progress_lines(self) -> None:
-        with suppress(Exception), self._watch_after_delay(_LINE) as watch:
-            last = time.monotonic() - _LINE
+        with suppress(Exception), self._watch_after_delay(_PROGRESS_LINE_SECONDS) as watch:
+            last = time.monotonic() - _PROGRESS_LINE_SECONDS
 
             def print_line_if_due() -> None:
                 nonlocal last
-                if time.monotonic() - last >= _LINE and watch.progress.steps:
+                if time.monotonic() - last >= _PROGRESS_LINE_SECONDS and watch.progress.steps:
                     last = time.monotonic()
                     print(f"stepflow: run {self._run_id}: {self._format_progress(watch)}", file=sys.stderr, flush=True)
 
@@ -140,7 +140,7 @@ class _ProgressDisplay:
 
     def _format_progress(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.count_completed_and_failed()
-        return format_progress(watch.details.items.total, completed, failed, time.monotonic() - self._began)
+        return format_progress(watch.details.items.total, completed, failed, time.monotonic() - self._started_at)
 
 
 def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:

@@ -80,11 +80,11 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
 
 
 # Maximum number of runs to follow at once. Each one needs a connection.
-_MAX_FOLLOWED = 10
+_MAX_FOLLOWED_RUNS = 10
 # Maximum number of items in a batch to follow. Each one uses memory.
 _MAX_EVENT_ITEMS = 10_000
 # Maximum number of seconds to spend reading the events of one run before each update.
-_READ_SECONDS = 0.5
+_MAX_READ_SECONDS = 0.5
 # If no event arrives for this many seconds, assume that all events so far have been read.
 _SILENCE = 0.02
 
@@ -128,12 +128,12 @@ class RunningRunsFollower:
 
     def _read_pending_events(self, run_id: str) -> None:
         if run_id not in self._followed:
-            if len(self._followed) >= _MAX_FOLLOWED:
+            if len(self._followed) >= _MAX_FOLLOWED_RUNS:
                 return
             self._progress[run_id] = build_initial_progress(self._client.snapshot(run_id, include="flow"))
             self._followed[run_id] = self._client._services.watcher.iter_updates(self._progress[run_id], every=_SILENCE)
             next(self._followed[run_id])
-        end = time.monotonic() + _READ_SECONDS
+        end = time.monotonic() + _MAX_READ_SECONDS
         for update in self._followed[run_id]:
             if update.event is None or time.monotonic() > end:
                 return
@@ -149,11 +149,11 @@ class RunningRunsFollower:
         return {**record, "progress": duration_text(seconds) if counts.total == 1 else str(counts)}
 
 
-_WIDEST_ID = 40
+_MAX_ID_WIDTH = 40
 # Minimum number of steps to show, no matter how small the terminal is.
 _MIN_ROWS = 3
 # Maximum number of sub-runs to show. Any others are only counted.
-_SUB_RUNS = 8
+_MAX_SHOWN_SUB_RUNS = 8
 
 
 def build_run_tree(
@@ -181,16 +181,16 @@ def build_run_tree(
     below = list(run.sub_runs.values())
     if height is not None:
         # Reserve lines for the title, the note and the count.
-        height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
+        height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _MAX_SHOWN_SUB_RUNS))
     _add_step_lines(tree, run, now, height, shown_errors)
     # Show the running sub-runs first and then the newest of those that have ended, all in order of creation.
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
-    for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
+    for sub_run in [below[place] for place in sorted(places[:_MAX_SHOWN_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
         title = _join_escaped_line(f"sub-run {sub_run.run_id} ", status, _format_duration(sub_run.get_duration(now)))
         title.append(f"  {_format_flow_name(sub_run)}")
         _add_step_lines(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
-    if len(below) > _SUB_RUNS:
+    if len(below) > _MAX_SHOWN_SUB_RUNS:
         tree.add(
             _join_escaped_line(
                 f"{len(below)} sub-runs in all: {_format_status_counts([sub_run.status for sub_run in below])}"
@@ -213,7 +213,7 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
     """
     every = run.steps
     steps = every if most is None or len(every) <= most else _select_shown_steps(every, run, most)
-    width = min(_WIDEST_ID, max((cell_len(escape(step.step_id)) for step in steps), default=0))
+    width = min(_MAX_ID_WIDTH, max((cell_len(escape(step.step_id)) for step in steps), default=0))
     widest = max((cell_len(escape(step.get_state_text(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
         line = _format_step_line(step, run, now, width, widest)
@@ -283,13 +283,13 @@ def _format_status_counts(statuses: Sequence[str]) -> str:
 # Number of seconds between updates of the display.
 _REFRESH_SECONDS = 0.2
 # Maximum number of items to fetch to find out what failed.
-_MAX_ITEMS = 10_000
+_MAX_FETCHED_ITEMS = 10_000
 # Maximum number of items for which skipped steps are looked up before the run ends.
-_FEW_ITEMS = 20
+_MAX_SMALL_RUN_ITEMS = 20
 # Maximum number of sub-runs for which step IDs are fetched.
-_MAX_FLOWS = 100
+_MAX_FETCHED_SUB_RUNS = 100
 
-Shown = Callable[["RunEvent", float | None, "str | None"], None]
+ShowEvent = Callable[["RunEvent", float | None, "str | None"], None]
 """Called with each event, along with the duration if something has ended and the error if a step failed."""
 
 
@@ -337,7 +337,7 @@ class RunWatch:
 
     def follow(
         self,
-        show: Shown = lambda event, seconds, error: None,
+        show: ShowEvent = lambda event, seconds, error: None,
         refresh: Callable[[], None] = lambda: None,
         *,
         sub_runs: bool = False,
@@ -393,7 +393,7 @@ class RunWatch:
         has_failed_step = any(step.failed_count for step in self.progress.steps)
         if run.items.total <= MAX_EXPLAINED_ITEMS and (has_failed or has_failed_step):
             parts += ("items", "steps", "flow", "arguments")
-        elif has_failed and run.items.total <= _MAX_ITEMS:
+        elif has_failed and run.items.total <= _MAX_FETCHED_ITEMS:
             parts.append("items")
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
         details = add_failed_sub_run_item_count(self._target.client, snapshot.details)
@@ -420,7 +420,7 @@ class RunWatch:
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))
             # In a large run, skipped steps aren't identified until the end.
-            is_small = self.details.items.total <= _FEW_ITEMS
+            is_small = self.details.items.total <= _MAX_SMALL_RUN_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed_count]
             if account is not None:
                 self._record_skipped_step(item, account)
@@ -440,7 +440,7 @@ class RunWatch:
 
     def _fetch_sub_run_outline(self, run_id: str, item: int) -> FlowOutline:
         # The flow of a sub-run isn't always stored, so fetch the run instead.
-        if len(self.progress.sub_runs) > _MAX_FLOWS:
+        if len(self.progress.sub_runs) > _MAX_FETCHED_SUB_RUNS:
             return None, {}
         try:
             run = self._target.client.snapshot(run_id, include="steps")
@@ -456,7 +456,7 @@ def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
         return None
     if run.status == "cancelled":
         return build_cancelled_run_problem(run.run_id)
-    parts: list[SnapshotPart] = ["items"] if run.items.total <= _MAX_ITEMS else []
+    parts: list[SnapshotPart] = ["items"] if run.items.total <= _MAX_FETCHED_ITEMS else []
     items = target.client.snapshot(run.run_id, include=parts).items or ()
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:

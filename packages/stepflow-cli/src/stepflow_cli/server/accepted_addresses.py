@@ -32,7 +32,7 @@ class AcceptedAddresses:
 
     def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
         self.port = port
-        self._names = {"localhost", *(name.lower() for name in names)}
+        self._host_names = {"localhost", *(name.lower() for name in names)}
         self.is_exposed = is_exposed
 
     @classmethod
@@ -65,7 +65,7 @@ class AcceptedAddresses:
         try:
             address = ipaddress.ip_address(parts.hostname)
         except ValueError:
-            return parts.hostname in self._names
+            return parts.hostname in self._host_names
         return self.is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:

@@ -29,12 +29,12 @@ from ..settings.run_history import get_history_setting
 if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
 
-LEVELS = ("info", "warn", "error")
+KEPT_LEVELS = ("info", "warn", "error")
 """The levels of the lines to keep, from least to most severe."""
 
-_MAX_FILES = 50
+_MAX_LOG_FILES = 50
 # Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one.
-_MAX_BYTES = 10 * 2**20
+_MAX_FILE_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _LogWriter:
         for path in (folder.parent, folder):
             # `parents=True` would create missing parents with default permissions, so create each folder separately.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in _list_log_files()[: 1 - _MAX_FILES]:
+        for path in _list_log_files()[: 1 - _MAX_LOG_FILES]:
             with suppress(OSError):
                 path.unlink()
         self._path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.jsonl"
@@ -130,13 +130,13 @@ class _LogWriter:
 
     def append_lines(self, lines: Sequence[RawLine]) -> None:
         """Append lines to the file. If this fails, print a note and stop writing."""
-        data = b"".join(_encode_log_line(line) for line in lines if line.level in LEVELS)
+        data = b"".join(_encode_log_line(line) for line in lines if line.level in KEPT_LEVELS)
         if self._failed or not data:
             return
         try:
             # Open the file every time, because 'history clear' or another command may have deleted it.
             with suppress(FileNotFoundError):
-                if self._path.stat().st_size + len(data) > _MAX_BYTES:
+                if self._path.stat().st_size + len(data) > _MAX_FILE_BYTES:
                     self._path.replace(f"{self._path}.1")
             with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 file.write(data)

@@ -11,12 +11,12 @@ from typing import Any
 from ..errors import Problem, suggest, usage
 from ..inputs.command_line_values import parse_assigned_value
 from ..inputs.file_io import converting_write_errors
-from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_rejecting_password, parse_profile
+from .profiles import PROFILE_KEYS, TOKEN_KEYS, Profiles, parse_history_rejecting_password, parse_profile
 from .server_choice import check_valid_release
 
 # Keys that don't belong to a profile.
-_TOP = ("current", "history", "target")
-_SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
+_TOP_LEVEL_KEYS = ("current", "history", "target")
+_SECRET_KEYS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ def parse_setting_key(key: str, profile: str | None, profiles: Profiles) -> Sett
             return SettingPath(rest, None)
         if not name:
             raise usage(f"{key} names no profile", "use profiles.NAME.KEY")
-        if own_key not in KEYS:
-            raise _build_unknown_key_problem(own_key, key, KEYS)
+        if own_key not in PROFILE_KEYS:
+            raise _build_unknown_key_problem(own_key, key, PROFILE_KEYS)
         return SettingPath(name, own_key)
-    if key in _TOP and profile is None:
+    if key in _TOP_LEVEL_KEYS and profile is None:
         return SettingPath(None, key)
-    if key not in KEYS:
-        raise _build_unknown_key_problem(key, key, [*KEYS, *_TOP])
+    if key not in PROFILE_KEYS:
+        raise _build_unknown_key_problem(key, key, [*PROFILE_KEYS, *_TOP_LEVEL_KEYS])
     current = profile or profiles.current
     if current is None:
         hint = f"use profiles.dev.{key}, for a profile dev; to make it the default, run 'stepflow config use dev'"
@@ -73,7 +73,7 @@ def parse_setting_key(key: str, profile: str | None, profiles: Profiles) -> Sett
 
 
 def _build_unknown_key_problem(key: str, whole: str, known: Sequence[str]) -> Problem:
-    if key in _SECRETS:
+    if key in _SECRET_KEYS:
         message = f"{whole} cannot be set: tokens are never written to the file, where others could find them"
         hint = "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
         return usage(message, hint)
@@ -97,7 +97,7 @@ def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
     if not path.profile:
         raise usage("a profile needs a name", "use profiles.NAME.KEY")
     if path.key is None:
-        raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
+        raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(PROFILE_KEYS)}")
     name, key = path.profile, path.key
     is_json = key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("["))
     value = parse_assigned_value(text) if is_json else text

@@ -71,12 +71,12 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
 
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
-_TOP = ("current", "history", "target", "profiles")
+_TOP_LEVEL_KEYS = ("current", "history", "target", "profiles")
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 """Database URLs that can be used for the history start with one of these."""
-_BOOLEANS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+_BOOL_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 # Timeout in seconds for a token command, which may prompt the user to log in.
-_TOKEN_SECONDS = 120.0
+_TOKEN_TIMEOUT_SECONDS = 120.0
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
 """The keys that say where to get a token. A profile may have only one of them."""
 
@@ -139,7 +139,7 @@ class Profile(NamedTuple):
     def _run_token_command(self, command: tuple[str, ...]) -> str:
         import subprocess
 
-        name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_SECONDS
+        name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_TIMEOUT_SECONDS
         # Leave stderr connected to the terminal, so that the command can prompt the user.
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", timeout=seconds)
@@ -177,7 +177,7 @@ class Profile(NamedTuple):
         return settings
 
 
-KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
+PROFILE_KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
 """The keys that a profile may have."""
 
 
@@ -269,8 +269,8 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
     except FlowFileError as error:
         raise usage(error.message, error.hint or "fix it in an editor") from None
     for key in content:
-        if key not in _TOP:
-            raise usage(f"{path}: unknown key {key}", suggest(key, _TOP))
+        if key not in _TOP_LEVEL_KEYS:
+            raise usage(f"{path}: unknown key {key}", suggest(key, _TOP_LEVEL_KEYS))
     current, tables = content.get("current"), content.get("profiles", {})
     history = content.get("history")
     if history is not None:
@@ -290,10 +290,10 @@ def parse_history_setting(text: str, name: str) -> str:
     """
     if text.startswith(DATABASE_SCHEMES):
         return text
-    if text.lower() not in _BOOLEANS:
+    if text.lower() not in _BOOL_WORDS:
         # Only show the scheme, because a URL may contain a password.
         raise usage(f"{name} must be on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
-    return "on" if _BOOLEANS[text.lower()] else "off"
+    return "on" if _BOOL_WORDS[text.lower()] else "off"
 
 
 def parse_history_rejecting_password(text: str, name: str) -> str:
@@ -316,12 +316,12 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     """
     where = f"{path}: profile {name}"
     for key, value in table.items():
-        if key not in KEYS:
-            hint = suggest(key, KEYS)
+        if key not in PROFILE_KEYS:
+            hint = suggest(key, PROFILE_KEYS)
             if key in ("token", "password"):
                 hint = "tokens are not written to the file; use token_env, token_file or token_command instead"
-            raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(KEYS)}")
-        problem = _CHECKS[key](value)
+            raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(PROFILE_KEYS)}")
+        problem = _VALUE_CHECKS[key](value)
         if problem:
             raise usage(f"{where}: {key} must be {problem}")
     if "url" not in table:
@@ -366,8 +366,8 @@ def _split_token_command(command: Any) -> list[Any]:
     return list(command) if isinstance(command, list) else []
 
 
-_CHECKS: dict[str, Callable[[Any], str | None]] = {
-    **dict.fromkeys(KEYS, lambda value: None if isinstance(value, str) and value else "a non-empty string"),
+_VALUE_CHECKS: dict[str, Callable[[Any], str | None]] = {
+    **dict.fromkeys(PROFILE_KEYS, lambda value: None if isinstance(value, str) and value else "a non-empty string"),
     "url": _explain_invalid_url,
     "timeout": _explain_invalid_timeout,
     "verify": lambda value: None if isinstance(value, bool) else "true or false",

@@ -61,7 +61,7 @@ class LazyRunHistory:
     """
 
     def __init__(self) -> None:
-        self._about: Mapping[str, Any] | None = None
+        self._fields: Mapping[str, Any] | None = None
 
     @property
     def as_client_history(self) -> History:
@@ -85,11 +85,11 @@ class LazyRunHistory:
             labels: Labels from the command line.
             note: The note from the command line.
         """
-        self._about = {"flow": flow or None, "flow_file": flow_file, "labels": labels, "note": note}
+        self._fields = {"flow": flow or None, "flow_file": flow_file, "labels": labels, "note": note}
         try:
             yield
         finally:
-            self._about = None
+            self._fields = None
 
     @cached_property
     def _history(self) -> History | None:
@@ -101,8 +101,8 @@ class LazyRunHistory:
 
     def record(self, run_id: str | None, **given: Any) -> str | None:
         """Record a run with the labels and note from the command line, and return the ID of its history entry."""
-        if self._about is not None and self._history is not None:
-            own = {name: value for name, value in self._about.items() if value is not None}
+        if self._fields is not None and self._history is not None:
+            own = {name: value for name, value in self._fields.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}
             # When a batch is resumed, keep its original labels and note unless the command line replaces them.
             about["labels"] = {**(given.get("labels") or {}), **own.get("labels", {})}
@@ -117,9 +117,9 @@ class LazyRunHistory:
 
     def annotate(self, run_id: str, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
         """Add labels and a note to a recorded run. Any labels and note from the command line take precedence."""
-        if self._about is not None and self._history is not None:
-            named = {**(labels or {}), **(self._about["labels"] or {})}
-            self._history.annotate(run_id, self._about["note"] or note, labels=named)
+        if self._fields is not None and self._history is not None:
+            named = {**(labels or {}), **(self._fields["labels"] or {})}
+            self._history.annotate(run_id, self._fields["note"] or note, labels=named)
 
     def update(self, run_id: str, *, status: str) -> None:
         """Update the last known status of a run, if the run is recorded."""

@@ -289,8 +289,8 @@ def check_valid_release(value: Any, where: str) -> None:
     Raises:
         Problem: If the release is invalid.
     """
-    from stepflow_client._rules.operations_and_releases import TARGETS, parse_checkable_release
+    from stepflow_client._rules.operations_and_releases import TARGET_RANGE, parse_checkable_release
 
     if parse_checkable_release(value) is None:
         hint = "to check for all of them, leave it out" if isinstance(value, str) else 'write it as text: "0.13"'
-        raise usage(f"{where}: target must be a release from {TARGETS}, not {value!r}", hint)
+        raise usage(f"{where}: target must be a release from {TARGET_RANGE}, not {value!r}", hint)

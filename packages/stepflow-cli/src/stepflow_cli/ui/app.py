@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepflow_client import StepflowClient, StepflowClientError
 from stepflow_client._command import RunReader, SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
-from stepflow_client.drawing.html_page import MARK, STATUS_STYLE, THEME_STYLE
+from stepflow_client.drawing.html_page import LOGO, STATUS_STYLE, THEME_STYLE
 from stepflow_client.drawing.json_tree import TREE_STYLE
-from stepflow_client.drawing.svg import STYLE
+from stepflow_client.drawing.svg import GRAPH_STYLE
 
 from ..server.accepted_addresses import AcceptedAddresses
 from ..settings.run_history import LazyRunHistory
@@ -33,9 +33,9 @@ from .security import CHECK_PATH, FormTokens, RequestGuard, Sessions
 from .site_state import Site, build_template_environment, get_site
 from .views import actions, change, compare, flows, live, run, runs, save_case, values
 
-_STATIC = Path(__file__).parent / "static"
-_SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_STATIC_FOLDER = Path(__file__).parent / "static"
+_WARM_UP_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
+_CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class _RunIdPrefixConvertor(Convertor[str]):
@@ -131,7 +131,7 @@ def build_application(
                 RunFinder(opened), history=history, flows=folder,
             )  # fmt: skip
             # The first graph takes about a second to draw, so draw one at startup, before anyone opens a run.
-            warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
+            warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _WARM_UP_FLOW))
             try:
                 yield
             finally:
@@ -156,19 +156,19 @@ def build_application(
 
 def _load_static_files() -> dict[str, tuple[bytes, str]]:
     files = {}
-    for path in _STATIC.iterdir():
-        if path.suffix in _TYPES:
+    for path in _STATIC_FOLDER.iterdir():
+        if path.suffix in _CONTENT_TYPES:
             # Strip indentation and comment lines.
             lines = [line.strip() for line in path.read_text().splitlines()]
             text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
-            files[path.name] = text.encode(), _TYPES[path.suffix]
+            files[path.name] = text.encode(), _CONTENT_TYPES[path.suffix]
     # Every page loads `ui.css`, and every page except for the list of runs also loads `more.css`. `base.css` comes
     # first so that the other files can override it.
     first = [files.pop(name)[0] for name in ("base.css", "live.css")]
-    others = [files.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in files]
+    others = [files.pop(path.name)[0] for path in sorted(_STATIC_FOLDER.glob("*.css")) if path.name in files]
     files["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
-    files["more.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
-    files["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
+    files["more.css"] = (b"".join([(GRAPH_STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
+    files["icon.svg"] = (LOGO.encode(), _CONTENT_TYPES[".svg"])
     return files
 
 

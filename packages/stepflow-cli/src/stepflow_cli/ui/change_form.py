@@ -28,7 +28,7 @@ from .schema_forms import (
     should_parse_text_instead_of_fields,
 )
 
-ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
+START_ALL, START_FAILED, START_CHANGED, START_FROM = "all", "failed", "changed", "from:"
 """Which steps to execute: all of them, those that didn't complete, those affected by the change, or one step
 (`from:ID`) and every step that reads from it."""
 
@@ -90,7 +90,7 @@ class ChangeForm:
     raw: str
     step_text: str
     overrides: str = ""
-    start: str = ALL
+    start: str = START_ALL
     before: str | None = None
     """The `hash_form_contents` value that was submitted with the form, if any."""
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def prefill_form(subject: ItemsToChange) -> ChangeForm:
     (inputs, variables), given = subject.fields, subject.masked_arguments
     has_inputs, values = given.inputs is not None, given.variables or {}
     known = {name: value for name, value in values.items() if f"variables.{name}" not in given.hidden}
-    start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
+    start = START_CHANGED if subject.step else START_ALL if subject.total == 1 else START_FAILED
     return ChangeForm(
         inputs=fill_fields_from_object(inputs, subject.masked_input) if has_inputs else list(map(clear_field, inputs)),
         variables=[fill_field(each, known[each.key]) if each.key in known else clear_field(each) for each in variables],
@@ -121,7 +121,7 @@ def refill_form(subject: ItemsToChange, form: Mapping[str, str]) -> ChangeForm:
         raw=form.get("raw", "").replace("\r\n", "\n"),
         step_text=form.get("step_input", ""),
         overrides=form.get("overrides", ""),
-        start=form.get("start", ALL),
+        start=form.get("start", START_ALL),
         before=form.get("before"),
     )
 
@@ -142,14 +142,14 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
     """
     shown = refill_form(subject, form)
     arguments: dict[str, Any] = {"items": subject.item_indexes}
-    start = form.get("start", ALL)
-    if start == FAILED:
+    start = form.get("start", START_ALL)
+    if start == START_FAILED:
         arguments["keep"] = "succeeded"
-    elif start == CHANGED:
+    elif start == START_CHANGED:
         # Don't keep any output that was computed from a different input.
         arguments["keep"] = Keep("unchanged", before=subject.step or None)
-    elif start.startswith(FROM):
-        arguments["keep"] = Keep(before=start.removeprefix(FROM))
+    elif start.startswith(START_FROM):
+        arguments["keep"] = Keep(before=start.removeprefix(START_FROM))
     try:
         inputs = _apply_input_edits(subject, form)
         if inputs is not None:

@@ -18,8 +18,8 @@ from stepflow_client.flows.reading import load_flow
 from ..flow_tests.save_run_as_case import rate_flow_match
 
 _MAX_FILES = 2_000
-_MAX_BYTES = 2 * 2**20
-_Version = tuple[int, int]
+_MAX_FILE_BYTES = 2 * 2**20
+_FileVersion = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FlowFolder:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).resolve(strict=True)
-        self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
+        self._read_files: dict[Path, tuple[_FileVersion, FlowFile | None]] = {}
 
     def list_flow_files(self) -> list[FlowFile]:
         """Return the flow files, sorted by name. Files that haven't changed since the last call aren't read again."""
@@ -99,11 +99,11 @@ class FlowFolder:
             return None
         status = path.stat()
         version = (status.st_mtime_ns, status.st_size)
-        if path not in self._read or self._read[path][0] != version:
+        if path not in self._read_files or self._read_files[path][0] != version:
             file = None
             # Ignore files that can't be read as flows. Users can find them with `stepflow validate`.
             with suppress(StepflowClientError):
-                if status.st_size <= _MAX_BYTES and is_flow_file(path):
+                if status.st_size <= _MAX_FILE_BYTES and is_flow_file(path):
                     file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
-            self._read[path] = version, file
-        return self._read[path][1]
+            self._read_files[path] = version, file
+        return self._read_files[path][1]

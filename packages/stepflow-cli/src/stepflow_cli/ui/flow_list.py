@@ -14,13 +14,13 @@ from stepflow_client._command import list_server_aliases
 from ..settings.run_history import LazyRunHistory
 from .flow_folder import FlowFile, FlowFolder
 
-_PAGE = 1_000
+_PAGE_SIZE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
-_MAX_RECORDED = 2_000
+_MAX_RECORDED_RUNS = 2_000
 # Maximum number of flows whose runs are fetched with a separate request each.
-_MAX_SEPARATE = 100
-_MARKS = 12
+_MAX_SEPARATE_FLOWS = 100
+_MAX_SHOWN_RUNS = 12
 
 
 @dataclass
@@ -38,7 +38,7 @@ class FlowWithRuns:
     @property
     def latest_runs(self) -> list[RunDetails]:
         """The last few runs, oldest first."""
-        return list(reversed(self.runs[:_MARKS]))
+        return list(reversed(self.runs[:_MAX_SHOWN_RUNS]))
 
     @property
     def success_rate(self) -> float | None:
@@ -78,10 +78,10 @@ async def search_flows_for_page(
     # Start with the newest root runs.
     runs: list[RunDetails] = []
     is_all = False
-    while not is_all and len(runs) < _PAGE * _MAX_PAGES:
-        page = (await client.list_runs(limit=_PAGE, offset=len(runs), roots_only=True)).runs
+    while not is_all and len(runs) < _PAGE_SIZE * _MAX_PAGES:
+        page = (await client.list_runs(limit=_PAGE_SIZE, offset=len(runs), roots_only=True)).runs
         runs += page
-        is_all = len(page) < _PAGE
+        is_all = len(page) < _PAGE_SIZE
     sub_runs = [run for run in (await client.list_runs(limit=_MAX_SUB_RUNS)).runs if run.parent_run_id is not None]
     flows, sub_flows = _group_runs_by_flow(runs), _group_runs_by_flow(sub_runs)
     files = await run_in_threadpool(folder.list_flow_files) if folder is not None else []
@@ -89,8 +89,8 @@ async def search_flows_for_page(
         names = await run_in_threadpool(_list_recorded_flow_names, history, client.url)
         names += [file.flow_name for file in files]
         missing = [name for name in dict.fromkeys(names) if name and name not in flows]
-        for name in missing[:_MAX_SEPARATE]:
-            flow_runs = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
+        for name in missing[:_MAX_SEPARATE_FLOWS]:
+            flow_runs = (await client.list_runs(limit=_MAX_SHOWN_RUNS, flow_name=name, roots_only=True)).runs
             if flow_runs:
                 flows[name] = FlowWithRuns(name, flow_runs)
     word = text.lower()
@@ -115,7 +115,7 @@ def _group_runs_by_flow(runs: Iterable[RunDetails]) -> dict[str, FlowWithRuns]:
 def _list_recorded_flow_names(history: LazyRunHistory, url: str) -> list[str]:
     """Return the names of flows that the history has recorded for this server, most recently run first."""
     try:
-        entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
+        entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED_RUNS)
     except StepflowClientError:
         return []
     names = (entry.flow.get("name") for entry in entries if isinstance(entry.flow, dict))

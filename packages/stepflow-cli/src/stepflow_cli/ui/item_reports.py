@@ -17,12 +17,12 @@ from stepflow_client.types.runs import RunSnapshot
 from ..server.server_log_files import KeptLogLine, read_run_log_lines
 from .site_state import Site
 
-PARTS = ("items", "steps", "flow", "arguments")
+ITEM_PAGE_PARTS = ("items", "steps", "flow", "arguments")
 """The parts of a run that an item's page needs."""
 MAX_DRAWN_ITEMS = 200
 """Maximum number of items in a run for which the page reads all steps."""
 _MAX_SUB_RUNS = 100
-_MANY_OBJECTS = 200_000
+_MAX_UNCOLLECTED_OBJECTS = 200_000
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
     is_complete = follower is None or follower.has_ended
     with pause_garbage_collector():
         snapshot, sub_runs, lines = await asyncio.gather(
-            site.read_snapshot(run.run_id, PARTS, index),
+            site.read_snapshot(run.run_id, ITEM_PAGE_PARTS, index),
             site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id),
             run_in_threadpool(read_run_log_lines, run.run_id),
         )
-        if gc.get_count()[0] > _MANY_OBJECTS:
+        if gc.get_count()[0] > _MAX_UNCOLLECTED_OBJECTS:
             # The output is large and will stay in memory, so move all objects to the oldest generation. Otherwise, the
             # garbage collector would scan them again and again.
             gc.freeze()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STATES = ("waiting", "running", "completed", "failed", "cancelled")
 """The item states. A state's code is its index here. Keep this in sync with the list in `batch.js`."""
 _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
-_BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
+_STATE_BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
 
 def merge_statuses_with_event_codes(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
@@ -44,7 +44,7 @@ def merge_statuses_with_event_codes(items: Iterable[RunItem], event_codes: bytes
         default = event_codes[place] if place < len(event_codes) else _WAITING
         if is_cancelled and default in (_WAITING, _RUNNING):
             default = _CANCELLED
-        codes.append(_BY_STATUS.get(item.status.value, default))
+        codes.append(_STATE_BY_STATUS.get(item.status.value, default))
     return bytes(codes)
 
 
@@ -60,13 +60,13 @@ def format_state_ranges(codes: bytes) -> str:
     return ";".join(f"{code}:{','.join(indexes)}" for code, indexes in sorted(ranges.items()))
 
 
-CATCH_UP_SECONDS = 2.0
-_PAUSE = 2.0
+CATCH_UP_TIMEOUT_SECONDS = 2.0
+_RECONNECT_SECONDS = 2.0
 _IDLE_SECONDS = 30.0
-_MAX_UNUSED = 64
+_MAX_UNUSED_FOLLOWERS = 64
 # Maximum number of events for which step times are recorded. After that, only item times are recorded.
-_MAX_EVENTS = 4_000
-_HEALTH_SECONDS = 1.0
+_MAX_TIMED_EVENTS = 4_000
+_HEALTH_MAX_AGE_SECONDS = 1.0
 # If a run has had no events for this many seconds (or for twice its longest pause so far, if that's longer), its page
 # asks whether a worker is running.
 _QUIET_SECONDS = 10.0
@@ -83,20 +83,20 @@ class ServerHealth:
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
         self._is_up = True
-        self._offset = timedelta()
+        self._clock_offset = timedelta()
 
     @property
     def server_time(self) -> datetime:
         """The current time by the server's clock, estimated from the last health check."""
-        return datetime.now(UTC) + self._offset
+        return datetime.now(UTC) + self._clock_offset
 
     async def is_server_up(self) -> bool:
         """Return whether the server responds. The answer may be up to a second old."""
         async with self._lock:
-            if time.monotonic() - self._checked_at > _HEALTH_SECONDS:
+            if time.monotonic() - self._checked_at > _HEALTH_MAX_AGE_SECONDS:
                 try:
                     server_time = (await self._client.health_check(timeout=2.0)).timestamp
-                    self._offset = timedelta() if server_time is None else server_time - datetime.now(UTC)
+                    self._clock_offset = timedelta() if server_time is None else server_time - datetime.now(UTC)
                     self._is_up = True
                 except StepflowClientError as error:
                     # Even an error response means that the server is up.
@@ -117,12 +117,12 @@ class RunFollower:
         self._progress: RunProgress | None = None
         self._steps, self._items = StepTimes(run_id), ItemTimes(run_id)
         self._recorded_events = 0
-        self._last: datetime | None = None
+        self._last_event_time: datetime | None = None
         self._longest_pause = timedelta()
         self._errors: dict[int, FlowError | None] = {}
         self._pending_errors: deque[tuple[int, str]] = deque()
         self._error_task: asyncio.Task[None] | None = None
-        self._codes: tuple[int, bytes] = (-1, b"")
+        self._item_codes: tuple[int, bytes] = (-1, b"")
         self._cursor: str | None = None
         self._caught_up = asyncio.Event()
         self._changed = asyncio.Event()
@@ -156,7 +156,7 @@ class RunFollower:
             self.pages -= 1
             self.used = time.monotonic()
 
-    async def wait_for_past_events(self, seconds: float = CATCH_UP_SECONDS) -> bool:
+    async def wait_for_past_events(self, seconds: float = CATCH_UP_TIMEOUT_SECONDS) -> bool:
         """Wait until all past events have been read, or `seconds` have passed since reading began.
 
         Return whether all of them have been read.
@@ -185,17 +185,17 @@ class RunFollower:
         progress = self._progress
         if progress is None:
             return None
-        seconds = progress.get_duration(self._last or self._health.server_time) or 0.0
+        seconds = progress.get_duration(self._last_event_time or self._health.server_time) or 0.0
         return progress.make_progress(seconds), self.quiet_since
 
     @property
     def quiet_since(self) -> datetime | None:
         """The time of the last event if the run is unfinished and has been quiet for unusually long, otherwise None."""
-        if self._last is None or self.has_ended or not self.is_caught_up:
+        if self._last_event_time is None or self.has_ended or not self.is_caught_up:
             return None
-        pause = self._health.server_time - self._last
+        pause = self._health.server_time - self._last_event_time
         is_quiet = pause > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
-        return self._last if is_quiet else None
+        return self._last_event_time if is_quiet else None
 
     def get_item_errors(self) -> dict[int, FlowError]:
         """Return the errors of a running batch's failed items that have been read so far, by item index."""
@@ -204,14 +204,14 @@ class RunFollower:
 
     def get_item_state_codes(self) -> bytes:
         """Return one state code per item (see `STATES`), or an empty string if nothing is known yet."""
-        if self._progress is not None and self._codes[0] != self.version:
+        if self._progress is not None and self._item_codes[0] != self.version:
             states, codes = self._progress.infer_item_states(), bytearray(self._progress.total)
             for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
                 for index in indexes:
                     if index < len(codes):
                         codes[index] = code
-            self._codes = self.version, bytes(codes)
-        return self._codes[1]
+            self._item_codes = self.version, bytes(codes)
+        return self._item_codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
         """Wait up to `seconds` for the version to change, and then return the current version."""
@@ -234,7 +234,7 @@ class RunFollower:
             except TransportError:
                 # The server can't be reached, even though the client has retried.
                 self._caught_up.set()
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(_RECONNECT_SECONDS)
                 continue
             except StepflowClientError:
                 pass
@@ -264,13 +264,13 @@ class RunFollower:
 
     def _record_event(self, event: RunEvent) -> None:
         if event.timestamp is not None and not event.inferred:
-            if self._last is not None:
-                self._longest_pause = max(self._longest_pause, event.timestamp - self._last)
-            self._last = event.timestamp
+            if self._last_event_time is not None:
+                self._longest_pause = max(self._longest_pause, event.timestamp - self._last_event_time)
+            self._last_event_time = event.timestamp
         self._items.add_event(event)
         if event.run_id == self._run_id and self._progress is not None and self._progress.total > 1:
             self._schedule_error_fetch(event)
-        if event.type in ("step_started", "step_completed") and self._recorded_events < _MAX_EVENTS:
+        if event.type in ("step_started", "step_completed") and self._recorded_events < _MAX_TIMED_EVENTS:
             self._recorded_events += 1
             self._steps.add_event(event)
         self._announce_change()
@@ -323,7 +323,7 @@ class RunFollowers:
         # Keep the most recently used follower last.
         self._runs[run_id] = follower
         unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
-        surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
+        surplus = unused[: max(0, len(unused) - _MAX_UNUSED_FOLLOWERS)]
         idle = [key for key in unused if follower.used - self._runs[key].used > _IDLE_SECONDS]
         # Remove all of them before closing the first one: while `close` is waiting, other requests remove followers
         # too.
@@ -335,7 +335,7 @@ class RunFollowers:
         """Return the follower for a run, or None if there isn't one yet."""
         return self._runs.get(run_id)
 
-    async def get_live_stream_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
+    async def get_live_stream_path(self, run: RunDetails, seconds: float = CATCH_UP_TIMEOUT_SECONDS) -> str:
         """Return the path of the stream that updates a run's page, or an empty string if the page won't change anymore.
 
         If the run has finished, waits up to `seconds` for its events. The stream only reports later changes, so call

@@ -22,7 +22,7 @@ from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, r
 
 _Row = TypeVar("_Row")
 # Columns that are sorted in descending order on the first click.
-_NUMBERS = ("duration", "attempts")
+_DESCENDING_COLUMNS = ("duration", "attempts")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SortOrder:
 
         Another click on the same column reverses the order. Columns of numbers start with the largest.
         """
-        is_descending = not self.is_descending if column == self.column else column in _NUMBERS
+        is_descending = not self.is_descending if column == self.column else column in _DESCENDING_COLUMNS
         return SortOrder(column, is_descending).url_text
 
     def get_aria_sort(self, column: str) -> str:
@@ -73,14 +73,14 @@ class SortOrder:
         return [row for _, row in known] + unknown
 
 
-MAX_ITEMS = 1_000
+MAX_ERROR_ITEMS = 1_000
 """Maximum number of items in a batch whose errors are read."""
 _MAX_RUNS = 1_000
-_MAX_OLDER = 20
+_MAX_OLDER_RUNS = 20
 _MAX_FLOWS = 100
-_MAX_FAILED = 60
-_MAX_KEPT = 2_000
-_CONCURRENT_READS = 4
+_MAX_FAILED_RUNS = 60
+_MAX_CACHED_RUNS = 2_000
+_MAX_CONCURRENT_READS = 4
 # Maximum time in seconds that the list waits for errors. Errors that arrive later are shown on the next refresh.
 _ERROR_WAIT_SECONDS = 0.5
 
@@ -102,10 +102,10 @@ class RunFinder:
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
-        self._components: BoundedDict[str, set[str]] = BoundedDict(_MAX_KEPT)
-        self._errors: BoundedDict[str, str] = BoundedDict(_MAX_KEPT)
+        self._components: BoundedDict[str, set[str]] = BoundedDict(_MAX_CACHED_RUNS)
+        self._errors: BoundedDict[str, str] = BoundedDict(_MAX_CACHED_RUNS)
         self._reading: dict[str, asyncio.Task[None]] = {}
-        self._limit = asyncio.Semaphore(_CONCURRENT_READS)
+        self._read_slots = asyncio.Semaphore(_MAX_CONCURRENT_READS)
 
     async def find_run_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
         """Return up to `limit` run IDs that start with `text`, newest first."""
@@ -127,7 +127,7 @@ class RunFinder:
         """
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
-        ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
+        ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER_RUNS) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
         recorded = {word: await run_in_threadpool(self._find_matches_in_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
@@ -137,7 +137,7 @@ class RunFinder:
             reasons = {word: self._find_match_reason(run, word, recorded[word]) for word in words}
             missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
             result.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
-        failed = [run for run in runs if missing[run.run_id] and has_ended_with_failures(run)][:_MAX_FAILED]
+        failed = [run for run in runs if missing[run.run_id] and has_ended_with_failures(run)][:_MAX_FAILED_RUNS]
         for run_id, text in (await self._get_or_load_run_errors(failed)).items():
             line = next((line for line in text.splitlines() if missing[run_id][0] in line.casefold()), "")
             if all(word in text.casefold() for word in missing[run_id]):
@@ -169,7 +169,7 @@ class RunFinder:
         return recorded.get(run.run_id, f"component {matching[0]}" if matching else None)
 
     async def _fetch_and_cache_flow_components(self, flow_id: str) -> None:
-        async with self._limit:
+        async with self._read_slots:
             if flow_id in self._components:
                 return
             try:
@@ -186,7 +186,7 @@ class RunFinder:
 
     async def _get_or_load_run_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
         """Return the errors of failed runs by run ID, one error per line, with secrets masked."""
-        run_ids = [run.run_id for run in runs if has_ended_with_failures(run) and run.items.total <= MAX_ITEMS]
+        run_ids = [run.run_id for run in runs if has_ended_with_failures(run) and run.items.total <= MAX_ERROR_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
                 self._reading[run_id] = asyncio.create_task(self._fetch_and_cache_run_errors(run_id))
@@ -197,7 +197,7 @@ class RunFinder:
 
     async def _fetch_and_cache_run_errors(self, run_id: str) -> None:
         try:
-            async with self._limit:
+            async with self._read_slots:
                 snapshot = mask_snapshot(await self._client.snapshot(run_id, include=("items", "flow")))
         except StepflowClientError:
             return
@@ -216,11 +216,11 @@ def has_ended_with_failures(run: RunDetails) -> bool:
 PAGE = 50
 """The number of runs or items per page. It's small enough to keep a page with a graph under 2,000 elements."""
 _MAX_AGE_SECONDS = 1.0
-_MAX_LISTS = 100
+_MAX_CACHED_LISTS = 100
 # The label that `evaluate` adds to its runs.
-_EVALUATION = "eval"
+_EVALUATION_LABEL = "eval"
 # Runs with the same evaluation label are treated as separate evaluations if they are more than this far apart.
-_MAX_PAUSE = timedelta(minutes=10)
+_MAX_EVALUATION_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
@@ -241,7 +241,7 @@ class RunListCache:
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
         self._locks: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
+        self._newest_runs: dict[object, tuple[float, list[RunDetails]]] = {}
 
     async def fetch_uncached_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one extra run if there is a next page."""
@@ -255,15 +255,15 @@ class RunListCache:
         """
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
-            at, runs = self._newest.pop(key, (float("-inf"), []))
+            at, runs = self._newest_runs.pop(key, (float("-inf"), []))
             if time.monotonic() - at > _MAX_AGE_SECONDS:
                 runs = await self.fetch_uncached_page(filters, 1)
                 at = time.monotonic()
             # Keep the most recently used list last.
-            self._newest[key] = at, runs
-        if len(self._newest) > _MAX_LISTS:
-            oldest = next(iter(self._newest))
-            del self._newest[oldest], self._locks[oldest]
+            self._newest_runs[key] = at, runs
+        if len(self._newest_runs) > _MAX_CACHED_LISTS:
+            oldest = next(iter(self._newest_runs))
+            del self._newest_runs[oldest], self._locks[oldest]
         return runs
 
 
@@ -286,7 +286,7 @@ class RunRow:
     @property
     def is_evaluation(self) -> bool:
         """Whether the runs belong to an evaluation rather than a chain of reruns."""
-        return self.key.startswith(_EVALUATION)
+        return self.key.startswith(_EVALUATION_LABEL)
 
     @property
     def summarized_runs(self) -> list[RunDetails]:
@@ -298,7 +298,7 @@ class RunRow:
         """The labels to display: the run's own, or the one label that all runs of a folded evaluation share."""
         if len(self.summarized_runs) == 1:
             return self.labels
-        return {_EVALUATION: self.labels[_EVALUATION]}
+        return {_EVALUATION_LABEL: self.labels[_EVALUATION_LABEL]}
 
     @property
     def item_counts(self) -> dict[str, int]:
@@ -325,7 +325,7 @@ def build_run_rows(
         head = heads.get(key) if key else None
         if head is not None and head.is_evaluation:
             last = (head.folded_runs or [head.run])[-1]
-            if last.created_at and run.created_at and last.created_at - run.created_at > _MAX_PAUSE:
+            if last.created_at and run.created_at and last.created_at - run.created_at > _MAX_EVALUATION_PAUSE:
                 head = None
         if head is None:
             rows.append(RunRow(run, labels, key=key, is_open=bool(key) and key == opened))
@@ -340,8 +340,8 @@ def build_run_rows(
 def _get_fold_group_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
     """Return a key that is the same for all runs of an evaluation, or of a chain of reruns."""
     entry, first = entries.get(run.run_id), run.run_id
-    if entry is not None and _EVALUATION in entry.labels:
-        return f"{_EVALUATION}:{entry.labels[_EVALUATION]}"
+    if entry is not None and _EVALUATION_LABEL in entry.labels:
+        return f"{_EVALUATION_LABEL}:{entry.labels[_EVALUATION_LABEL]}"
     for _ in range(_MAX_ATTEMPTS):
         if entry is None or entry.rerun_of is None:
             break

@@ -19,7 +19,7 @@ from stepflow_client._editing.yaml_and_json_edits import dump_json
 from stepflow_client.flows.json_schema import find_mismatches, is_number, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
-FORMATS = ("date", "date-time", "email", "uri")
+FIELD_FORMATS = ("date", "date-time", "email", "uri")
 """The string formats that have their own kind of field."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
@@ -29,12 +29,12 @@ _FORMAT_ERRORS = {
     "email": "is not an email address",
     "uri": "is not a URI, such as https://example.org/",
 }
-_ATTRIBUTES = {
+_ATTRIBUTES_BY_KIND = {
     "number": {"minimum": "min", "maximum": "max"},
     "integer": {"minimum": "min", "maximum": "max"},
     "text": {"minLength": "minlength", "maxLength": "maxlength"},
 }
-_ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
+_ATTRIBUTES_BY_KIND |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES_BY_KIND["text"])
 
 
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
@@ -66,7 +66,7 @@ def _describe_range(schema: Mapping[str, Any], least: str, most: str, unit: str)
 
 def _format_field_value(kind: str, value: Any) -> str | None:
     """Format a value as the text of a field, or return None if this kind of field can't show it."""
-    if kind in ("text", "long", *FORMATS):
+    if kind in ("text", "long", *FIELD_FORMATS):
         if not isinstance(value, str):
             return None
         return value.removesuffix("Z") if kind == "date-time" and _LOCAL.fullmatch(value.removesuffix("Z")) else value
@@ -83,7 +83,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     """
     if kind in ("text", "long", "secret"):
         return text
-    if kind in FORMATS:
+    if kind in FIELD_FORMATS:
         return _normalize_formatted_string(kind, text.strip())
     value = _parse_json_text(text)
     if kind == "integer" and not (is_number(value) and value == int(value)):
@@ -164,7 +164,7 @@ def reject_masked_value(value: Any, flow: Mapping[str, Any]) -> None:
 
 _MAX_FIELDS = 100
 _MAX_DEPTH = 4
-_LONG_TEXT = 200
+_LONG_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def build_schema_fields(
 class _FieldBuilder:
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
-        self._left = _MAX_FIELDS
+        self._fields_left = _MAX_FIELDS
 
     def resolve_schema(self, schema: Any) -> Mapping[str, Any]:
         target = resolve_ref(schema, self._definitions)
@@ -267,9 +267,9 @@ class _FieldBuilder:
         Any object that would bring the form to more than 100 fields is edited as JSON instead.
         """
         properties, required = properties_of(schema)
-        if not 0 < len(properties) <= self._left:
+        if not 0 < len(properties) <= self._fields_left:
             return ()
-        self._left -= len(properties)
+        self._fields_left -= len(properties)
         return tuple(
             self._build_field(f"{prefix}-{_hash_text(key)}", key, property, depth, key in required, key in secret)
             for key, property in properties.items()
@@ -284,7 +284,7 @@ class _FieldBuilder:
                 is_object = kind == "object"
                 parts = self.object_fields(target, name, depth + 1) if is_object else self._element_fields(target, name)
             kind = kind if parts else "json"
-        types, limits = target.get("type"), {} if secret else _ATTRIBUTES.get(kind, {})
+        types, limits = target.get("type"), {} if secret else _ATTRIBUTES_BY_KIND.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
         field = Field(
             name,
@@ -335,9 +335,9 @@ def _choose_field_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]
     if kind == "string":
         longest, shape = schema.get("maxLength"), schema.get("format")
         is_long = shape in ("textarea", "multiline", "markdown")
-        if isinstance(shape, str) and shape in FORMATS:
+        if isinstance(shape, str) and shape in FIELD_FORMATS:
             return shape, ()
-        return ("long" if is_long or (isinstance(longest, (int, float)) and longest > _LONG_TEXT) else "text"), ()
+        return ("long" if is_long or (isinstance(longest, (int, float)) and longest > _LONG_LENGTH) else "text"), ()
     if kind in ("object", "array"):
         return "object" if kind == "object" else "list", ()
     return (kind if kind in ("number", "integer", "boolean") else "json"), ()

@@ -26,20 +26,20 @@ from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
 CHECK_PATH = "/flows/check"
 """The path that checks text while the user is typing. It has no side effects, so its form token can be reused."""
 
-_SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
+_SESSION_OPENED_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
 <meta http-equiv="refresh" content="0;url={path}"></head><body><a href="{path}">Open the runs</a></body></html>"""
 
 
 MAX_BODY_BYTES = 16 * 2**20
 """Maximum size of a submitted form in bytes."""
-_MAX_PARTS = 2_000
-_PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
+_MAX_FORM_FIELDS = 2_000
+_PAGE_PATH = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
 def validate_page_path(text: str) -> str | None:
     """Return the path if it leads to one of our own pages, or None if it's anything else (such as an external URL)."""
-    return text if _PAGE.fullmatch(text) else None
+    return text if _PAGE_PATH.fullmatch(text) else None
 
 
 def choose_landing_path(query: Mapping[str, str]) -> str:
@@ -72,7 +72,7 @@ class RequestGuard:
         self._app = app
         self._addresses = addresses
         self._sessions = sessions
-        self._forms = forms
+        self._tokens = forms
         # Browsers don't isolate cookies by port, so include the port in the name.
         self._cookie = f"stepflow_ui_{addresses.port}"
 
@@ -115,7 +115,7 @@ class RequestGuard:
             # Instead of a redirect, send a page that goes to the target by refreshing itself. Browsers don't send a
             # strict cookie with cross-site requests, and a redirect counts as initiated by the page that contains the
             # link.
-            response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
+            response = HTMLResponse(_SESSION_OPENED_PAGE.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
@@ -150,7 +150,7 @@ class RequestGuard:
         except MalformedFormError:
             return _refuse(400, "The form cannot be read.")
         path = scope["path"]
-        if not self._forms.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
+        if not self._tokens.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
             return _refuse(403, "This form was already sent or is too old. Go back, reload the page and try again.")
         scope["stepflow.form"] = form
         return None
@@ -170,12 +170,12 @@ def parse_form_body(content_type: str, body: bytes) -> Mapping[str, str]:
     try:
         if kind == "application/x-www-form-urlencoded":
             text = body.decode("ascii")
-            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS))
+            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FORM_FIELDS))
         if kind != "multipart/form-data":
             raise MalformedFormError(f"forms must be urlencoded or multipart/form-data, not {kind or 'without a type'}")
         head = f"Content-Type: {content_type}\r\n\r\n".encode("ascii")
         parts = message_from_bytes(head + body, policy=HTTP).get_payload()
-        if not isinstance(parts, list) or len(parts) > _MAX_PARTS:
+        if not isinstance(parts, list) or len(parts) > _MAX_FORM_FIELDS:
             raise MalformedFormError("it has no parts or too many")
         fields = {}
         for part in parts:
@@ -212,8 +212,8 @@ RESPONSE_HEADERS = {
 }
 """The headers added to every response."""
 
-_FORM_SECONDS = 12 * 3600.0
-_MAX_USED = 10_000
+_FORM_MAX_AGE_SECONDS = 12 * 3600.0
+_MAX_USED_TOKENS = 10_000
 _MAX_SESSIONS = 100
 
 
@@ -226,7 +226,7 @@ class Sessions:
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
         self._on_used = on_used
-        self._open: BoundedDict[str, None] = BoundedDict(_MAX_SESSIONS)
+        self._open_sessions: BoundedDict[str, None] = BoundedDict(_MAX_SESSIONS)
         self.token = secrets.token_urlsafe(32)
         """The token for the next browser."""
 
@@ -236,7 +236,7 @@ class Sessions:
             return None
         self.token = secrets.token_urlsafe(32)
         session = secrets.token_urlsafe(32)
-        self._open.put_newest(session, None)
+        self._open_sessions.put_newest(session, None)
         if self._on_used is not None:
             self._on_used(self.token)
         return session
@@ -245,7 +245,7 @@ class Sessions:
         """Return whether a session exists."""
         # There's no need for a constant-time comparison, because looking up a random 256-bit string in a hash table
         # leaks nothing useful.
-        return session in self._open
+        return session in self._open_sessions
 
 
 class FormTokens:
@@ -254,7 +254,7 @@ class FormTokens:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._used: dict[str, float] = {}
+        self._used_at: dict[str, float] = {}
 
     def issue_token(self, session: str, path: str) -> str:
         """Return a new token for a form that posts to this path."""
@@ -269,13 +269,13 @@ class FormTokens:
             return False
         now = self._clock()
         # The signature proves that we issued the ticket, so it's certain to start with a number.
-        if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
+        if now - float(ticket.partition(".")[0]) > _FORM_MAX_AGE_SECONDS or ticket in self._used_at:
             return False
         if not is_reusable:
-            self._used = {used: at for used, at in self._used.items() if now - at <= _FORM_SECONDS}
-            if len(self._used) >= _MAX_USED:
+            self._used_at = {used: at for used, at in self._used_at.items() if now - at <= _FORM_MAX_AGE_SECONDS}
+            if len(self._used_at) >= _MAX_USED_TOKENS:
                 return False
-            self._used[ticket] = now
+            self._used_at[ticket] = now
         return True
 
     def _sign(self, session: str, path: str, ticket: str) -> str:

@@ -10,7 +10,7 @@ from ..errors import current_session
 from ..server.accepted_addresses import AcceptedAddresses
 from ..server.connect import Target
 
-EXTRA = ("jinja2", "starlette", "uvicorn")
+UI_PACKAGES = ("jinja2", "starlette", "uvicorn")
 """The packages that the pages require."""
 
 

@@ -26,7 +26,7 @@ from stepflow_client import (
 from stepflow_client._base.text_formatting import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import BoundedDict, SnapshotReader
 from stepflow_client.drawing.drawn_graph import cut_label
-from stepflow_client.drawing.html_page import STATUSES
+from stepflow_client.drawing.html_page import STYLED_STATUSES
 from stepflow_client.drawing.json_tree import json_tree
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
@@ -180,7 +180,7 @@ def build_template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals["statuses_with_look"] = STATUSES
+    templates.globals["statuses_with_look"] = STYLED_STATUSES
     templates.globals |= {"hash_form_contents": hash_form_contents, "is_raw_edited": is_raw_edited}
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut_label("" if value is None else str(value), longest)

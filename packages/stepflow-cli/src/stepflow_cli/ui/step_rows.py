@@ -87,7 +87,7 @@ class SelectedStep(StepRow):
     lines: Sequence[KeptLogLine]
 
 
-STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
+STEP_SORT_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
     "step": lambda row: row.account.step_id,
     "status": lambda row: row.account.text,
     "component": lambda row: row.account.component,
@@ -105,14 +105,14 @@ def build_step_rows(
     The table contains the first 100 steps, plus any later steps that failed, are still running, or are selected.
     """
     steps = item_report.account.steps if item_report.account else ()
-    rows = order.sort_rows((StepRow(step, item_report.step_times.get(step.step_id)) for step in steps), STEP_KEYS)
+    rows = order.sort_rows((StepRow(step, item_report.step_times.get(step.step_id)) for step in steps), STEP_SORT_KEYS)
     shown = [
         row
         for place, row in enumerate(rows)
         if shows_all or place < MAX_ROWS or row.icon_state in ("failed", "running") or row.account.step_id == selected
     ]
     timed = [row for row in rows if row.time is not None and row.time.duration is not None]
-    slowest = SortOrder("duration", is_descending=True).sort_rows(timed, STEP_KEYS)[0] if len(timed) > 1 else None
+    slowest = SortOrder("duration", is_descending=True).sort_rows(timed, STEP_SORT_KEYS)[0] if len(timed) > 1 else None
     return shown, len(rows) - len(shown), slowest
 
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding
     from stepflow_client.flows.syntax_tree import FlowText
 
-_STEP = re.compile(r"\$\.steps\[(\d+)\]")
-_CASES = re.compile(r"\$\.(test|examples)\b")
-_OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
+_STEP_PATH = re.compile(r"\$\.steps\[(\d+)\]")
+_CASES_PATH = re.compile(r"\$\.(test|examples)\b")
+_OUTPUT_PATH = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
 # The rules that look for text resembling an expression.
-_NOTED = ("unknown-keyword", "template")
-_MAX_REMEMBERED = 1000
+_NOTED_RULES = ("unknown-keyword", "template")
+_MAX_REMEMBERED_FLOWS = 1000
 
 
 def read_mapping_flow_text(name: str) -> FlowText:
@@ -90,12 +90,12 @@ def check_before_run(
     kept = {*list_step_ids(run)} - {*changed}
     flow = text.copy_without_positions.root.value
     every = check_source(text.copy_without_positions, target=target)
-    if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
+    if all(finding.level == "warning" and finding.rule not in _NOTED_RULES for finding in every):
         # If two commands write at the same time, at worst one digest is lost.
         with suppress(OSError, StepflowClientError):
             cache = get_stepflow_user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
-            (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED :], digest]), "utf-8")
+            (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED_FLOWS :], digest]), "utf-8")
     if not any(_filter_relevant_findings(every, flow, kept, is_part=is_part)):
         return
     from ..records.diagnostics import FlowProblem, finding_records, flow_label, format_counts, format_like_compiler
@@ -127,11 +127,11 @@ def _filter_relevant_findings(
     Unknown components are skipped too, because a newer server might have more components.
     """
     for finding in findings:
-        is_elsewhere = _CASES.match(finding.path) or (is_part and _OUTPUT.match(finding.path))
-        is_minor = finding.level == "warning" and finding.rule not in _NOTED
+        is_elsewhere = _CASES_PATH.match(finding.path) or (is_part and _OUTPUT_PATH.match(finding.path))
+        is_minor = finding.level == "warning" and finding.rule not in _NOTED_RULES
         if is_minor or finding.rule == "unknown-component" or is_elsewhere:
             continue
-        match = _STEP.match(finding.path)
+        match = _STEP_PATH.match(finding.path)
         step = flow["steps"][int(match[1])] if match is not None else None
         step_id = step.get("id") if isinstance(step, Mapping) else None
         if step_id is None or str(step_id) in kept:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..server.connect import Target
 
 # The offline rules that report the same problem as a server diagnostic, keyed by the diagnostic's kind.
-_SAME = {
+_EQUIVALENT_RULES = {
     "undefinedVariable": ("undeclared-variable",),
     "undefinedRequiredVariable": ("undeclared-variable",),
     "invalidComponent": ("component-slash",),
@@ -238,7 +238,7 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
             node = locate_diagnostic_node(flow.root, record["path"])
             # A Python flow doesn't always have a file, in which case there's no line to point to.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
-            rules = (record["kind"], *_SAME.get(record["kind"], ()))
+            rules = (record["kind"], *_EQUIVALENT_RULES.get(record["kind"], ()))
             same = [finding for finding in checked.findings if finding.rule in rules]
             is_known = any(finding.line == line or finding.path == record["path"] for finding in same)
             if is_known or (is_suppressed is not None and is_suppressed(line, rules)):

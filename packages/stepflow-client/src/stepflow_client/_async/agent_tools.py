@@ -14,7 +14,7 @@ from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import suggest_or_list
 from .._codec import flow_tools
 from .._codec.call_arguments import Variables, parse_run_variables
-from .._codec.flow_tools import WAIT_RUN, FlowToolSpec
+from .._codec.flow_tools import WAIT_RUN_TOOL, FlowToolSpec
 from .._concurrency import async_compute
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .run_handle import RunHandle
 
 # Maximum number of unfinished runs to remember.
-_MAX_RUNS = 10_000
+_MAX_REMEMBERED_RUNS = 10_000
 
 
 class FlowTool:
@@ -198,7 +198,7 @@ class FlowTools(Sequence[FlowTool]):
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
-            self._wait_tool = flow_tools.make_tool_without_flow(WAIT_RUN, description, fields, ["run_id"])
+            self._wait_tool = flow_tools.make_tool_without_flow(WAIT_RUN_TOOL, description, fields, ["run_id"])
         self._tools: dict[str, FlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
@@ -207,7 +207,7 @@ class FlowTools(Sequence[FlowTool]):
                 name = flow_tools.make_tool_name(loaded, None if path is None else fsdecode(path))
             else:
                 name = flow_tools.make_tool_name({"name": name})
-            taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN}
+            taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN_TOOL}
             spec = flow_tools.make_tool_spec(loaded, flow_tools.make_unique_name(name, taken))
             self._tools[spec.name] = FlowTool(self, spec)
 
@@ -250,7 +250,7 @@ class FlowTools(Sequence[FlowTool]):
             progress: Whether or how to show progress. Defaults to False.
         """
         tool = self._tools.get(check_instance(name, "name", str))
-        if tool is None and self._wait_tool is not None and name == WAIT_RUN:
+        if tool is None and self._wait_tool is not None and name == WAIT_RUN_TOOL:
             return await self._call_wait_tool(self._wait_tool, arguments, max_wait)
         if tool is None:
             names = [description["name"] for description in self._describe_tools()]
@@ -284,9 +284,9 @@ class FlowTools(Sequence[FlowTool]):
         if self._wait_tool is None:
             return "You can use this ID to read its result later."
         self._unfinished[run_id] = tool
-        if len(self._unfinished) > _MAX_RUNS:
+        if len(self._unfinished) > _MAX_REMEMBERED_RUNS:
             del self._unfinished[next(iter(self._unfinished))]
-        return f"Call {WAIT_RUN} with run_id {run_id} for its result."
+        return f"Call {WAIT_RUN_TOOL} with run_id {run_id} for its result."
 
     def _describe_tools(self) -> list[dict[str, Any]]:
         """Return the name, description and input schema of each tool, as shown to models."""

@@ -16,7 +16,7 @@ from .connection import Connection
 if TYPE_CHECKING:
     from ..types import BlobContent, StoreBlobResponse
 
-_BYTES = (bytes, bytearray, memoryview)
+_BYTES_TYPES = (bytes, bytearray, memoryview)
 
 
 class BlobStore:
@@ -29,9 +29,9 @@ class BlobStore:
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None
     ) -> StoreBlobResponse:
         """Store a blob and return its ID, which is the SHA-256 digest of its content."""
-        check_name = call_arguments.check_header_text if isinstance(data, _BYTES) else check_text
+        check_name = call_arguments.check_header_text if isinstance(data, _BYTES_TYPES) else check_text
         name = None if filename is None else check_name(filename, "filename")
-        if isinstance(data, _BYTES):
+        if isinstance(data, _BYTES_TYPES):
             if blob_type not in (None, "binary"):
                 raise argument_error("blob_type for bytes", "'binary'", blob_type)
             from stepflow_api.types import File

@@ -719,7 +719,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit`.
         """
-        reject_unknown_arguments(options, ("flow", "input", "output_type", *method_options.OPTIONS_OF["submit"]))
+        reject_unknown_arguments(options, ("flow", "input", "output_type", *method_options.OPTION_NAMES["submit"]))
         if output_type is not None:
             output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Don't do this for batches, because

@@ -104,7 +104,7 @@ class Connection:
         settings = settings._replace(proxy=http_settings.parse_proxy(settings.proxy))
         # Credentials in a URL are only ever sent to that URL's server. `str(root)` doesn't include them.
         header = http_settings.build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
-        self._signed = {} if header is None else {"authorization": header}
+        self._auth_header = {} if header is None else {"authorization": header}
         self._set_default_headers(http_settings.check_headers(settings.headers) or {})
         senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
@@ -146,7 +146,7 @@ class Connection:
         return twin
 
     def _set_default_headers(self, headers: Mapping[str, str]) -> None:
-        self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}, **self._signed}
+        self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}, **self._auth_header}
         self._merge_headers = lru_cache(maxsize=8)(partial(_merge_headers, self.headers))
 
     async def close(self) -> None:

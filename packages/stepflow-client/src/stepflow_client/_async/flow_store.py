@@ -17,7 +17,7 @@ from .._codec.call_arguments import FlowId, parse_declared_variables
 from .._concurrency import async_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
-from .._data.values import FIELD_DEPTH, check_json, is_plain
+from .._data.values import MAX_FIELD_DEPTH, check_json, is_plain
 from .._rules import operations_and_releases as api
 from .._rules.lost_creation import RunRegistries
 from .._rules.timeouts import current_deadline, has_passed
@@ -35,12 +35,12 @@ else:
     run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
 # Maximum numbers of checked flows and stored flows that a client remembers.
-_MAX_CHECKED, _MAX_FLOWS = 32, 1_000
+_MAX_CHECKED_FLOWS, _MAX_FLOWS = 32, 1_000
 # Maximum number of stored flows to keep in full so that failures can be explained.
-_MAX_COPIES = 64
+_MAX_FLOW_COPIES = 64
 
 # The severity at which servers reject a flow, as a number or name.
-_FATAL = (1, "fatal")
+_FATAL_LEVELS = (1, "fatal")
 
 
 class CheckedFlow(NamedTuple):
@@ -62,7 +62,7 @@ class CheckedFlow(NamedTuple):
         """
         if not self.examples:
             return self.content
-        examples = check_json(self.examples, "the examples of the flow", max_depth=FIELD_DEPTH - 1)
+        examples = check_json(self.examples, "the examples of the flow", max_depth=MAX_FIELD_DEPTH - 1)
         return {**self.content, "examples": examples}
 
 
@@ -84,13 +84,13 @@ class FlowStore:
         self.registries = RunRegistries()
         # Flows that the server has accepted or that this client has stored, by digest. They don't need to be resent.
         self._accepted: BoundedDict[bytes, list[dict[str, Any]]] = BoundedDict(_MAX_FLOWS)
-        self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
-        self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)
+        self._store_responses: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
+        self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED_FLOWS)
         """Checked flows, keyed by the file's stamp or by the content that the caller passed."""
-        self._known: BoundedDict[str, StoredCopy] = BoundedDict(_MAX_FLOWS)
-        self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
+        self._known_copies: BoundedDict[str, StoredCopy] = BoundedDict(_MAX_FLOWS)
+        self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOW_COPIES)
         # What each flow's runs require, by the flow's digest.
-        self._needs: BoundedDict[bytes, RunRequirements] = BoundedDict(_MAX_FLOWS)
+        self._requirements: BoundedDict[bytes, RunRequirements] = BoundedDict(_MAX_FLOWS)
         self.seen_components: set[str] = set()
         """Components that an earlier run has already waited for. Later runs don't have to wait for them again."""
 
@@ -108,26 +108,26 @@ class FlowStore:
         copy = checked.content_with_examples
         # Flows that differ only in their examples are still stored separately.
         key = call_arguments.hash_flow(copy) or checked.digest
-        stored = self._stored.get(key)
+        stored = self._store_responses.get(key)
         if stored is None:
             flow_id = await self.validate_and_store_copy(checked, copy)
             diagnostics = _build_validation_result(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
-            self._stored.put_newest(key, stored)
+            self._store_responses.put_newest(key, stored)
             self._remember_requirements(flow_id, self.compute_requirements(checked))
         return stored
 
     def compute_requirements(self, flow: CheckedFlow) -> RunRequirements:
         """Return what a flow's runs require, working it out only once."""
-        requirements = self._needs.get(flow.digest)
+        requirements = self._requirements.get(flow.digest)
         if requirements is None:
             requirements = run_requirements.find_requirements(flow.content, parse_declared_variables(flow.content))
-            self._needs.put_newest(flow.digest, requirements)
+            self._requirements.put_newest(flow.digest, requirements)
         return requirements
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return what this client knows about a stored flow."""
-        return self._known.get(flow_id) or StoredCopy(flow_id)
+        return self._known_copies.get(flow_id) or StoredCopy(flow_id)
 
     async def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
         """Check a run's input and return it. (If `flow` is just an ID, the client may not have the schema.)
@@ -227,7 +227,7 @@ class FlowStore:
         """
         if flow.digest not in self._accepted:
             diagnostics = await self._fetch_diagnostics(flow.content)
-            if any(diagnostic.get("level") in _FATAL for diagnostic in diagnostics):
+            if any(diagnostic.get("level") in _FATAL_LEVELS for diagnostic in diagnostics):
                 from ..types.flows import InvalidFlowError
 
                 result = _build_validation_result(diagnostics)
@@ -242,7 +242,7 @@ class FlowStore:
 
     def _remember_requirements(self, flow_id: str, needs: RunRequirements) -> StoredCopy:
         known = StoredCopy(flow_id, needs)
-        self._known.put_newest(flow_id, known)
+        self._known_copies.put_newest(flow_id, known)
         return known
 
     async def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -262,9 +262,9 @@ class FlowStore:
         self.registries.of_current_process.forget_shared_flow_id(flow_id)
         # Check flows again too, since a different release may not accept the same flows.
         self._accepted.clear()
-        for key, stored in list(self._stored.items()):
+        for key, stored in list(self._store_responses.items()):
             if stored.flow_id == flow_id:
-                self._stored.pop(key, None)
+                self._store_responses.pop(key, None)
 
     async def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""

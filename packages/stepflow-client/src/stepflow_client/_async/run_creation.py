@@ -43,7 +43,7 @@ _MAX_TEMPLATES = 1_000
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
 
 # A flow's digest, plus the `max_concurrency` and `hold_seconds` of its runs.
-_Key = tuple[bytes, int | None, int | None]
+_TemplateKey = tuple[bytes, int | None, int | None]
 
 
 class LostRunSearch:
@@ -213,7 +213,7 @@ class RunCreator:
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to reject integers that the server would change."""
-        self._templates: BoundedDict[_Key, _RunTemplate] = BoundedDict(_MAX_TEMPLATES)
+        self._templates: BoundedDict[_TemplateKey, _RunTemplate] = BoundedDict(_MAX_TEMPLATES)
 
     async def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
         """Store a flow, start a run of it and return the server's response.
@@ -237,7 +237,7 @@ class RunCreator:
             annotate_operation(flow_name=content.get("name"))
         hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
         limit = call_arguments.check_concurrency(call.max_concurrency)
-        key: _Key | None = (digest, limit, hold_seconds)
+        key: _TemplateKey | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # Don't cache the request, because it differs from the flow's other requests in more than just its inputs.
             key = None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ..types import RunDetails
 
 
-PAGE = 100
+PAGE_SIZE = 100
 """Default number of runs to fetch per request."""
-_OVERLAP = 10
+_PAGE_OVERLAP = 10
 # Request up to this many labeled runs individually, instead of listing all runs.
 _MAX_SINGLE_REQUESTS = 50
 
@@ -40,7 +40,7 @@ class _ListRequest(NamedTuple):
     """The runs that have the labels, or None for all runs."""
     timeout: float | NotGiven | None
     """Overall timeout for each request in seconds, instead of the client's timeout."""
-    page_size: int = PAGE
+    page_size: int = PAGE_SIZE
 
 
 class RunLister:
@@ -71,7 +71,7 @@ class RunLister:
         runs_read: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            request = request._replace(page_size=max(PAGE, min(end or 0, 1000)))
+            request = request._replace(page_size=max(PAGE_SIZE, min(end or 0, 1000)))
             async with aclosing(self._iterate_matching_runs(request)) as runs:
                 async for run in runs:
                     runs_read.append(run)
@@ -80,7 +80,7 @@ class RunLister:
         return runs_read[start:]
 
     def iter_runs(
-        self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
+        self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE_SIZE, **filters: Unpack[RunFilters]
     ) -> AsyncGenerator[RunDetails, None]:
         """Iterate over runs, newest first, fetching them page by page."""
         check_integer(page_size, "page_size", least=2)
@@ -160,7 +160,7 @@ class RunLister:
                 yield run
             if len(page) < page_size:
                 return
-            offset += page_size - min(_OVERLAP, page_size // 2)
+            offset += page_size - min(_PAGE_OVERLAP, page_size // 2)
 
     async def _request_page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
         if offset and limit is None:

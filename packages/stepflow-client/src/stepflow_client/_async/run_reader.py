@@ -28,15 +28,15 @@ else:
     changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
-ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
+ITEM_ENDING_STATUSES = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """Statuses that mean a run's unfinished items are lost. (A cancelled run's items may still end.)"""
 MAX_ITEMS_FOR_STEPS = 1000
 MAX_ITEMS_REQUESTED = 20
 """In larger runs, request the steps of up to this many items individually (20 ms each if there are 20,000 items)."""
-_AT_ONCE = 4
-_MAX_FLOWS = 64
+_MAX_CONCURRENT_READS = 4
+_MAX_STARTED_FLOWS = 64
 # Numbers in step outputs are restored later, when the steps are read.
-_WITH_STEPS = replace(api.get_run, keeps_numbers=True)
+_GET_RUN_WITH_STEPS = replace(api.get_run, keeps_numbers=True)
 
 
 class RunReader:
@@ -46,7 +46,7 @@ class RunReader:
         """Store the connection. If `as_sent` is set, outputs stay as the server sent them (see `OutputDecoder`)."""
         self._connection = connection
         self._as_sent = as_sent
-        self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_FLOWS)
+        self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_STARTED_FLOWS)
         """The most recent runs created by this client, with their flows as stored. They're used to explain failures."""
 
     def get_output_decoder(self, run_id: str) -> OutputDecoder:
@@ -61,7 +61,7 @@ class RunReader:
 
     async def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return a run's state and steps, which current servers return together."""
-        request, decoder = api.get_run(run_id)._replace(operation=_WITH_STEPS), self.get_output_decoder(run_id)
+        request, decoder = api.get_run(run_id)._replace(operation=_GET_RUN_WITH_STEPS), self.get_output_decoder(run_id)
 
         def read(answer: dict[str, Any]) -> tuple[RunDetails, list[StepDetails]]:
             return responses.read_run(answer, run_id), responses.read_steps(run_id, answer["steps"], decoder).steps
@@ -82,7 +82,7 @@ class RunReader:
         status: ExecutionStatus | None = None
         if item_failure_details.as_lazy_run_items(listed)._find_unfinished_positions():
             run = await self.get_run_without_steps(run_id)
-            if run.status in ENDS_ITEMS:
+            if run.status in ITEM_ENDING_STATUSES:
                 # The run and its items may have ended since we requested the items.
                 listed = await self.list_items(run_id)
                 if (await self.determine_ending(run)).is_finished:
@@ -131,7 +131,7 @@ class RunReader:
         """
         items = item_failure_details.as_lazy_run_items(listed)
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
-        lost = items._find_unfinished_positions() if status in ENDS_ITEMS else []
+        lost = items._find_unfinished_positions() if status in ITEM_ENDING_STATUSES else []
         if not failed and not lost:
             return listed
         can = (await self._connection.detect_server()).capabilities
@@ -165,7 +165,7 @@ class RunReader:
         # Listing the whole run's steps would return every item's outputs here, so request each item's steps instead.
         if is_large and can["step_outputs"]:
             reads = [partial(self._try_listing_steps, run_id, index) for index in indexes]
-            step_lists = await async_gather(reads, _AT_ONCE)
+            step_lists = await async_gather(reads, _MAX_CONCURRENT_READS)
             return {index: steps for index, steps in zip(indexes, step_lists, strict=True) if steps is not None}
         steps = await self._try_listing_steps(run_id)
         if steps is None:

@@ -18,13 +18,13 @@ from .run_handle import RunHandle
 if TYPE_CHECKING:
     from .streams import EventStream
 
-_HEADERS = {
+_STREAM_HEADERS = {
     "content-type": "text/event-stream",
     # Keep proxies from caching, compressing or buffering the stream.
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
 }
-_COMMENT = b":\n\n"
+_KEEP_ALIVE_COMMENT = b":\n\n"
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ async def sse_events(
     except StepflowClientError as error:
         problem = problem_details(error)
         if error.is_retryable:
-            return EventResponse(200, _HEADERS, _yield_given_frames(_format_problem_frame(problem)))
+            return EventResponse(200, _STREAM_HEADERS, _yield_given_frames(_format_problem_frame(problem)))
         return _make_problem_response(problem)
-    return EventResponse(200, _HEADERS, _convert_events_to_frames(events, handle.run_id, payload))
+    return EventResponse(200, _STREAM_HEADERS, _convert_events_to_frames(events, handle.run_id, payload))
 
 
 async def _convert_events_to_frames(
@@ -103,11 +103,11 @@ async def _convert_events_to_frames(
     """Yield the frames for a run's event stream."""
     async with events:
         # Some web servers don't send the headers until they have the first part of the body.
-        yield _COMMENT
+        yield _KEEP_ALIVE_COMMENT
         try:
             async for event in events:
                 if isinstance(event, HeartbeatEvent):
-                    yield _COMMENT
+                    yield _KEEP_ALIVE_COMMENT
                     continue
                 data = event.to_dict() if payload is None else payload(event)
                 if data is not None:

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ..types.runs import RunSnapshot
 
 # How many seconds to wait for a run's final status, since it may arrive after the run's last event.
-_END_SECONDS = 5.0
+_END_TIMEOUT_SECONDS = 5.0
 # How many seconds without an event to allow before reporting progress again to update the elapsed time.
-_IDLE_INTERVAL = 0.5
+_IDLE_SECONDS = 0.5
 # Minimum number of seconds between reports triggered by events, however many events there are.
-_MIN_INTERVAL = 0.2
+_MIN_REPORT_SECONDS = 0.2
 
 
 class RunUpdate(NamedTuple):
@@ -94,7 +94,7 @@ class RunWatcher:
                 yield RunUpdate(progress, run=update.run)
         ended = await self._snapshots.read_snapshot(progress.run_id)
         if not ended.details.is_finished:
-            with suppress(RunTimeoutError), deadline_scope(min(until, time.monotonic() + _END_SECONDS)):
+            with suppress(RunTimeoutError), deadline_scope(min(until, time.monotonic() + _END_TIMEOUT_SECONDS)):
                 await self._waiter.wait_run(progress.run_id)
             ended = await self._snapshots.read_snapshot(progress.run_id)
         run = ended.details
@@ -151,7 +151,7 @@ class RunWatcher:
                     return
                 now = time.monotonic()
                 is_idle = update.event is None and update.run is None
-                if is_idle or now - last_report >= _MIN_INTERVAL:
+                if is_idle or now - last_report >= _MIN_REPORT_SECONDS:
                     last_report = now
                     report(update.progress.make_progress(now - began))
 
@@ -162,7 +162,7 @@ class RunWatcher:
             if details.is_finished and not is_given_up_by_server(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            followed = self.iter_updates(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
+            followed = self.iter_updates(build_initial_progress(run), every=_IDLE_SECONDS, until=until)
             async with aclosing(followed) as updates:
                 async for update in updates:
                     yield update
@@ -192,7 +192,7 @@ async def yield_outcomes_and_report_progress(
             async for chunk in chunks:
                 for outcome in chunk:
                     count.add_outcome(outcome)
-                if time.monotonic() - last_report >= _MIN_INTERVAL:
+                if time.monotonic() - last_report >= _MIN_REPORT_SECONDS:
                     if file is not None:
                         count.expected, count.is_estimated = file.expected, file.total is None
                     report(count.make_progress())

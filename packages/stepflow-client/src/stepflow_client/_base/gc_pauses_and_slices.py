@@ -53,7 +53,7 @@ def pause_garbage_collector() -> Iterator[None]:
 Result = TypeVar("Result")
 
 
-SLICE = 4_000
+SLICE_STEPS = 4_000
 """Number of steps in one slice of a computation (about 10 ms)."""
 
 
@@ -63,13 +63,13 @@ class Slices:
 
     on_end: Callable[[], object] | None = None
     """Called after each slice. It may raise an exception to stop the computation."""
-    left: int = SLICE
+    left: int = SLICE_STEPS
 
     def count_steps(self, steps: int) -> None:
         """Count steps that are about to execute."""
         self.left -= steps
         if self.left <= 0:
-            self.left = SLICE
+            self.left = SLICE_STEPS
             if self.on_end is not None:
                 self.on_end()
 

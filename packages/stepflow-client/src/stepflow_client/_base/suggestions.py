@@ -133,8 +133,8 @@ def reject_unknown_arguments(names: Iterable[str], known: Collection[str]) -> No
 _VALUES = (".yaml", ".yml", ".json")
 # Groups of interchangeable file extensions.
 _SIMILAR_EXTENSIONS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
-_MAX_ENTRIES = 1000
-_MAX_SHOWN = 5
+_MAX_FOLDER_ENTRIES = 1000
+_MAX_NAMED = 5
 
 
 def explain_missing_file(path: str) -> str:
@@ -155,7 +155,7 @@ def explain_missing_file(path: str) -> str:
     where = "the working folder" if folder == Path() else f"the folder {folder}"
     if not names:
         return f"{where} has no file that ends in {' or '.join(_get_interchangeable_extensions(path))}"
-    return f"{where} has {', '.join(names[:_MAX_SHOWN])}{', ...' if len(names) > _MAX_SHOWN else ''}"
+    return f"{where} has {', '.join(names[:_MAX_NAMED])}{', ...' if len(names) > _MAX_NAMED else ''}"
 
 
 def suggest_nearest_file(path: str) -> str | None:
@@ -174,7 +174,7 @@ def _list_sibling_files(path: str) -> list[str]:
     """Return the names of files with a similar extension in the same folder."""
     endings = _get_interchangeable_extensions(path)
     try:
-        entries = list(islice(Path(path).parent.iterdir(), _MAX_ENTRIES))
+        entries = list(islice(Path(path).parent.iterdir(), _MAX_FOLDER_ENTRIES))
     except (OSError, ValueError):
         return []
     return sorted(entry.name for entry in entries if entry.suffix.lower() in endings)

@@ -143,7 +143,7 @@ class RunFilters(TypedDict, total=False):
     timeout: float | NotGiven | None
 
 
-OPTIONS_OF = {
+OPTION_NAMES = {
     "run": frozenset(RunOptions.__annotations__),
     "submit": frozenset(SubmitOptions.__annotations__),
     "start_run": frozenset(SubmitOptions.__annotations__),
@@ -173,7 +173,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
     Raises:
         InvalidArgumentError: If an option is unknown.
     """
-    names = {"headers"}.union(*OPTIONS_OF.values())
+    names = {"headers"}.union(*OPTION_NAMES.values())
     unknown = sorted(set(options) - names)
     if unknown:
         from .._base.suggestions import suggest_or_list
@@ -211,7 +211,7 @@ class _BoundClient:
 @cache
 def _make_bound_client_class(base: Any) -> Any:
     """Return a client subclass whose methods add the view's options."""
-    methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
+    methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTION_NAMES.items()}
     members = {**methods, "__module__": base.__module__, "__doc__": base.__doc__}
     return type(base.__name__, (_BoundClient, base), members)
 

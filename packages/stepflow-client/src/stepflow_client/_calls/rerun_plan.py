@@ -26,7 +26,7 @@ from ..types import FlowResult, StepDetails
 from ..types.reruns import Keep, KeepOption, RerunItem, RerunPlan
 from ..types.runs import HistoryEntry
 
-_FORCE = "to keep it anyway, set force; to execute it, start from an earlier step"
+_FORCE_HINT = "to keep it anyway, set force; to execute it, start from an earlier step"
 
 
 class RecordedArguments(NamedTuple):
@@ -99,11 +99,11 @@ def _reject_stale_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> Non
     for step in get_steps_by_id(new_run.effective):
         if step in kept & changed:
             why = "so its override would have no effect" if step in overridden else "but its definition has changed"
-            raise InvalidArgumentError(f"step {step!r} is kept, {why}", hint=_FORCE)
+            raise InvalidArgumentError(f"step {step!r} is kept, {why}", hint=_FORCE_HINT)
     dependent = FlowSteps(new_run.effective).find_downstream_steps(changed)
     stale = next((step for step in get_steps_by_id(new_run.effective) if step in kept & dependent), None)
     if stale is not None:
-        raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
+        raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE_HINT)
 
 
 def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
@@ -239,9 +239,9 @@ def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
     return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
 
 
-INHERITED = ("input", "variables", "overrides")
+INHERITED_ARGUMENTS = ("input", "variables", "overrides")
 """The arguments that a rerun inherits from the history by default."""
-KEEPS: Mapping[str, Keep] = {
+KEEP_BY_NAME: Mapping[str, Keep] = {
     "nothing": Keep("nothing"),
     "succeeded": Keep("completed", succeeded_items=True),
     "completed": Keep("completed"),
@@ -255,14 +255,14 @@ class RerunRequest:
     """The arguments of `rerun`: which run to rerun, and how."""
 
     run_id: RunId
-    keep: Keep = KEEPS["nothing"]
+    keep: Keep = KEEP_BY_NAME["nothing"]
     input: Any = NOT_GIVEN
     variables: Variables | None = None
     overrides: Any = None
     flow: FlowSource | None = None
     force: bool = False
     items: Sequence[int] | None = None
-    inherit: Collection[str] = INHERITED
+    inherit: Collection[str] = INHERITED_ARGUMENTS
     max_concurrency: int | None = None
     variables_from_env: bool = False
     idempotency_key: str | None = None
@@ -272,20 +272,20 @@ class RerunRequest:
         """Create a request from the arguments of `rerun`.
 
         Raises:
-            InvalidArgumentError: If `keep` isn't a `Keep` or one of the strings in `KEEPS`.
+            InvalidArgumentError: If `keep` isn't a `Keep` or one of the strings in `KEEP_BY_NAME`.
         """
         if not isinstance(keep, Keep):
-            if not isinstance(keep, str) or keep not in KEEPS:
+            if not isinstance(keep, str) or keep not in KEEP_BY_NAME:
                 is_text = isinstance(keep, str)
                 hint = f"to keep the steps before a step, pass keep=Keep(before={keep!r})" if is_text else None
-                raise argument_error("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", keep, hint)
-            keep = KEEPS[keep]
+                raise argument_error("keep", f"{', '.join(map(repr, KEEP_BY_NAME))} or a Keep", keep, hint)
+            keep = KEEP_BY_NAME[keep]
         return cls(run_id, keep, **arguments)
 
     def __post_init__(self) -> None:
         """Check the arguments, and reject contradictory combinations."""
         for text in check_texts(self.inherit, "inherit"):
-            check_choice(text, "inherit", INHERITED)
+            check_choice(text, "inherit", INHERITED_ARGUMENTS)
         if self.idempotency_key is not None:
             check_key(self.idempotency_key)
         check_flags(force=self.force, variables_from_env=self.variables_from_env)
@@ -473,7 +473,7 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
     if request.keep.succeeded_items and results is not None:
         indexes = [index for index in indexes if not results[index].is_success]
     keeps_outputs = request.keep.steps != "nothing"
-    if results is not None and keeps_outputs and request.keep != KEEPS["succeeded"]:
+    if results is not None and keeps_outputs and request.keep != KEEP_BY_NAME["succeeded"]:
         require_capability(server, "step_outputs", "keeping the outputs of steps")
     keeps_outputs = keeps_outputs and (results is None or server.capabilities["step_outputs"])
     steps: dict[int, list[StepDetails]] = {}

@@ -11,10 +11,10 @@ from .._data.arguments import check_instance, check_instances, check_text, check
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference
 from ..flows.graph import FlowSteps, find_inner_flow, iter_steps
-from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedInterpreter
+from ..flows.interpreter import EXPRESSION_ERRORS, Failure, NotKnownError, RecordedInterpreter
 from .flow_cases import FlowCase, FlowTests, get_case_variables
 
-_TOKENS = re.compile(r"\(|\)|[^\s()]+")
+_TOKEN = re.compile(r"\(|\)|[^\s()]+")
 _Matches = Callable[[FlowCase], bool]
 
 
@@ -52,7 +52,7 @@ def _parse_case_expression(text: str) -> _Matches:
     Raises:
         InvalidArgumentError: If the expression is malformed.
     """
-    tokens: list[str] = _TOKENS.findall(text)
+    tokens: list[str] = _TOKEN.findall(text)
 
     def take(token: str) -> bool:
         is_next = bool(tokens) and tokens[0].lower() == token
@@ -128,7 +128,7 @@ def iter_steps_reachable_by_case(tests: FlowTests, case: FlowCase) -> Iterator[M
             if branch.kind in ("then", "else"):
                 try:
                     holds = evaluation.evaluate({"$if": branch.condition, "then": True, "else": False}) is True
-                except (Failure, NotKnownError, *BROKEN):
+                except (Failure, NotKnownError, *EXPRESSION_ERRORS):
                     continue
                 if holds != (branch.kind == "then"):
                     return False

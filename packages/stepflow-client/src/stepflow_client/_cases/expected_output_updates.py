@@ -23,16 +23,16 @@ from ..flows.expected_results import compare, is_matcher, is_run_id_field
 from ..flows.syntax_tree import Node
 from ..types import FlowError, FlowResult
 
-_NO_RUN = "00000000-0000-0000-0000-000000000000"
+_ZERO_RUN_ID = "00000000-0000-0000-0000-000000000000"
 # Patterns to use in matchers.
 _UUID, _TIME = "[0-9a-fA-F-]{36}", r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"
-_VOLATILE = re.compile(
+_VOLATILE_TEXT = re.compile(
     r"(?<![\w-])(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])"
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
 # Times this close to the run count as volatile. The margin is generous in case the server's clock is wrong.
-_MAX_DISTANCE = timedelta(days=1)
+_MAX_TIME_DISTANCE = timedelta(days=1)
 
 
 def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
@@ -56,7 +56,7 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
             return True
         try:
             # Drop the fraction, because servers report nanoseconds, which Python can't parse.
-            return abs(datetime.fromisoformat(re.sub(r"\.\d+", "", found[0].upper())) - now) < _MAX_DISTANCE
+            return abs(datetime.fromisoformat(re.sub(r"\.\d+", "", found[0].upper())) - now) < _MAX_TIME_DISTANCE
         except ValueError:
             return False
 
@@ -64,12 +64,12 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
         if expected_results.resembles_matcher(value):
             return {"$equals": value}
         if isinstance(value, Mapping):
-            stable = [key for key in value if not any(map(is_volatile, _VOLATILE.finditer(key)))]
-            kept = {key: _NO_RUN if is_run_id_field(key, value[key]) else replaced(value[key]) for key in stable}
+            stable = [key for key in value if not any(map(is_volatile, _VOLATILE_TEXT.finditer(key)))]
+            kept = {key: _ZERO_RUN_ID if is_run_id_field(key, value[key]) else replaced(value[key]) for key in stable}
             return kept if kept or not value else {"$type": "object"}
         if isinstance(value, list):
             return [replaced(element) for element in value]
-        parts = list(filter(is_volatile, _VOLATILE.finditer(value))) if isinstance(value, str) else []
+        parts = list(filter(is_volatile, _VOLATILE_TEXT.finditer(value))) if isinstance(value, str) else []
         if not parts:
             return value
         pattern, end = "^", 0

@@ -157,7 +157,7 @@ def _find_case_faults(root: Node, name: str) -> dict[int, str]:
     return faults
 
 
-_OTHER_NAMES = ("tests", "cases", "testcases")
+_TEST_KEY_ALIASES = ("tests", "cases", "testcases")
 
 
 def _has_misplaced_cases(place: Place, root: Node) -> bool:
@@ -166,4 +166,4 @@ def _has_misplaced_cases(place: Place, root: Node) -> bool:
     values = node.value if node is not None else None
     if place[:-1] == ("test",):
         return isinstance(values, list) and any(isinstance(value, Mapping) for value in values)
-    return len(place) == 1 and str(place[0]).replace("_", "").lower() in _OTHER_NAMES and bool(values)
+    return len(place) == 1 and str(place[0]).replace("_", "").lower() in _TEST_KEY_ALIASES and bool(values)

@@ -32,12 +32,12 @@ class InTurn:
         if not outcomes:
             raise InvalidArgumentError("InTurn needs at least one outcome")
         self._outcomes = outcomes
-        self._used = 0
+        self._call_count = 0
 
     def next(self) -> Mock:
         """Return the next outcome."""
-        outcome = self._outcomes[min(self._used, len(self._outcomes) - 1)]
-        self._used += 1
+        outcome = self._outcomes[min(self._call_count, len(self._outcomes) - 1)]
+        self._call_count += 1
         return outcome
 
 
@@ -60,7 +60,7 @@ def get_mock_outcome_after_retries(mock: Mock, given: Any, step: Mapping[str, An
         outcome = get_mock_outcome(mock, given)
         if isinstance(outcome, Delayed):
             outcome, seconds = outcome.outcome, seconds + outcome.delay
-        if not isinstance(outcome, Fails) or get_code_number(outcome.error_code) not in interpreter.RETRIED:
+        if not isinstance(outcome, Fails) or get_code_number(outcome.error_code) not in interpreter.RETRIED_CODES:
             break
     return Delayed(outcome, seconds) if seconds else outcome
 

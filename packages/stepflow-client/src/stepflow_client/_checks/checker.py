@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._data.arguments import argument_error, check_flag
-from .._rules.operations_and_releases import TARGETS, parse_checkable_release
+from .._rules.operations_and_releases import TARGET_RANGE, parse_checkable_release
 from ..flows.components import ComponentCatalog, Components, convert_to_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
@@ -19,9 +19,9 @@ from .steps_and_references import FlowAnalysis
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-_IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
+_IGNORE_COMMENT = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
-_MAX_DEPTH = 20
+_MAX_SUBFLOW_DEPTH = 20
 
 
 def check(
@@ -117,7 +117,7 @@ def parse_supported_target(target: str | None) -> Release | None:
     """
     release = parse_checkable_release(target)
     if target is not None and release is None:
-        raise argument_error("target", f"a release from {TARGETS}, such as '0.13'", target)
+        raise argument_error("target", f"a release from {TARGET_RANGE}, such as '0.13'", target)
     return release
 
 
@@ -148,7 +148,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
             if isinstance(node.value, int) and not -(2**63) <= node.value < 2**64:
                 findings.add("large-integer", "warning", node, "servers convert an integer this large to a float, "
                              "losing digits", "put it in quotes")  # fmt: skip
-    for step in model.steps if depth < _MAX_DEPTH else ():
+    for step in model.steps if depth < _MAX_SUBFLOW_DEPTH else ():
         inner = component_rules.check_and_find_subflow(step, findings)
         if inner is not None:
             with findings.treat_as_read_at_run_time(not inner[1]):
@@ -160,7 +160,7 @@ def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], b
     # The suppressed rules, by line. Line 0 stands for the whole file, and an empty set for all rules.
     rules_by_line: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):
-        comment = re.search(_IGNORE, line) if "stepflow:" in line else None
+        comment = re.search(_IGNORE_COMMENT, line) if "stepflow:" in line else None
         if comment is not None:
             rules = {rule.strip() for rule in (comment["rules"] or "").split(",")} - {""}
             is_alone = not line[: comment.start()].strip()

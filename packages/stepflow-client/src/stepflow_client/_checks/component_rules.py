@@ -18,7 +18,7 @@ from .reference_rules import report_missing_path
 from .steps_and_references import FlowAnalysis, Step, get_subflow_node
 
 # Step keys that components rarely use as names of input fields.
-_STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
+_MISPLACED_STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
 _FULL_NAME_HINT = "write /PREFIX/NAME, with the prefix of a route of the server"
 
 
@@ -121,7 +121,7 @@ def _check_step_keys_inside_input(step: Step, schema: Mapping[str, Any], finding
     if node is None or get_keyword(node.items) is not None:
         return []
     plain = {key: key.replace("_", "").lower() for key in node.items if key not in fields}
-    misplaced = {key: _STEP_KEYS[name] for key, name in plain.items() if name in _STEP_KEYS}
+    misplaced = {key: _MISPLACED_STEP_KEYS[name] for key, name in plain.items() if name in _MISPLACED_STEP_KEYS}
     for key, name in misplaced.items():
         findings.add("misplaced-key", "warning", node, f"{key!r} in the input is passed to the component as data",
                      f"{name} belongs to the step: write it next to input, not inside it", key=key)  # fmt: skip

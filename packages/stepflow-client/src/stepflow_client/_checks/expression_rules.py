@@ -15,28 +15,28 @@ SCHEMA_KEYWORDS = (
     "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",
 )  # fmt: skip
 """JSON Schema keywords, because flows may pass schemas to components as data."""
-_BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",), "$from": ("path",)}
+_SIBLING_KEYS = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",), "$from": ("path",)}
 
-_NAME = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
-_PATH = r"""(?:\.[\w-]+|\[\d+\]|\[(?:'[^']*'|"[^"]*")\])"""
-_READ = rf"""
-    \$?\{{\{{\s*\$?(?P<double>{_NAME}{_PATH}*)\s*(?:\|[^{{}}]*)?\}}\}}   # {{{{ input.x }}}} and ${{{{ input.x }}}}
-    | \$\{{\s*(?P<single>{_NAME}{_PATH}*)\s*\}}                            # ${{input.x}}
-    | (?<![\w$])\$(?P<bare>{_NAME}{_PATH}+)                              # $input.x
-    | \A\s*\$(?P<whole>{_NAME})\s*\Z                                     # $input
+_ROOT = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
+_PATH_PART = r"""(?:\.[\w-]+|\[\d+\]|\[(?:'[^']*'|"[^"]*")\])"""
+_TEMPLATE_REFERENCE = rf"""
+    \$?\{{\{{\s*\$?(?P<double>{_ROOT}{_PATH_PART}*)\s*(?:\|[^{{}}]*)?\}}\}}   # {{{{ input.x }}}} and ${{{{ input.x }}}}
+    | \$\{{\s*(?P<single>{_ROOT}{_PATH_PART}*)\s*\}}                            # ${{input.x}}
+    | (?<![\w$])\$(?P<bare>{_ROOT}{_PATH_PART}+)                              # $input.x
+    | \A\s*\$(?P<whole>{_ROOT})\s*\Z                                     # $input
     """
-_QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
-_OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
-_ENVIRONMENT = r"\s*\$\{(\w+)\}\s*"
+_QUOTED_REFERENCE = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
+_OTHER_TEMPLATE = r"\{\{[^{}]*\$[^{}]*\}\}"
+_ENVIRONMENT_VARIABLE = r"\s*\$\{(\w+)\}\s*"
 # Hints for conditions that are objects with one of these keys.
 _CONDITION_HINTS = {
     "not": "write the condition without 'not', and swap 'then' and 'else'",
     **dict.fromkeys(("condition", "if", "test", "when"), "write the condition itself as the value of $if"),
 }
-_NO_OPERATORS = "there are no operators: compare values in a component, and use its output as the condition"
-_ALIASES = {"$var": "$variable", "$vars": "$variable"}
+_NO_OPERATORS_HINT = "there are no operators: compare values in a component, and use its output as the condition"
+_KEYWORD_ALIASES = {"$var": "$variable", "$vars": "$variable"}
 # Names for a step's output in other workflow formats.
-_OUTPUTS = ("output", "outputs", "result")
+_OUTPUT_NAMES = ("output", "outputs", "result")
 
 
 def check_expression(node: Node, findings: Findings, steps: Container[str] = ()) -> None:
@@ -46,7 +46,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
         _check_plain_data(node, findings, steps)
         return
     for key in node.items:
-        if key != keyword and key not in _BESIDE.get(keyword, ()):
+        if key != keyword and key not in _SIBLING_KEYS.get(keyword, ()):
             _report_ignored_key(node, keyword, key, findings)
     value = node.items[keyword]
     match keyword:
@@ -61,7 +61,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
                 if value.items:
                     # If there's an object here, the author probably expects it to be evaluated.
                     key = next(iter(value.items)).removeprefix("$").lower()
-                    level, hint = "error", _CONDITION_HINTS.get(key, _NO_OPERATORS)
+                    level, hint = "error", _CONDITION_HINTS.get(key, _NO_OPERATORS_HINT)
                 findings.add("constant-condition", level, value, "this condition is always true: only null, false and "
                              "a failed condition are false", hint)  # fmt: skip
             for key in ("$if", "then", "else"):
@@ -92,7 +92,7 @@ def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> 
         return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
-            similar = _ALIASES.get(key) or find_nearest(key, KEYWORDS, 0.75)
+            similar = _KEYWORD_ALIASES.get(key) or find_nearest(key, KEYWORDS, 0.75)
             hint = format_did_you_mean(similar) if similar else None
             hint = "in the flow of map, $input is the item" if key in ("$item", "$items", "$each") else hint
             findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is not a keyword: the "
@@ -130,7 +130,7 @@ def _report_ignored_key(node: Node, keyword: str, key: str, findings: Findings) 
         findings.add("two-keywords", "error", node, f"{keyword} and {key} in one object: only {keyword} is read",
                      "keep one of them", key=key)  # fmt: skip
         return
-    allowed = _BESIDE.get(keyword, ()) if keyword != "$from" else ()
+    allowed = _SIBLING_KEYS.get(keyword, ()) if keyword != "$from" else ()
     hint = suggest_or_list(key, allowed, f"next to {keyword}") if allowed else f"keys next to {keyword} are ignored"
     if keyword == "$if" and key == "otherwise":
         hint = "write 'else'"
@@ -175,18 +175,18 @@ def _report_references_in_plain_text(node: Node, findings: Findings) -> None:
     """Report references written as text, as in other workflow formats. Stepflow never evaluates text."""
     text, level, hint = node.value, "warning", ""
     shown = repr(text.strip())
-    reference = re.search(_READ, text, re.VERBOSE)
+    reference = re.search(_TEMPLATE_REFERENCE, text, re.VERBOSE)
     if reference is not None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
         hint = f"write {_convert_reference_to_expression(reference[reference.lastgroup or 0])} in place of the text"
         hint += "" if is_whole else ": use a component to concatenate strings"
         # Otherwise, this is only a warning: the component may evaluate templates itself, and a single word may be data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
-    elif re.fullmatch(_QUOTED, text):
+    elif re.fullmatch(_QUOTED_REFERENCE, text):
         level, hint = "error", "remove the quotes"
-    elif (name := re.fullmatch(_ENVIRONMENT, text)) is not None:
+    elif (name := re.fullmatch(_ENVIRONMENT_VARIABLE, text)) is not None:
         hint = f"write {{$variable: {name[1]}}}, and declare the variable with env_var: {name[1]}"
-    elif re.search(_OTHER, text):
+    elif re.search(_OTHER_TEMPLATE, text):
         shown, hint = "{{ }}", "replace the text with the expression"
     if hint:
         findings.add("template", level, node, f"text is never evaluated: {shown} reaches the component unchanged", hint)
@@ -194,9 +194,9 @@ def _report_references_in_plain_text(node: Node, findings: Findings) -> None:
 
 def _convert_reference_to_expression(reference: str) -> str:
     """Translate a reference such as `input.x` or `steps.a.output.x` into an expression."""
-    name = re.match(_NAME, reference)
+    name = re.match(_ROOT, reference)
     assert name is not None
-    kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])
+    kind, parts = name[0].rpartition(".")[2], re.findall(_PATH_PART, reference[name.end() :])
     if kind.startswith("input"):
         return format_inline_yaml({"$input": "$" + "".join(parts)})
     if not parts:
@@ -204,5 +204,5 @@ def _convert_reference_to_expression(reference: str) -> str:
     first, rest = parts[0].strip(".[]'\""), parts[1:]
     if not kind.startswith("step"):
         return format_inline_yaml({"$variable": first if not rest else "$" + "".join(parts)})
-    rest = rest[1:] if rest and rest[0].strip(".[]'\"") in _OUTPUTS else rest
+    rest = rest[1:] if rest and rest[0].strip(".[]'\"") in _OUTPUT_NAMES else rest
     return format_inline_yaml({"$step": first, "path": "$" + "".join(rest)} if rest else {"$step": first})

@@ -19,7 +19,7 @@ from . import checker, type_comparison, type_inference
 if TYPE_CHECKING:
     from ..types import ValidationResult
 
-_RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
+_REPORTED_RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
 
 
 @dataclass(frozen=True)
@@ -135,5 +135,5 @@ def infer_from_flow_text(flow: FlowText, components: Components | None = None, *
         steps=steps,
         missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
         summary={"input": type_comparison.format_type(input_type), "output": type_comparison.format_type(types.output)},
-        _findings=[finding for finding in findings if finding.rule in _RULES or finding.level == "fatal"],
+        _findings=[finding for finding in findings if finding.rule in _REPORTED_RULES or finding.level == "fatal"],
     )

@@ -139,9 +139,9 @@ def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[
 
 
 # Maximum number of steps that a message about a cycle lists.
-_MAX_SHOWN = 12
+_MAX_NAMED = 12
 # If a reference violates one of these rules, the step that it was meant to read may look unused even though it isn't.
-_HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
+_HIDING_RULES = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
 def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
@@ -169,7 +169,7 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
     # Another rule reports steps that are only read in a default.
     defaults = {read.step_id for read in model.reads if read.step_id and read.reference.is_in_default}
     needed, root = model.graph.find_steps_to_run() | model.graph.find_upstream_steps(defaults), model.root.path
-    if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):
+    if not any(rule in _HIDING_RULES and path.startswith(root) for rule, _, _, path in findings.all):
         for step in model.steps:
             if step.id not in needed and step.id.strip():
                 findings.add("unused-step", "warning", step.node.items["id"], f"step {step.id!r} never runs: neither "
@@ -186,7 +186,7 @@ def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Locate
         cyclic = model.graph.cyclic_steps
         is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.is_in_default
         if is_cycle and (path := model.graph.find_shortest_path(other.id, step.id)):
-            shown = [step.id, *path] if len(path) < _MAX_SHOWN else [step.id, *path[:5], "...", *path[-5:]]
+            shown = [step.id, *path] if len(path) < _MAX_NAMED else [step.id, *path[:5], "...", *path[-5:]]
             findings.add("cycle", "fatal", read.argument, f"steps wait for each other: {' -> '.join(shown)}",
                          "remove one of these references")  # fmt: skip
         elif not findings.is_unchecked_by_server:

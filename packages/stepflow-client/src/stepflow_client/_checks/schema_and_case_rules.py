@@ -12,11 +12,11 @@ from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref_name
 from ..flows.linear_time_regex import compile_linear
 from ..flows.syntax_tree import Node
-from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, has_expected_kind
+from ..flows.type_system import KEYWORDS, SCHEMA_LIST_VALUED, SCHEMA_MAP_VALUED, SCHEMA_VALUED, has_expected_kind
 from .steps_and_references import FlowAnalysis
 
 # Keywords that affect which values runs accept, show or use.
-_OF_RUNS = frozenset({
+_RUN_KEYWORDS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
@@ -25,16 +25,16 @@ _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",
 }  # fmt: skip
-_HINTS = {
+_HINT_BY_KIND = {
     "a boolean": "write true or false, without quotes",
     "a list": "write [a, b]",
     "a mapping": "write NAME: {type: ...}",
     "text": "write a string",
 }
 # Keywords too close to ordinary words to check for typos.
-_SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
+_WORDLIKE = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
 # All other keywords, keyed by their letters and digits only.
-_SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}
+_FOLDED = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _WORDLIKE}
 
 
 def check_schemas(model: FlowAnalysis, findings: Findings) -> None:
@@ -105,12 +105,12 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
                          "are checked if they have no lookaround, back-references or large repetitions",
                          key=key)  # fmt: skip
     for keyword, child in node.items.items():
-        if keyword in WITH_MAPPING or keyword == "$defs":
+        if keyword in SCHEMA_MAP_VALUED or keyword == "$defs":
             inner = [*child.items.values()]
-        elif keyword in WITH_LIST or (keyword == "items" and isinstance(child.value, list)):
+        elif keyword in SCHEMA_LIST_VALUED or (keyword == "items" and isinstance(child.value, list)):
             inner = [*child.elements]
         else:
-            inner = [child] if keyword in WITH_SCHEMA else []
+            inner = [child] if keyword in SCHEMA_VALUED else []
         for part in inner:
             _check_schema(part, defs, findings)
     if "default" in node.items:
@@ -122,20 +122,20 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
 def _check_keywords(node: Node, findings: Findings) -> None:
     """Report misspelled keywords and invalid keyword values. Other unknown keys are treated as annotations."""
     for key, child in node.items.items():
-        if key in _SHORT:
+        if key in _WORDLIKE:
             continue
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
             # Skip the keywords that have their own checks.
             if key not in ("required", "type") and not has_expected_kind(child.value, kind):
-                findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
+                findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINT_BY_KIND.get(kind))
         elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", format_did_you_mean(name),
                              key=key)  # fmt: skip
             elif has_expected_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
-                level = "error" if name in _OF_RUNS else "warning"
+                level = "error" if name in _RUN_KEYWORDS else "warning"
                 findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
                              format_did_you_mean(name), key=key)  # fmt: skip
 
@@ -146,8 +146,8 @@ def _find_misspelled_keyword(key: str) -> str | None:
     if is_secret_marker(key):
         return "is_secret"
     plain = "".join(filter(str.isalnum, key)).lower()
-    similar = None if key.startswith("x-") else find_nearest(plain, _SIMILAR, 0.75)
-    return None if similar is None else _SIMILAR[similar]
+    similar = None if key.startswith("x-") else find_nearest(plain, _FOLDED, 0.75)
+    return None if similar is None else _FOLDED[similar]
 
 
 def _check_cases(kind: str, cases: Iterable[Node], model: FlowAnalysis, findings: Findings) -> None:

@@ -11,7 +11,7 @@ from ..flows.findings import Findings
 from ..flows.reading import explain_not_a_flow
 from ..flows.syntax_tree import Node
 
-_TYPES: dict[str, tuple[type, ...]] = {
+_CLASSES_BY_KIND: dict[str, tuple[type, ...]] = {
     "text": (str,), "a list": (list,), "an object": (dict,), "a boolean": (bool,),
 }  # fmt: skip
 _FLOW = {
@@ -33,7 +33,7 @@ _SCHEMAS = {"type": "", "$defs": "an object", "properties": "an object"}
 _PROPERTIES = {"input": "", "output": "", "variables": "", "steps": ""}
 _ACTIONS = ("fail", "useDefault", "retry")
 
-_EARLIER = {
+_KEY_HINTS = {
     "skip": "a step runs only if something needs it; put the condition into an $if where its output is read",
     **dict.fromkeys(("skipif", "onskip"), "put the condition into an $if where the step's output is read"),
     "defaultoutput": "write onError: {action: useDefault, defaultValue: ...}",
@@ -51,7 +51,7 @@ _EARLIER = {
     **dict.fromkeys(("with", "inputs"), "write 'input'"),
 }
 
-_EARLIER_IN_CASES = {
+_CASE_KEY_HINTS = {
     "skip": "to skip a case, use stepflow test -k 'not NAME'",
     "timeout": "to limit the cases of a file, use stepflow test --timeout",
     **dict.fromkeys(
@@ -69,7 +69,7 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
         # Leave out apiVersion, which is a sign of other kinds of documents but is similar to one of a flow's keys.
         keys = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
         # If it's just a typo, report the typo instead.
-        if not any(find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in keys):
+        if not any(find_nearest(key, _FLOW) or _fold_key(key) in {*_KEY_HINTS, *map(_fold_key, _FLOW)} for key in keys):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
     if not _check_entries(flow, "a flow", _FLOW, (), findings):
@@ -255,7 +255,7 @@ def _check_entries(node: Node, what: str, known: dict[str, str], required: tuple
             level = "warning" if findings.target is None else "fatal"
             findings.add("wrong-type", level, child, f"servers before 0.11 reject null for {key}",
                          f"write a value, or remove {key}")  # fmt: skip
-        if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
+        if kind and child.value is not None and not isinstance(child.value, _CLASSES_BY_KIND[kind]):
             # This isn't an error in examples and tests, because those are never sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
@@ -271,7 +271,7 @@ def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], 
     if key in ("schema", "$schema") and what == "a flow":
         return
     same = {_fold_key(name): name for name in known}.get(_fold_key(key))
-    earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_fold_key(key))
+    earlier = (_CASE_KEY_HINTS if known is _CASE else _KEY_HINTS).get(_fold_key(key))
     hint = f"write {same!r}" if same else earlier or suggest_or_list(key, known, f"{what} has")
     is_meant = same or earlier or find_nearest(key, known)
     level = "error" if is_meant and not _is_empty(node.items[key]) else "warning"

@@ -31,10 +31,10 @@ def is_compatible(actual: Type, expected: Type) -> bool:
     return find_conflict(actual, expected) is None
 
 
-_Results = dict[tuple[int, int], Conflict | None]
+_Conflicts = dict[tuple[int, int], Conflict | None]
 
 
-def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Results | None = None) -> Conflict | None:
+def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Conflicts | None = None) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared.
 
     `results` caches results for parts of the types, because the same part may occur many times.
@@ -57,7 +57,7 @@ def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Result
     return results[key]
 
 
-def _find_closest_conflict(member: Member, expected: Type, depth: int, results: _Results) -> Conflict | None:
+def _find_closest_conflict(member: Member, expected: Type, depth: int, results: _Conflicts) -> Conflict | None:
     """Return the conflict with the closest of the expected members, or None if one of them matches."""
     conflicts = list[Conflict]()
     for candidate in expected.members:
@@ -75,7 +75,7 @@ def _find_closest_conflict(member: Member, expected: Type, depth: int, results: 
     return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
 
-def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, results: _Results) -> list[Conflict]:
+def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, results: _Conflicts) -> list[Conflict]:
     conflicts = list[Conflict]()
     match actual:
         case Scalar():
@@ -126,11 +126,11 @@ def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:
     return Conflict(Type((expected,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
 
 
-_MAX_DEPTH = 8
+_MAX_SHOWN_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
 # Maximum length of the text of a single part.
-_MAX_LENGTH = 1_000
+_MAX_PART_LENGTH = 1_000
 
 
 def format_type(type: Type, max_length: int = 200) -> str:
@@ -148,7 +148,7 @@ def format_type(type: Type, max_length: int = 200) -> str:
         if key not in texts:
             members = make_union([widen_type(type)]).members
             text = " | ".join(dict.fromkeys(render_member(member, depth) for member in members))
-            texts[key] = cut(text, _MAX_LENGTH) + mark
+            texts[key] = cut(text, _MAX_PART_LENGTH) + mark
         return texts[key]
 
     def render_member(member: Member, depth: int) -> str:
@@ -159,11 +159,11 @@ def format_type(type: Type, max_length: int = 200) -> str:
                 shown = " | ".join(json.dumps(value, ensure_ascii=False) for value in (values or ())[:_SHOWN_VALUES])
                 return f"{shown} | …" if len(values or ()) > _SHOWN_VALUES else shown
             case ListOf(items):
-                if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:
+                if is_unknown(items) or not items.members or depth >= _MAX_SHOWN_DEPTH:
                     return "array"
                 return f"[{render(items, depth + 1)}]"
             case ObjectOf(fields, extra):
-                if not fields or depth >= _MAX_DEPTH:
+                if not fields or depth >= _MAX_SHOWN_DEPTH:
                     return "object" if fields or extra is not None else "{}"
                 parts = []
                 for name, field in [*fields.items()][:_SHOWN_FIELDS]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._data.flow_declarations import get_variable_declarations
 from .._data.json_encoding import DataObject, is_data_object
-from .._data.values import INPUT_DEPTH, check_json, is_plain, unify_overrides
+from .._data.values import MAX_INPUT_DEPTH, check_json, is_plain, unify_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.reading import load_file, parse_json
 
@@ -161,8 +161,8 @@ def normalize_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any
     """
     # Fast path for the usual case: a single input that can be sent as is.
     if not isinstance(value, (list, tuple)):
-        if not is_plain(value, INPUT_DEPTH):
-            value = check_json(value, "input", exact_integers=exact_integers, max_depth=INPUT_DEPTH)
+        if not is_plain(value, MAX_INPUT_DEPTH):
+            value = check_json(value, "input", exact_integers=exact_integers, max_depth=MAX_INPUT_DEPTH)
         return [value]
     return list(check_json(value, "input", exact_integers=exact_integers))
 

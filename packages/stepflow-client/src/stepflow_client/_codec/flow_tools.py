@@ -29,18 +29,18 @@ _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
 _MAX_DESCRIPTION_LENGTH = 1_024
 # Maximum number of steps to list in place of a missing flow description.
-_MAX_STEPS = 8
+_MAX_NAMED_STEPS = 8
 _MAX_FAULTS = 20
 _MAX_VALUE_LENGTH = 80
 
 
-WAIT_RUN = "wait_run"
+WAIT_RUN_TOOL = "wait_run"
 WAIT_RUN_DESCRIPTION = (
     "Wait for a run to end and get its result. If the response says that it is still running, call this again."
 )
-RUN_ID = {"type": "string", "description": "The run's ID, from an earlier response."}
+RUN_ID_FIELD = {"type": "string", "description": "The run's ID, from an earlier response."}
 WAIT_RUN_FIELDS = {
-    "run_id": RUN_ID,
+    "run_id": RUN_ID_FIELD,
     "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "How long to wait."},
 }
 
@@ -124,8 +124,8 @@ class FlowToolSpec:
 
     def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the secrets to hide from models."""
-        of_variables = find_variable_secrets(self.select_variables(variables), self.needs.declared)
-        return tuple(secrets for secrets in (of_variables, find_secret_values_in_flow(self.flow)) if secrets)
+        variable_secrets = find_variable_secrets(self.select_variables(variables), self.needs.declared)
+        return tuple(secrets for secrets in (variable_secrets, find_secret_values_in_flow(self.flow)) if secrets)
 
     def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""
@@ -206,8 +206,8 @@ def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
         if isinstance(text, str) and text.strip():
             return cut(visible_lines(text.strip()), _MAX_DESCRIPTION_LENGTH)
     steps = [f"{key} ({step.value.get('component')})" for key, step in FlowSteps(flow).by_id.items()]
-    more = f" and {len(steps) - _MAX_STEPS} more" if len(steps) > _MAX_STEPS else ""
-    what = f", which has the steps {', '.join(steps[:_MAX_STEPS])}{more}" if steps else ""
+    more = f" and {len(steps) - _MAX_NAMED_STEPS} more" if len(steps) > _MAX_NAMED_STEPS else ""
+    what = f", which has the steps {', '.join(steps[:_MAX_NAMED_STEPS])}{more}" if steps else ""
     return cut(visible(f"Run the flow {name}{what}."), _MAX_DESCRIPTION_LENGTH)
 
 

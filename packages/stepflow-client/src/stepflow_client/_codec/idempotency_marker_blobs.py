@@ -26,7 +26,7 @@ else:
     hashlib = lazy_module("hashlib")
 
 # Maximum length of a key or scope, in characters.
-_MAX_LENGTH = 512
+_MAX_KEY_LENGTH = 512
 
 
 def compute_blob_id(content: bytes) -> str:
@@ -58,8 +58,8 @@ def check_key(key: object, what: str = "idempotency_key") -> str:
         InvalidArgumentError: If it isn't a string of 1 to 512 characters.
     """
     text = check_text(key, what)
-    if len(text) > _MAX_LENGTH:
-        raise InvalidArgumentError(f"{what} has {len(text)} characters; {_MAX_LENGTH} are allowed")
+    if len(text) > _MAX_KEY_LENGTH:
+        raise InvalidArgumentError(f"{what} has {len(text)} characters; {_MAX_KEY_LENGTH} are allowed")
     return text
 
 

@@ -21,7 +21,7 @@ from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 from ..types.results import Outcome, OutputTypeError
 
 # Generic types whose type arguments are converted.
-_GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)
+_GENERIC_TYPES: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)
 
 
 def check_output_type(output_type: Any) -> TypeAdapter[Any]:
@@ -104,7 +104,7 @@ def convert_type_for_pydantic(annotation: Any) -> Any:
         return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
-    if not arguments or origin not in _GENERICS:
+    if not arguments or origin not in _GENERIC_TYPES:
         return annotation
     parts = tuple(convert_type_for_pydantic(argument) for argument in arguments)
     if parts == arguments:
@@ -159,14 +159,14 @@ def _set_dataclass_aliases(kind: Any, *, is_within: bool = False) -> None:
     Set `is_within` if the dataclass is nested in one that uses `Name`, since it would otherwise inherit that
     dataclass's configuration.
     """
-    if kind in _KNOWN_NAMES and not is_within:
+    if kind in _CONFIGURED_TYPES and not is_within:
         return
     names = get_json_field_names(kind) or {}
     is_named = is_within or any(field != name for field, name in names.items())
     config = getattr(kind, "__pydantic_config__", {})
     if is_named and "alias_generator" in config:
         return
-    _KNOWN_NAMES.add(kind)
+    _CONFIGURED_TYPES.add(kind)
     if is_named:
         kind.__pydantic_config__ = {**config, "alias_generator": names.__getitem__}
     with suppress(Exception):
@@ -183,4 +183,4 @@ def _iter_type_parts(hint: Any) -> Iterator[Any]:
         yield from _iter_type_parts(arg)
 
 
-_KNOWN_NAMES = weakref.WeakSet[Any]()
+_CONFIGURED_TYPES = weakref.WeakSet[Any]()

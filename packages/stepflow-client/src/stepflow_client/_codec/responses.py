@@ -17,7 +17,7 @@ from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._base.lazy import lazy_module
 from .._base.text_formatting import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers, restore_key_order
-from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
+from .._rules.transport_errors import ANOTHER_SERVICE, PROXIED_SERVER_HINT
 from ..types.model_base import decode_model
 from ..types.statuses import (
     FAILED_STATUSES,
@@ -41,7 +41,7 @@ else:
 Answer = TypeVar("Answer")
 
 # Responses larger than this many bytes count as large.
-_LARGE = 32 * 1024
+_LARGE_RESPONSE_BYTES = 32 * 1024
 
 
 def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
     """
     # Hot path: skip `parse_json_value` for small responses.
     try:
-        value = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
+        value = decode(content) if len(content) <= _LARGE_RESPONSE_BYTES else parse_json_value(content, request, decode)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -72,7 +72,7 @@ def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], 
         InvalidResponseError: If the body isn't JSON.
     """
     try:
-        with pause_garbage_collector() if len(content) > _LARGE else nullcontext():
+        with pause_garbage_collector() if len(content) > _LARGE_RESPONSE_BYTES else nullcontext():
             return decode(content)
     except (ValueError, RecursionError):
         raise _make_not_json_error(content, request) from None
@@ -150,24 +150,24 @@ def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping
     return types.ComponentList(map(add_path, listed), listed.failed_plugins)
 
 
-_ERRORS: dict[int, type[errors.ApiError]] = {
+_ERROR_BY_STATUS: dict[int, type[errors.ApiError]] = {
     **dict.fromkeys((401, 403, 407), errors.AuthenticationError),
     **dict.fromkeys((404, 410), errors.NotFoundError),
     **dict.fromkeys((409, 412), errors.ConflictError),
     429: errors.RateLimitError,
 }
-_CREDENTIALS = "set one with STEPFLOW_TOKEN, or with auth= in Python"
-_HINTS = {
-    401: f"the token is missing, expired or for a different server: {_CREDENTIALS}",
-    403: f"the credentials do not allow this, or a proxy refuses it: {_CREDENTIALS}",
+_CREDENTIALS_HINT = "set one with STEPFLOW_TOKEN, or with auth= in Python"
+_HINT_BY_STATUS = {
+    401: f"the token is missing, expired or for a different server: {_CREDENTIALS_HINT}",
+    403: f"the credentials do not allow this, or a proxy refuses it: {_CREDENTIALS_HINT}",
     407: "write the user and password into the proxy's URL: http://USER:PASSWORD@HOST:PORT",
     413: "the server, or a proxy in front of it, limits the size of requests; store large values as blobs",
     429: "send fewer requests at once, or wait",
     500: "see the server's log for the reason",
-    **dict.fromkeys((502, 503, 504), PROXY),
+    **dict.fromkeys((502, 503, 504), PROXIED_SERVER_HINT),
 }
 # Requests for a specific flow or blob. Servers only reject these with status 400 if the ID is malformed.
-_BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
+_FLOW_OR_BLOB_PATH = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
 
@@ -203,13 +203,13 @@ def find_response_error(
 
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     answered = f"{request} returned {status} {phrase}".rstrip()
-    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
+    kinds = _ERROR_BY_STATUS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
     # An error in any other format may come from a proxy, so prefix it with the request and the response status.
     is_by_server = isinstance(details, dict) and message is not None
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
-    hint = None if status >= 500 and is_by_server else _HINTS.get(status)
-    if status == 400 and _BY_CONTENT.search(request):
+    hint = None if status >= 500 and is_by_server else _HINT_BY_STATUS.get(status)
+    if status == 400 and _FLOW_OR_BLOB_PATH.search(request):
         hint = "a flow or blob ID has 64 hexadecimal digits"
     return kinds(message, status_code=status, details=details, hint=hint)
 
@@ -238,9 +238,9 @@ def collapse_to_short_line(text: str) -> str:
     return cut(line, _MAX_MESSAGE_LENGTH)
 
 
-_INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
+_GET_INDEX, _GET_STATUS = itemgetter("itemIndex"), itemgetter("status")
 # Runs with more items than this count as large.
-_MANY = 100
+_LARGE_RUN_ITEMS = 100
 
 
 def parse_attachment_name(disposition: str | None) -> str | None:
@@ -346,11 +346,11 @@ def check_raw_items(answers: Any) -> list[dict[str, Any]]:
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are not a list of objects")
     # Check types first, because `True == 1`.
-    if not set(map(type, map(_INDEX_OF, answers))) <= {int}:
+    if not set(map(type, map(_GET_INDEX, answers))) <= {int}:
         raise TypeError("an item's index is not an integer")
-    if not set(map(type, map(_STATUS_OF, answers))) <= {int, str}:
+    if not set(map(type, map(_GET_STATUS, answers))) <= {int, str}:
         raise TypeError("an item's status is neither a number nor a string")
-    return sorted(answers, key=_INDEX_OF)
+    return sorted(answers, key=_GET_INDEX)
 
 
 def read_reported_arguments(answer: dict[str, Any]) -> dict[str, Any]:
@@ -476,12 +476,12 @@ def read_results(
         item = entry if isinstance(entry, types.RunItem) else read_item(run_id, entry, decoder)
         return item.result or types.FlowResult(run_id=run_id, status=status, error=unknown_error)
 
-    with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
+    with pause_garbage_collector() if len(entries) > _LARGE_RUN_ITEMS else nullcontext():
         return build_from_response(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
 # Status values that mean an item has completed.
-_COMPLETED = frozenset({2, "completed"})
+_COMPLETED_STATUSES = frozenset({2, "completed"})
 
 
 def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: OutputDecoder = PLAIN) -> list[Any] | None:
@@ -493,9 +493,9 @@ def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: Output
         decoder: How to decode the run's responses.
     """
     entries = items._entries if isinstance(items, types.RunItems) else items
-    if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
+    if not all(type(entry) is dict and entry["status"] in _COMPLETED_STATUSES for entry in entries):
         return None
-    with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
+    with pause_garbage_collector() if len(entries) > _LARGE_RUN_ITEMS else nullcontext():
         read = decoder.restore_flow_output
         request = f"GET /runs/{run_id}/items"
         return build_from_response(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
@@ -506,7 +506,7 @@ def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> ty
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
     answer = run.answers[0]
-    if answer["status"] not in _COMPLETED:
+    if answer["status"] not in _COMPLETED_STATUSES:
         return None
     try:
         output = decoder.restore_flow_output(answer.get("output"))

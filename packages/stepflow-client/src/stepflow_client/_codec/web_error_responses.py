@@ -12,12 +12,12 @@ from typing import Any
 from .. import errors
 from ..errors import StepflowClientError
 
-_INVALID = (errors.InvalidArgumentError, errors.IdempotencyConflictError, errors.InvalidRequestError)
-_STATUSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientError], ...], HTTPStatus, str], ...] = (
+_INVALID_INPUT_ERRORS = (errors.InvalidArgumentError, errors.IdempotencyConflictError, errors.InvalidRequestError)
+_RESPONSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientError], ...], HTTPStatus, str], ...] = (
     # The first matching class wins. If an error isn't the caller's fault, a fixed sentence is shown instead of its
     # message, which may contain internal addresses and file names.
     (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
-    (_INVALID, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
+    (_INVALID_INPUT_ERRORS, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (errors.NotFoundError, HTTPStatus.NOT_FOUND, ""),
     (errors.ConflictError, HTTPStatus.CONFLICT, ""),
     (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "The workflow server is receiving too many requests."),
@@ -84,7 +84,7 @@ def problem_details(
     """
     if not isinstance(error, StepflowClientError):
         raise errors.InvalidArgumentError(f"error must be a StepflowClientError, not {type(error).__name__}")
-    standard, sentence = next((status, text) for kind, status, text in _STATUSES if isinstance(error, kind))
+    standard, sentence = next((status, text) for kind, status, text in _RESPONSES if isinstance(error, kind))
     result = error.result if isinstance(error, errors.RunFailedError) else None
     if result is not None and result.is_cancelled:
         standard = HTTPStatus.CONFLICT

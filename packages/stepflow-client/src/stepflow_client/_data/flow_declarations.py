@@ -11,7 +11,7 @@ from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import find_nearest
 
 # The values of unset variables, by schema type.
-_EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
+_ZERO_VALUES = {"string": "", "number": 0, "integer": 0, "boolean": False}
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 """Schema keys that list several schemas for the same value."""
 
@@ -83,7 +83,7 @@ def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
     kind = schema.get("type")
     if is_required or not isinstance(kind, (str, list)):
         return NOT_GIVEN
-    return _EMPTY.get(kind, NOT_GIVEN) if isinstance(kind, str) else None if "null" in kind else NOT_GIVEN
+    return _ZERO_VALUES.get(kind, NOT_GIVEN) if isinstance(kind, str) else None if "null" in kind else NOT_GIVEN
 
 
 def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:

@@ -67,12 +67,12 @@ _DATA_CLASS_ATTRIBUTES = (
 )  # fmt: skip
 
 
-_SCALARS = (datetime, date, time, PurePath, Enum)
+_SCALAR_TYPES = (datetime, date, time, PurePath, Enum)
 
 
 def is_non_json_scalar(value: object) -> bool:
     """Return whether a value is a date, time, UUID, decimal, path or enum member, none of which are JSON types."""
-    if isinstance(value, _SCALARS):
+    if isinstance(value, _SCALAR_TYPES):
         return True
     # If these modules aren't loaded, the value can't be a decimal or UUID.
     decimal, uuid = sys.modules.get("decimal"), sys.modules.get("uuid")

@@ -17,8 +17,8 @@ else:
     yaml = lazy_module("yaml")
 
 _CLOSERS = {"{": "}", "[": "]"}
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-_PAIR = re.compile(r"\s*(?:- +)*(?P<key>[^\s:#'\"{\[][^:#]*): +(?P<value>[^\s'\"{\[|>&*!].*)")
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_KEY_VALUE_LINE = re.compile(r"\s*(?:- +)*(?P<key>[^\s:#'\"{\[][^:#]*): +(?P<value>[^\s'\"{\[|>&*!].*)")
 _COMMENT = re.compile(r"\s+#.*")
 _PATH_PREFIX = re.compile(r"[^\s,\[\]{}:\"']+$")
 _PATH_SUFFIX = re.compile(r"(?:\[[^\]\n]*\]|\{[^}\n]*\}|[^\s,\[\]{}])*")
@@ -60,7 +60,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
     if error.msg.startswith("Unterminated string"):
         return build_fault(text, at, "this quote is not closed", 'add " at the end of the string')
     opened: list[int] = []
-    for token in _TOKEN.finditer(text, 0, at):
+    for token in _STRING_OR_BRACKET.finditer(text, 0, at):
         if token[0] in _CLOSERS:
             opened.append(token.start())
         elif token[0] in "]}" and opened:
@@ -130,7 +130,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
         if at >= len(text.rstrip()) or (mark.line > context.line and _get_indent(line) <= _get_indent(outer)):
             return _build_unclosed_bracket_fault(text, context.index)
     if "mapping values are not allowed" in problem:
-        pair = _PAIR.fullmatch(_COMMENT.sub("", line).rstrip())
+        pair = _KEY_VALUE_LINE.fullmatch(_COMMENT.sub("", line).rstrip())
         if pair is not None and start + pair.end("key") < at:
             hint = f"quote text with ': ': {pair['key']}: {json.dumps(pair['value'], ensure_ascii=False)}"
             return build_fault(text, start + pair.start("value"), "text with ': ' needs quotes", hint)

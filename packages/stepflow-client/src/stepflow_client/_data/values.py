@@ -52,7 +52,7 @@ LARGEST_EXACT_INTEGER = 2**53
 """Floats can represent every integer up to this value. Current servers store all numbers as floats."""
 # Integers with more bits than this don't fit in a float, so no server release accepts them.
 _MAX_INTEGER_BITS = 1023
-FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
+MAX_FIELD_DEPTH, MAX_INPUT_DEPTH, MAX_LOCAL_DEPTH = 126, 125, 200
 """Maximum nesting depths for a field in a request body, for an input (an element of the `input` field), and for a value
 that is never sent. Servers of every release accept bodies with up to 127 levels."""
 
@@ -83,11 +83,11 @@ def restore_integers(value: Any) -> Any:
         return _restore_integer(value)
     if kind is dict:
         for key, part in value.items():
-            if type(part) in _MAY_CHANGE:
+            if type(part) in _CHANGEABLE_TYPES:
                 value[key] = restore_integers(part)
     elif kind is list:
         for index, entry in enumerate(value):
-            if type(entry) in _MAY_CHANGE:
+            if type(entry) in _CHANGEABLE_TYPES:
                 value[index] = restore_integers(entry)
     return value
 
@@ -123,7 +123,7 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
     if kind is list:
         if isinstance(order_template, list) and len(order_template) == len(value):
             return [restore_key_order(entry, shape) for entry, shape in zip(value, order_template, strict=True)]
-        return [restore_key_order(entry) if type(entry) in _MAY_CHANGE else entry for entry in value]
+        return [restore_key_order(entry) if type(entry) in _CHANGEABLE_TYPES else entry for entry in value]
     return value
 
 
@@ -151,7 +151,7 @@ def _restore_integer(number: float) -> int | float:
     return number
 
 
-_MAY_CHANGE = frozenset({float, dict, list})
+_CHANGEABLE_TYPES = frozenset({float, dict, list})
 
 
 def reject_json_constant(name: str) -> Any:
@@ -187,7 +187,7 @@ def decode_keeping_floats(content: bytes) -> Any:
     return _RAW_DECODER.decode(content.decode())
 
 
-def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth: int = FIELD_DEPTH) -> Any:
+def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth: int = MAX_FIELD_DEPTH) -> Any:
     """Check that a value can be represented as JSON, and return it as plain dicts and lists.
 
     At any depth, mappings, pydantic models, dataclasses, attrs objects and msgspec structs become dicts, and tuples
@@ -216,7 +216,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
         raise InvalidArgumentError(f"{what} cannot be sent: reading it raised {type(error).__name__}") from error
 
 
-def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
+def is_plain(value: Any, max_depth: int = MAX_FIELD_DEPTH, *, any_text: bool = False) -> bool:
     """Return whether a value can be sent as it is. Since most can, this doesn't copy values or keep track of paths.
 
     Args:
@@ -311,7 +311,7 @@ class _JsonChecker(NamedTuple):
         # Send an instance of a subclass (such as a string or integer enum) as its base type.
         for base in (str, int, float):
             if isinstance(value, base):
-                return self.check_value(_PLAIN[base](value), path)
+                return self.check_value(_SCALAR_CONVERTERS[base](value), path)
         if is_non_json_scalar(value):
             return self.check_value(encode_scalar(value), path)
         self.reject(path, f"{type(value).__name__} is not a JSON value")
@@ -326,7 +326,7 @@ class _JsonChecker(NamedTuple):
         raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {format_path(path)})") from None
 
 
-_PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
+_SCALAR_CONVERTERS: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
 
 
 def unify_overrides(overrides: Any) -> dict[str, Any] | None:
@@ -360,7 +360,7 @@ def unify_overrides(overrides: Any) -> dict[str, Any] | None:
             patches[step] = {"value": change}
         merged = _merge_nested_objects(merged, patches)
     # Allow one level less than for a field, because the request nests overrides under `steps`.
-    return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
+    return check_json(merged, "overrides", max_depth=MAX_FIELD_DEPTH - 1) or None
 
 
 def _merge_nested_objects(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from .._base.text_formatting import cut
 
 # Maximum number of values that aliases and merges may repeat. Without a limit, a small file with aliases of aliases
 # could expand to any size.
-_MAX_VALUES = 1_000_000
+_MAX_ALIASED_VALUES = 1_000_000
 
-_NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
-_BOOLEANS: dict[str, bool | None] = {
+_NULL_WORDS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
+_BOOL_WORDS: dict[str, bool | None] = {
     word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")
 }
 
-_BASED = re.compile(r"[-+]?0[xob]")
+_BASE_PREFIX = re.compile(r"[-+]?0[xob]")
 
 _Pairs = dict[str, yaml.Node]
 
@@ -129,14 +129,14 @@ class YamlReader:
         for child in children:
             total += self.count_values(child)
         self.open.discard(id(node))
-        if total - self.distinct > _MAX_VALUES:
-            self.raise_fault(node, f"its aliases expand to more than {_MAX_VALUES:,} values")
+        if total - self.distinct > _MAX_ALIASED_VALUES:
+            self.raise_fault(node, f"its aliases expand to more than {_MAX_ALIASED_VALUES:,} values")
         self.sizes[id(node)] = total
         return total
 
     def read_value(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.ScalarNode):
-            read = _SCALARS.get(node.tag)
+            read = _SCALAR_READERS.get(node.tag)
             if read is not None:
                 return read(self, node)
         elif isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
@@ -174,7 +174,7 @@ class YamlReader:
             if isinstance(node, yaml.MappingNode):
                 hint += "; flows have no {{ }}: write {$input: name} or {$step: id}"
             self.raise_fault(node, "a key must be a string, not a list or a mapping", hint)
-        if node.tag not in _SCALARS:
+        if node.tag not in _SCALAR_READERS:
             self.reject_tag(node)
         return str(node.value)
 
@@ -187,8 +187,8 @@ class YamlReader:
             source = self.read_pairs(mapping)
             self.open.discard(id(mapping))
             self.merged += len(source)
-            if self.merged > _MAX_VALUES:
-                self.raise_fault(mapping, f"its merges expand to more than {_MAX_VALUES:,} values")
+            if self.merged > _MAX_ALIASED_VALUES:
+                self.raise_fault(mapping, f"its merges expand to more than {_MAX_ALIASED_VALUES:,} values")
             for key, child in source.items():
                 merged.setdefault(key, child)
 
@@ -205,7 +205,7 @@ class YamlReader:
     def read_integer(self, node: yaml.ScalarNode) -> int:
         try:
             # A leading zero doesn't change the base: `!!int 017` is 17.
-            return int(node.value, 0 if _BASED.match(node.value) else 10)
+            return int(node.value, 0 if _BASE_PREFIX.match(node.value) else 10)
         except ValueError:
             self.raise_fault(node, f"{cut(node.value, 41)} is not an integer that can be read")
 
@@ -228,9 +228,9 @@ class YamlReader:
 
 # Keep this outside the class. A reader that refers to its own methods would stay in memory, along with all its nodes,
 # until the next garbage collection.
-_SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
-    "tag:yaml.org,2002:null": lambda reader, node: reader.read_null_or_boolean(node, _NULLS),
-    "tag:yaml.org,2002:bool": lambda reader, node: reader.read_null_or_boolean(node, _BOOLEANS),
+_SCALAR_READERS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
+    "tag:yaml.org,2002:null": lambda reader, node: reader.read_null_or_boolean(node, _NULL_WORDS),
+    "tag:yaml.org,2002:bool": lambda reader, node: reader.read_null_or_boolean(node, _BOOL_WORDS),
     "tag:yaml.org,2002:int": YamlReader.read_integer,
     "tag:yaml.org,2002:float": YamlReader.read_number,
     "tag:yaml.org,2002:str": lambda reader, node: node.value,
@@ -247,7 +247,7 @@ def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
 
 
 # Line separators and bidirectional control characters. YAML allows them, but they change how text is displayed.
-_UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+_UNSAFE_CHARACTERS = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -263,7 +263,7 @@ def _represent_string(dumper: _Dumper, text: str) -> yaml.Node:
         # Escape lone surrogates, which UTF-8 can't encode.
         text = text.encode("utf-8", "backslashreplace").decode()
     # Escapes only work in double quotes.
-    style = '"' if _UNSAFE.search(text) else None
+    style = '"' if _UNSAFE_CHARACTERS.search(text) else None
     node: yaml.Node = dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
     return node
 
@@ -281,4 +281,4 @@ def write_yaml(value: Any) -> str:
     """Format a value as a block-style YAML document, keeping the key order and without folding long lines."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
     text = text.removesuffix("...\n") if text.endswith("\n...\n") else text
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _UNSAFE_CHARACTERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

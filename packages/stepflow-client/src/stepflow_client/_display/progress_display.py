@@ -17,8 +17,8 @@ from .._data.arguments import argument_error
 from ..progress import Progress, ProgressOption
 
 # Seconds between lines if the output isn't a terminal.
-_INTERVAL = 10.0
-_WIDTH = 30
+_PROGRESS_LINE_SECONDS = 10.0
+_BAR_WIDTH = 30
 # Number of units in a full bar. It's more than 1 because some libraries only count integers.
 _BAR_UNITS = 1_000
 
@@ -108,7 +108,7 @@ def _print_log_lines() -> ProgressDisplay:
     while True:
         progress = yield
         # stderr is None in programs without a console.
-        is_due = progress.is_finished or time.monotonic() - last >= _INTERVAL
+        is_due = progress.is_finished or time.monotonic() - last >= _PROGRESS_LINE_SECONDS
         if sys.stderr is not None and is_due:
             last = time.monotonic()
             print(f"{_format_title(progress)}: {progress}", file=sys.stderr, flush=True)
@@ -120,7 +120,7 @@ def _rewrite_terminal_line() -> ProgressDisplay:
     try:
         while True:
             progress = yield
-            bar = ("#" * round((progress.fraction or 0.0) * _WIDTH)).ljust(_WIDTH, "-")
+            bar = ("#" * round((progress.fraction or 0.0) * _BAR_WIDTH)).ljust(_BAR_WIDTH, "-")
             # Cut the text to the terminal's width, because a wrapped line can't be overwritten.
             text = f"{_format_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
             sys.stderr.write(f"\r{text}{' ' * max(0, length - len(text))}")

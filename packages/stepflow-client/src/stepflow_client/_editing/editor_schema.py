@@ -19,10 +19,10 @@ from ..flows.json_schema import parse_ref_name
 from ..flows.type_system import is_valid_keyword
 
 Schema = dict[str, Any]
-_EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
-_SUBFLOW: Schema = {"$ref": "#/$defs/subflow"}
+_EXPRESSION_REF: Schema = {"$ref": "#/$defs/expression"}
+_SUBFLOW_REF: Schema = {"$ref": "#/$defs/subflow"}
 # Keywords that apply to a value whether or not parts of it are expressions.
-_KEPT = (
+_KEPT_KEYS = (
     "title", "description", "default", "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "multipleOf", "minLength", "maxLength", "pattern", "format", "required", "minItems", "maxItems", "minProperties",
     "maxProperties", "deprecated",
@@ -81,9 +81,9 @@ def _add_component_schemas(definitions: Schema, components: Components | None) -
         if field == "data":
             # put_blob only treats its data as a flow if `blob_type` is `flow`.
             content["else"]["if"] = {"properties": {"blob_type": {"const": "flow"}}, "required": ["blob_type"]}
-            content["else"]["then"] = {"properties": {field: _SUBFLOW}}
+            content["else"]["then"] = {"properties": {field: _SUBFLOW_REF}}
         elif field is not None:
-            content["else"]["properties"][field] = _SUBFLOW
+            content["else"]["properties"][field] = _SUBFLOW_REF
         definitions[label] = content
         is_path = name.startswith("/")
         which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escape_regex(name)}$"}
@@ -109,28 +109,28 @@ class _InputSchemaConverter:
     def allow_expressions(self, schema: Any, depth: int = 0) -> Schema:
         """Return a schema that accepts an expression, a value that matches, or a value with expressions inside it."""
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
-            return dict(_EXPRESSION)
+            return dict(_EXPRESSION_REF)
         if "$ref" in schema:
             name = parse_ref_name(schema["$ref"])
             if name is None or name not in self.defs:
                 # Servers report builtin components without their shared schemas.
-                return dict(_EXPRESSION)
+                return dict(_EXPRESSION_REF)
             if name not in self.names:
                 self.names[name] = f"{self.label}.{len(self.names)}"
                 self.definitions[self.names[name]] = self.allow_expressions(self.defs[name], depth + 1)
             return {"$ref": f"#/$defs/{self.names[name]}"}
         plain = self._build_non_expression_schema(schema, depth)
         if not plain:
-            return dict(_EXPRESSION)
+            return dict(_EXPRESSION_REF)
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
         kinds = str(plain.get("type", ""))
         if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
             # Use `anyOf`, because editors suggest values from it but not from an `if`.
-            return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
-        return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
+            return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION_REF]}]}
+        return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION_REF, "else": plain}
 
     def _build_non_expression_schema(self, schema: Mapping[str, Any], depth: int) -> Schema:
-        plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
+        plain: Schema = {key: schema[key] for key in _KEPT_KEYS if key in schema and is_valid_keyword(key, schema[key])}
         for key, values in (("enum", schema.get("enum")), ("const", [schema.get("const")])):
             # Drop these keywords if they list objects or lists, which may contain expressions.
             if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
@@ -145,7 +145,7 @@ class _InputSchemaConverter:
         elif isinstance(extra, Mapping) and not is_open:
             plain["additionalProperties"] = self.allow_expressions(extra, depth + 1)
         elif plain.keys() & {"properties", "required"} or "object" in str(schema.get("type")):
-            plain["additionalProperties"] = dict(_EXPRESSION)
+            plain["additionalProperties"] = dict(_EXPRESSION_REF)
         if isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
             plain["items"] = self.allow_expressions(schema["items"], depth + 1)
         # Turn `oneOf` into `anyOf`, because an expression matches every branch.

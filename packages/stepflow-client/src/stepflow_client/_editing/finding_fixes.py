@@ -20,9 +20,9 @@ from . import yaml_and_json_edits
 from .yaml_and_json_edits import Edit, build_key_addition, build_key_removal, format_inline
 
 # A misspelled word must be at least this similar to the suggested name to be fixed automatically.
-_CLEAR = 0.75
+_MIN_TYPO_SIMILARITY = 0.75
 # Hints that show how to write the value of a key.
-_SHAPES = {
+_SHAPE_HINTS = {
     "steps": "write each step as '- id: NAME', with its component and its input below",
     "onError": "write onError: {action: fail}, or retry, or useDefault",
     "mustExecute": "write true or false, without quotes",
@@ -34,11 +34,11 @@ _SHAPES = {
     "$defs": "write each definition as NAME: {type: ...}",
     "maxRetries": "write maxRetries: 3",
 }
-_BOOLEANS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
+_BOOL_WORDS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
 # An empty value of each type.
-_EMPTY: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
+_ZERO_VALUES: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 # The value to add along with a missing key.
-_VALUES: Mapping[str, Any] = {
+_DEFAULT_VALUES: Mapping[str, Any] = {
     "component": "/builtin/noop", "action": "fail", "blob_type": "data", "outcome": "success", "input": {},
     "then": None, "result": None, "name": "unnamed",
 }  # fmt: skip
@@ -108,7 +108,7 @@ class _FindingRewriter:
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
-                    finding = finding._replace(hint=_SHAPES.get(str(at.part)))
+                    finding = finding._replace(hint=_SHAPE_HINTS.get(str(at.part)))
         if finding.fix is not None or at is None:
             return finding
         if (name := parse_suggested_name(finding.hint)) is not None:
@@ -223,8 +223,8 @@ class _FindingRewriter:
 
     def make_wrong_type_correction(self, at: Node) -> Sequence[Edit]:
         value = at.value
-        if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
-            return self.make_replacement(at, format_inline(self.text, _BOOLEANS[str(value).lower()]))
+        if at.part == "mustExecute" and str(value).lower() in _BOOL_WORDS:
+            return self.make_replacement(at, format_inline(self.text, _BOOL_WORDS[str(value).lower()]))
         if at.part == "maxRetries" and isinstance(value, str) and value.strip().isdecimal():
             return self.make_replacement(at, value.strip())
         if at.part == "onError" and value in ("fail", "useDefault", "retry"):
@@ -239,13 +239,13 @@ class _FindingRewriter:
         A field that is missing in a component's input is read from the flow's input.
         """
         is_field = _find_input_field_schema(at) is None or _find_input_field_schema(at, key) is not None
-        value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
+        value = _DEFAULT_VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
             value = choice[1]
         value = _choose_new_step_id(at) if key == "id" else value
         if rule == "case-input":
             declared = _find_input_field_schema(at, key, "type")
-            value = _EMPTY.get(str(declared.value)) if declared is not None else None
+            value = _ZERO_VALUES.get(str(declared.value)) if declared is not None else None
         if at.value is None and at.part == key and at.parent is not None:
             end = self.text.find(":", at.parent.keys[key].end) + 1
             return [(end, end, f" {format_inline(self.text, value)}")]
@@ -327,4 +327,4 @@ def _convert_legacy_from_expression(node: Node) -> dict[str, str] | None:
 def _is_clear_misspelling(word: Any, name: str) -> bool:
     """Return whether a word is so similar to a name that it is clearly a misspelling of it."""
     one, other = (re.sub("[_-]", "", str(term)).lower() for term in (word, name))
-    return one == other or find_nearest(other, [one], _CLEAR) is not None
+    return one == other or find_nearest(other, [one], _MIN_TYPO_SIMILARITY) is not None

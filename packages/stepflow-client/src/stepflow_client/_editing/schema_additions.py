@@ -10,7 +10,7 @@ from . import yaml_and_json_edits
 from .yaml_and_json_edits import Edit, edit_and_verify
 
 # Maximum length of the lines that are added.
-_LINE = 110
+_MAX_LINE_LENGTH = 110
 
 Schemas = Mapping[str, Any]
 
@@ -98,7 +98,7 @@ def _format_block_mapping(values: Schemas, indent: int) -> str:
     for key, value in values.items():
         start = f"{' ' * indent}{yaml_and_json_edits.format_yaml_key(key)}:"
         short = f"{start} {yaml_and_json_edits.format_inline_yaml(value)}"
-        is_short = len(short) <= _LINE and not isinstance(value, _SchemaContainer)
+        is_short = len(short) <= _MAX_LINE_LENGTH and not isinstance(value, _SchemaContainer)
         if is_short or not value or not isinstance(value, (Mapping, list)):
             lines.append(short)
         elif isinstance(value, Mapping):
@@ -107,7 +107,7 @@ def _format_block_mapping(values: Schemas, indent: int) -> str:
             lines.append(start)
             for element in value:
                 line = f"{' ' * (indent + 2)}- {yaml_and_json_edits.format_inline_yaml(element)}"
-                if len(line) > _LINE and element and isinstance(element, Mapping):
+                if len(line) > _MAX_LINE_LENGTH and element and isinstance(element, Mapping):
                     line = f"{' ' * (indent + 2)}- {_format_block_mapping(element, indent + 4).lstrip(' ')}"
                 lines.append(line)
     return "\n".join(lines)

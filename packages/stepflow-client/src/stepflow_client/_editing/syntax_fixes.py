@@ -12,8 +12,8 @@ from ..flows.syntax_tree import FlowText
 from .yaml_and_json_edits import Edit, apply_edits, find_line_end
 
 # Don't look for edits in text with more characters than this, because it's parsed again for each candidate.
-_MAX_LENGTH = 100_000
-_QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
+_MAX_TEXT_LENGTH = 100_000
+_QUOTED_TEXT_IN_HINT = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
 
 
 def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
@@ -24,11 +24,11 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     lines = [0, *(match.end() for match in re.finditer("\r\n|\r|\n", flow.text))]
     line = min(finding.line, len(lines)) - 1
     start = lines[line] + finding.column - 1
-    quoted = _QUOTED.fullmatch(finding.hint or "")
+    quoted = _QUOTED_TEXT_IN_HINT.fullmatch(finding.hint or "")
     old = json.loads(quoted[1]) if quoted is not None else ""
     if quoted is not None and old and flow.text.startswith(old, start):
         return finding._replace(fix=Fix(start, start + len(old), old, quoted[1]))
-    if len(flow.text) > _MAX_LENGTH:
+    if len(flow.text) > _MAX_TEXT_LENGTH:
         return finding
     helpful: list[tuple[float, Fix]] = []
     for first, last, new in _iter_syntax_edits(flow.text, finding, lines[line], start):

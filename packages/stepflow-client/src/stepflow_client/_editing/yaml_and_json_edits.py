@@ -18,8 +18,8 @@ from ..flows.reading import decode_text
 from ..flows.syntax_tree import Key, Node, parse_tree
 
 # Matches strings that don't need quotes because they can't be mistaken for numbers or dates.
-_PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
-_RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+_PLAIN_SCALAR = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
+_RESERVED_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]
 """A replacement: start offset, end offset, and new text."""
@@ -116,7 +116,7 @@ def format_inline_yaml(value: Any) -> str:
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(format_inline_yaml, value))}]"
-    is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
+    is_plain = isinstance(value, str) and _PLAIN_SCALAR.fullmatch(value) and value.lower() not in _RESERVED_WORDS
     return str(value) if is_plain else dump_json(value)
 
 

@@ -23,10 +23,10 @@ from ..flows.syntax_tree import FlowText, Node, to_node
 
 # Current servers reject routes in the old form with this message. Older servers accept the new form but ignore it.
 _REJECTED_ROUTE_MESSAGE = "Invalid prefix"
-_FIRST_WITH_PREFIXES = (0, 13)
+_FIRST_RELEASE_WITH_PREFIXES = (0, 13)
 # Maximum number of bytes to read from a configuration file.
-_MAX_BYTES = 16 * 1024 * 1024
-_VARIABLE = re.compile(r"\$\{(\w+)")
+_MAX_FILE_BYTES = 16 * 1024 * 1024
+_VARIABLE_REFERENCE = re.compile(r"\$\{(\w+)")
 # Plugin types whose workers take tasks from a queue, wherever the workers run.
 _QUEUE_PLUGIN_TYPES = frozenset({"grpc", "nats"})
 
@@ -35,7 +35,7 @@ ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
 """A configuration: a file path, a mapping, an object such as `stepflow_py`'s `StepflowConfig`, or a builder of one."""
 
 # The default for `recovery.checkIntervalSecs`.
-_SAFE_INTERVAL = 30
+_SAFE_CHECK_SECONDS = 30
 # Maximum number of unfinished runs that a server resumes on startup and at each later check. The server's own defaults
 # are 100 and 10.
 _RECOVERY_LIMITS = {"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000}
@@ -83,7 +83,7 @@ class ServerConfig:
         """Return the environment variables that the configuration uses, as `${NAME}` or `${NAME:-default}`."""
         with suppress(FlowFileError):
             text = json.dumps(self.document) if self.path is None else _read_config_text(self.path)
-            return frozenset(_VARIABLE.findall(text))
+            return frozenset(_VARIABLE_REFERENCE.findall(text))
         return frozenset()
 
 
@@ -120,7 +120,7 @@ def build_default_config(release: tuple[int, int] | None, allow_load_file: bool 
     older, newer = (build_builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
     if release is None:
         return ServerConfig(document=older, fallback=newer)
-    return ServerConfig(document=newer if release >= _FIRST_WITH_PREFIXES else older)
+    return ServerConfig(document=newer if release >= _FIRST_RELEASE_WITH_PREFIXES else older)
 
 
 def is_read_once(path: str | os.PathLike[str]) -> bool:
@@ -229,11 +229,11 @@ def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str
     if find_store_path(config) is None or not isinstance(recovery, Mapping) or recovery.get("enabled") is False:
         return
     seconds = recovery.get("checkIntervalSecs")
-    if isinstance(seconds, int | float) and seconds < _SAFE_INTERVAL:
+    if isinstance(seconds, int | float) and seconds < _SAFE_CHECK_SECONDS:
         setting = f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file"
         risk = "the server may mistake running runs for abandoned ones and execute parts of them twice"
-        hint = f"remove the setting: the default is {_SAFE_INTERVAL} s"
-        yield f"{setting}: below {_SAFE_INTERVAL} s, {risk}", hint
+        hint = f"remove the setting: the default is {_SAFE_CHECK_SECONDS} s"
+        yield f"{setting}: below {_SAFE_CHECK_SECONDS} s, {risk}", hint
     if missing := [f"{name}: {limit}" for name, limit in _RECOVERY_LIMITS.items() if name not in recovery]:
         limits = "only 100 unfinished runs when it starts, and 10 at each later check"
         yield f"after a crash, the server resumes {limits}", f"add recovery: {{{', '.join(missing)}}}"
@@ -251,7 +251,7 @@ def _find_database_url(store: object) -> str | None:
 
 def _read_config_text(path: Path) -> str:
     try:
-        return read_file_bytes(path)[:_MAX_BYTES].decode("utf-8", "replace")
+        return read_file_bytes(path)[:_MAX_FILE_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
         message = f"the configuration file {path} does not exist"
         raise FlowFileNotFoundError(message, path=str(path), hint=error.hint) from None
@@ -306,10 +306,10 @@ def _make_lenient_yaml_loader() -> Any:
     return Loader
 
 
-_STORES = ("inMemory", "sqlite")
+_STORE_TYPES = ("inMemory", "sqlite")
 _TYPES = {"u64": "a whole number", "bool": "true or false", "f64": "a number", "map": "a mapping", "sequence": "a list"}
-_LINE = re.compile(r" at line (\d+) column \d+")
-_PATH = r"^(?P<path>[\w.-]+: )?"
+_LINE_AND_COLUMN = re.compile(r" at line (\d+) column \d+")
+_KEY_PATH = r"^(?P<path>[\w.-]+: )?"
 
 
 def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
@@ -334,7 +334,7 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
     if fault is None:
         return None
     message, node, hint = fault
-    reported = _LINE.search(reason)
+    reported = _LINE_AND_COLUMN.search(reason)
     line = node.line or (int(reported[1]) if reported is not None and path is not None else 0)
     message = f"{name}:{line}: {message}" if line else f"{name}: {message}"
     return FlowFileError(message, path=name, line=line or None, hint=hint)
@@ -343,7 +343,7 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
 def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
     """Return a message, the node it's about, and a hint. Return None if the reason is unknown."""
     plugins = root.get("plugins")
-    if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
+    if match := re.search(_KEY_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
         node, name = _find_node_at_path(match["path"], root)
         hint = suggest_or_list(match["word"], re.findall(r"`(\w+)`", match["types"]), "the types are")
         return f"{name} has the unknown type {match['word']!r}", node.get("type") or node, hint
@@ -358,15 +358,15 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
     if "any variant of untagged enum StorageConfig" in reason:
         store = root.get("storageConfig")
         kind = store.get("type") if store is not None else None
-        if kind is not None and kind.value not in _STORES:
-            hint = suggest_or_list(str(kind.value), _STORES, "the types are")
+        if kind is not None and kind.value not in _STORE_TYPES:
+            hint = suggest_or_list(str(kind.value), _STORE_TYPES, "the types are")
             return f"storageConfig has the unknown type {kind.value!r}", kind, hint
         if store is not None and kind is not None and kind.value == "sqlite" and store.get("databaseUrl") is None:
             return "storageConfig requires databaseUrl", store, "such as databaseUrl: sqlite:runs.db?mode=rwc"
-    if match := re.search(_PATH + r"missing field `(?P<key>\w+)`", reason):
+    if match := re.search(_KEY_PATH + r"missing field `(?P<key>\w+)`", reason):
         node, name = _find_node_at_path(match["path"], root)
         return f"{name} requires {match['key']}", node, _suggest_spelling(match["key"], node)
-    if match := re.search(_PATH + r"invalid type: .*?, expected (?:a )?(?P<type>\w+)", reason):
+    if match := re.search(_KEY_PATH + r"invalid type: .*?, expected (?:a )?(?P<type>\w+)", reason):
         if match["path"] is None and root.items:
             return None
         node, name = _find_node_at_path(match["path"], root)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import psutil
 
 BINARY_VARIABLE = "STEPFLOW_SERVER_BINARY"
-_NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepflow-client[runtime]"
+_NOT_INSTALLED_MESSAGE = "the embedded server is not installed: it needs the extra stepflow-client[runtime]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def find_binary() -> ServerBinary:
         hint = "start a server elsewhere and use StepflowClient with its URL"
         raise ServerNotInstalledError("the embedded server runs on Linux and macOS only", hint=hint)
     if importlib.util.find_spec("psutil") is None:
-        raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
+        raise ServerNotInstalledError(_NOT_INSTALLED_MESSAGE, hint=install_command("stepflow-client", "runtime"))
     setting = os.environ.get(BINARY_VARIABLE)
     if setting:
         path = Path(setting).expanduser().absolute()
@@ -65,7 +65,7 @@ def find_binary() -> ServerBinary:
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
+        raise ServerNotInstalledError(_NOT_INSTALLED_MESSAGE, hint=install_command("stepflow-client", "runtime"))
     path = Path(folders[0]) / "bin" / "stepflow-server"
     _check_executable(path, "stepflow-orchestrator should contain", "reinstall the package stepflow-orchestrator")
     try:
@@ -83,17 +83,17 @@ def _check_executable(path: Path, source: str, hint: str) -> None:
 
 
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
-_DESTINATION = "STEPFLOW_LOG_DESTINATION"
+_LOG_DESTINATION_VARIABLE = "STEPFLOW_LOG_DESTINATION"
 # Variables to remove, because they would conflict with the server's command-line arguments.
 _CONFLICTING_VARIABLES = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
-_PREFIX = "STEPFLOW_"
+_VARIABLE_PREFIX = "STEPFLOW_"
 # The variables with this prefix that servers and workers read. Any others, such as the token, are only for the client.
-_SERVER_NAMES = (
+_SERVER_VARIABLE_NAMES = (
     "LOG_LEVEL OTHER_LOG_LEVEL LOG_DESTINATION LOG_FORMAT LOG_FILE COMPONENT_STDERR TRACE_ENABLED METRICS_ENABLED "
     "OTLP_ENDPOINT SERVICE_NAME ORCHESTRATOR_ID ORCHESTRATOR_URL TASKS_URL QUEUE_NAME TRANSPORT MAX_CONCURRENT "
     "BLOB_URL BLOB_THRESHOLD_BYTES NATS_URL NATS_STREAM NATS_CONSUMER SHUTDOWN_GRACE_SECS"
 )
-_SERVER_VARIABLES = frozenset(_PREFIX + name for name in _SERVER_NAMES.split())
+_SERVER_VARIABLES = frozenset(_VARIABLE_PREFIX + name for name in _SERVER_VARIABLE_NAMES.split())
 
 
 def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
@@ -103,7 +103,7 @@ def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str,
         referenced: The names of variables that the configuration refers to.
     """
     known = _SERVER_VARIABLES.union(referenced)
-    return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX) or name in known}
+    return {name: value for name, value in os.environ.items() if not name.startswith(_VARIABLE_PREFIX) or name in known}
 
 
 def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
@@ -143,15 +143,15 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         hint = "the server sends OTLP over gRPC, so the URL has no path"
         raise argument_error("otlp_endpoint", expected, endpoint, hint=hint)
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
-    if _DESTINATION not in os.environ:
+    if _LOG_DESTINATION_VARIABLE not in os.environ:
         # Without this, workers would only log to the collector. (For the server, there is a command-line argument.)
-        environment[_DESTINATION] = "stderr,otlp"
+        environment[_LOG_DESTINATION_VARIABLE] = "stderr,otlp"
     return environment
 
 
 # The number of the system call, which is the same on every architecture Python supports.
 _PIDFD_GETFD = 438
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_IP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def bind_child_sockets_to_loopback(pid: int) -> frozenset[int]:
@@ -183,7 +183,7 @@ def bind_child_sockets_to_loopback(pid: int) -> frozenset[int]:
                 os.close(duplicate)
                 continue
             with listener:
-                if listener.family in _INTERNET and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                if listener.family in _IP_FAMILIES and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
                     ports.add(listener.getsockname()[1])
     finally:
@@ -234,7 +234,7 @@ class ServerProcess:
         import psutil
 
         self._loopback = loopback
-        self._confined: frozenset[int] = frozenset()
+        self._confined_ports: frozenset[int] = frozenset()
         self._logs = logs
         self.port: int | None = None
         self.port_known = threading.Event()
@@ -274,13 +274,13 @@ class ServerProcess:
     @property
     def is_exposed(self) -> bool:
         """Whether other machines can reach the port."""
-        return self.port not in self._confined
+        return self.port not in self._confined_ports
 
     def confine_to_loopback(self) -> None:
         """Once the server is listening, stop other machines from reaching its port (if the system allows that)."""
-        if self._loopback and not self._confined:
+        if self._loopback and not self._confined_ports:
             try:
-                self._confined = bind_child_sockets_to_loopback(self.pid)
+                self._confined_ports = bind_child_sockets_to_loopback(self.pid)
             except OSError:
                 self._loopback = False
 

@@ -20,20 +20,20 @@ from typing import IO
 from .._base.logging import get_logger
 from ..logs import LevelFilter, LineSplitter, LogConfig, LogEntry, LogLevel, RawLine, Stream
 
-_LEVELS: dict[LogLevel, int] = {
+_LOGGING_LEVELS: dict[LogLevel, int] = {
     "trace": 5,
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
-_PIPE_SIZE = 1_048_576
+_PIPE_BYTES = 1_048_576
 # Number of bytes to read without pausing, because the startup code is waiting for the first lines.
 _EAGER_BYTES = 65_536
 # Pause between later reads. For both the server and this process, waking up for every line costs more than reading many
 # lines at once.
 _PAUSE_SECONDS = 0.005
-_QUEUE_LIMIT = 10_000
+_MAX_QUEUED_LINES = 10_000
 _TAIL_LINES = 50
 
 
@@ -51,7 +51,7 @@ class PipeReader:
             accept: Called with the lines from each read, and the stream they come from.
         """
         self._pipes = pipes
-        self._accept = accept
+        self._accept_lines = accept
         self._splitters = {stream: LineSplitter(max_line_length) for stream in pipes}
         self._closed = False
         self._eager_bytes = _EAGER_BYTES
@@ -100,7 +100,7 @@ class PipeReader:
     def _read_and_forward_lines(self, fd: int, stream: Stream) -> bool:
         """Read one chunk, and return whether there may be more."""
         try:
-            data = os.read(fd, _PIPE_SIZE)
+            data = os.read(fd, _PIPE_BYTES)
         except BlockingIOError:
             return True
         except OSError:
@@ -111,7 +111,7 @@ class PipeReader:
         # An error in the callback must not stop the reader.
         with contextlib.suppress(Exception):
             if lines:
-                self._accept(lines, stream)
+                self._accept_lines(lines, stream)
         return bool(data)
 
 
@@ -120,7 +120,7 @@ def _enlarge_pipe(fd: int) -> bool:
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
-        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE) >= _PIPE_SIZE
+        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES) >= _PIPE_BYTES
     return False
 
 
@@ -147,15 +147,15 @@ class LogStore:
     def __init__(self, config: LogConfig) -> None:
         self.max_line_length = config.max_line_length
         self._lock = threading.Lock()
-        self._recent: deque[RawLine] = deque(maxlen=config.buffer_lines if config.capture else 0)
-        self._tail: deque[RawLine] = deque(maxlen=_TAIL_LINES)
+        self._recent_lines: deque[RawLine] = deque(maxlen=config.buffer_lines if config.capture else 0)
+        self._tail_lines: deque[RawLine] = deque(maxlen=_TAIL_LINES)
         target = config.python_logger
         logger = target if isinstance(target, logging.Logger) else logging.getLogger(target) if target else None
         self._logger = (logger or get_logger("server")) if config.forward else None
         self._listeners = tuple(_listeners)
         self._queue: queue.SimpleQueue[tuple[Sequence[RawLine], int] | None] = queue.SimpleQueue()
         # These counters don't need a lock, because each is only changed by one thread.
-        self._put = self._taken = 0
+        self._put_count = self._taken_count = 0
         self._dropped = 0
         self._closed_at: float | None = None
         self._thread = threading.Thread(target=self._forward_lines, name="stepflow-runtime-logs", daemon=True)
@@ -170,37 +170,37 @@ class LogStore:
     def add_lines(self, lines: Sequence[RawLine], pid: int) -> None:
         """Store lines and forward them."""
         with self._lock:
-            self._recent.extend(lines)
-            self._tail.extend(lines)
+            self._recent_lines.extend(lines)
+            self._tail_lines.extend(lines)
         if not self._listeners:
             lines = [line for line in lines if self._is_level_enabled(line)]
-        if self._put - self._taken >= _QUEUE_LIMIT:
+        if self._put_count - self._taken_count >= _MAX_QUEUED_LINES:
             self._dropped += len(lines)
         elif lines:
-            self._put += len(lines)
+            self._put_count += len(lines)
             self._queue.put((lines, pid))
 
     def get_recent_entries(self, limit: int) -> list[LogEntry]:
         """Return the last `limit` stored lines as entries, oldest first."""
         with self._lock:
-            lines = list(self._recent)[-limit:] if limit > 0 else []
+            lines = list(self._recent_lines)[-limit:] if limit > 0 else []
         return [line.parse_entry() for line in lines]
 
     def last_line_with(self, text: bytes) -> bytes | None:
         """Return the last stored line that contains `text`."""
         with self._lock:
-            lines = [*self._tail, *self._recent]
+            lines = [*self._tail_lines, *self._recent_lines]
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
     def clear_current_process_entries(self) -> None:
         """Clear the entries, because what one process printed can't explain why the next one exited."""
         with self._lock:
-            self._tail.clear()
+            self._tail_lines.clear()
 
     def get_current_process_entries(self) -> list[LogEntry]:
         """Return the last entries of the current process. They are available even if capturing is off."""
         with self._lock:
-            lines = list(self._tail)
+            lines = list(self._tail_lines)
         return [line.parse_entry() for line in lines]
 
     def close(self) -> None:
@@ -219,7 +219,7 @@ class LogStore:
                 with contextlib.suppress(Exception):
                     listener(lines)
             for line in lines:
-                self._taken += 1
+                self._taken_count += 1
                 if self._closed_at is not None and time.monotonic() > self._closed_at + 0.4:
                     return
                 with contextlib.suppress(Exception):
@@ -227,11 +227,11 @@ class LogStore:
                         entry = line.parse_entry()
                         origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
                         extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
-                        self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
+                        self._logger.log(_LOGGING_LEVELS[entry.level], "%s", entry.message, extra=extra)
             dropped, self._dropped = self._dropped, 0
             if dropped and self._logger is not None:
                 with contextlib.suppress(Exception):
                     self._logger.warning("dropped %d lines of the server's log: logging cannot keep up", dropped)
 
     def _is_level_enabled(self, line: RawLine) -> bool:
-        return self._logger is not None and self._logger.isEnabledFor(_LEVELS[line.level])
+        return self._logger is not None and self._logger.isEnabledFor(_LOGGING_LEVELS[line.level])

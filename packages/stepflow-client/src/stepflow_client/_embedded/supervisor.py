@@ -93,7 +93,7 @@ def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[
 
 _MAX_SERVERS = 64
 # If a process is killed, its watchdog stops the server within this time.
-_ORPHAN_SECONDS = 5.0
+_ORPHAN_TIMEOUT_SECONDS = 5.0
 _LEASE_POLL_SECONDS = 0.05
 
 
@@ -151,7 +151,7 @@ def _try_lock_file(lock: int) -> bool:
 
     import psutil
 
-    end = time.monotonic() + _ORPHAN_SECONDS
+    end = time.monotonic() + _ORPHAN_TIMEOUT_SECONDS
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,9 +171,9 @@ def _read_lock_file(lock: int) -> list[str]:
 
 
 _POLL_SECONDS = 0.005
-_HEALTH_SECONDS = 1.0
+_HEALTH_TIMEOUT_SECONDS = 1.0
 # Listing components can take 5 s for every worker that isn't connected.
-_COMPONENTS_SECONDS = 30.0
+_COMPONENTS_TIMEOUT = 30.0
 _WORKER_CHECK_SECONDS = 0.2
 
 
@@ -204,14 +204,14 @@ def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: fl
     while True:
         value = None
         with suppress(HttpError, ValueError):
-            connection = SyncSocket.connect("127.0.0.1", process.port, None, _HEALTH_SECONDS)
-            connection.send(head, _HEALTH_SECONDS)
+            connection = SyncSocket.connect("127.0.0.1", process.port, None, _HEALTH_TIMEOUT_SECONDS)
+            connection.send(head, _HEALTH_TIMEOUT_SECONDS)
             end = time.monotonic() + timeout
             # The connection counts as usable until the response arrives.
             while connection.is_usable and time.monotonic() <= end:
                 yield None
             if not connection.is_usable:
-                connection.read_whole_response(request, _HEALTH_SECONDS)
+                connection.read_whole_response(request, _HEALTH_TIMEOUT_SECONDS)
                 if connection.reader.status == 200:
                     value = json.loads(connection.reader.take_body())
             connection.close()
@@ -219,7 +219,7 @@ def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: fl
 
 
 # Seconds between checks of a server's workers. Each check takes about 3 ms.
-_CHECK_SECONDS = 2.0
+_CHECK_INTERVAL_SECONDS = 2.0
 
 
 class EndedWorker(NamedTuple):
@@ -277,10 +277,10 @@ _LOGGER = get_logger("runtime")
 _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
-_STOP_SECONDS = 3.0
-_ACCESS = "anyone who can reach it can run flows and read runs and blobs"
-_LISTENS = f"The Stepflow server listens on port %d of %s, without authentication: {_ACCESS}"
-_RESTART = "the server restarts it when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
+_STOP_TIMEOUT_SECONDS = 3.0
+_ACCESS_WARNING = "anyone who can reach it can run flows and read runs and blobs"
+_LISTENING_MESSAGE = f"The Stepflow server listens on port %d of %s, without authentication: {_ACCESS_WARNING}"
+_RESTART_HINT = "the server restarts it when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
 
 
 class Supervisor:
@@ -309,13 +309,13 @@ class Supervisor:
         self.restarts = 0
         self.crashed = False
         self._name: OrchestratorName | None = None
-        self._guard: parent_watchdog.WatchdogKeeper | None = None
+        self._watchdog: parent_watchdog.WatchdogKeeper | None = None
         view = plan.config.load_or_empty()
         self._workers = find_worker_plugins(view)
         try:
             self._name = claim_orchestrator_name(find_store_path(view))
             # Start the watchdog before the server, so that the server never runs without one.
-            self._guard = parent_watchdog.WatchdogKeeper(self._token)
+            self._watchdog = parent_watchdog.WatchdogKeeper(self._token)
             self._process = self._start_process()
         except BaseException as error:
             self._release_resources()
@@ -326,7 +326,7 @@ class Supervisor:
             _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")
         for hazard in find_recovery_warnings(view):
             _log(logging.WARNING, "%s; %s", *hazard)
-        if not self._guard.can_start_watchdog:
+        if not self._watchdog.can_start_watchdog:
             effect = "If this process is killed, its Stepflow server keeps running"
             _log(logging.WARNING, "%s: there is no Python for a watchdog", effect)
         _running_supervisors.add(self)
@@ -377,7 +377,7 @@ class Supervisor:
         is_running = process.poll() is None if self.is_in_owner_process else psutil.pid_exists(process.pid)
         return process.pid if is_running else None
 
-    def stop(self, timeout: float = _STOP_SECONDS) -> None:
+    def stop(self, timeout: float = _STOP_TIMEOUT_SECONDS) -> None:
         """Stop the server and all its processes within `timeout` seconds. Later calls do nothing."""
         if not self.is_in_owner_process:
             return
@@ -455,7 +455,7 @@ class Supervisor:
             error = EmbeddedServerError(f"supervising the server failed: {fault!r}")
             _log(logging.ERROR, "Supervising the Stepflow server failed", exc_info=True)
             with suppress(Exception):
-                self._process.stop(_STOP_SECONDS)
+                self._process.stop(_STOP_TIMEOUT_SECONDS)
                 self._kill_leftovers_and_close_pipes()
         # Always set a result, because callers may be waiting for one.
         self.failure = error
@@ -500,7 +500,7 @@ class Supervisor:
             assert process.port is not None
             self.port = process.port
             interfaces = "all interfaces" if process.is_exposed else "the loopback interface"
-            _log(logging.INFO, _LISTENS, process.port, interfaces)
+            _log(logging.INFO, _LISTENING_MESSAGE, process.port, interfaces)
             self.crashed = False
             self.port_settled.set()
             self.ready_future.set_result(process.port)
@@ -512,7 +512,7 @@ class Supervisor:
         exit_code, worker = process.poll(), loss.ended_worker
         # Read the log before stopping the server. Afterwards, the other workers log that they've lost the server.
         entries = None if worker is None else self.logs.get_current_process_entries()
-        process.stop(_STOP_SECONDS)
+        process.stop(_STOP_TIMEOUT_SECONDS)
         self._kill_leftovers_and_close_pipes()
         if exit_code is None:
             name = "" if worker is None else f"{self._describe_worker(worker.pid)} "
@@ -543,10 +543,10 @@ class Supervisor:
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
         self._wait_for_condition(lambda: process.port is not None, deadline, late)
-        health = _poll_local_server(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
+        health = _poll_local_server(process, HttpRequest("GET", "/health"), _HEALTH_TIMEOUT_SECONDS)
         self._wait_for_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
-        components = _poll_local_server(process, request, _COMPONENTS_SECONDS)
+        components = _poll_local_server(process, request, _COMPONENTS_TIMEOUT)
 
         def are_workers_connected(ignored: frozenset[str] = frozenset()) -> bool:
             response = next(components)
@@ -598,7 +598,7 @@ class Supervisor:
     def _warn_about_ended_workers(self, process: ServerProcess) -> None:
         """Log a warning for each worker that exits, until the server itself exits or is stopped."""
         reported: set[int] = set()
-        while not self._stopping.wait(_CHECK_SECONDS):
+        while not self._stopping.wait(_CHECK_INTERVAL_SECONDS):
             ended = find_ended_workers(process.leader)
             if process.poll() is not None:
                 # All workers exit along with the server.
@@ -609,7 +609,7 @@ class Supervisor:
                     with suppress(Exception):
                         # Use a child logger, so that a program can choose to show only these messages.
                         logger = get_logger("runtime.workers")
-                        logger.warning("%s ended %s; %s", name, worker.exit_description, _RESTART)
+                        logger.warning("%s ended %s; %s", name, worker.exit_description, _RESTART_HINT)
             reported = {worker.pid for worker in ended}
 
     def _describe_worker(self, pid: int) -> str:
@@ -638,8 +638,8 @@ class Supervisor:
     def _release_resources(self) -> None:
         """Release resources that outlive the processes."""
         _running_supervisors.discard(self)
-        if self._guard is not None:
-            self._guard.close()
+        if self._watchdog is not None:
+            self._watchdog.close()
         if self._name is not None:
             self._name.close()
         self.logs.close()

@@ -25,13 +25,13 @@ from .message_codec import (
     ResponseReader,
     WriteTimeout,
 )
-from .sync_socket import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
+from .sync_socket import CHUNK_SIZE, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
 AsyncCancelled = asyncio.CancelledError
 """The exception raised in a task that is cancelled while it waits."""
 
 # Stop reading from the socket once there are this many unread bytes, so that the server has to slow down.
-_MAX_UNREAD = 1024 * 1024
+_MAX_UNREAD_BYTES = 1024 * 1024
 
 
 def identify_process_and_loop() -> tuple[object, ...]:
@@ -215,7 +215,7 @@ class AsyncSocket(asyncio.Protocol):
             self._is_readable = build_readable_check(connected.fileno())
         if hasattr(transport, "max_size"):
             # The maximum number of bytes that asyncio reads at once from a plain socket (256 KiB by default).
-            setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and it is in no type
+            setattr(transport, "max_size", CHUNK_SIZE)  # noqa: B010 - only asyncio's have it, and it is in no type
         # On shutdown, an event loop closes any remaining async generators and waits for them. We want it to do the same
         # for this connection. It isn't a generator, but `aclose` is the only method that the loop calls.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:
@@ -241,7 +241,7 @@ class AsyncSocket(asyncio.Protocol):
             self._request = self._waiter = None
             return
         self._unread += data
-        if len(self._unread) > _MAX_UNREAD and not self._paused_reading and self._transport is not None:
+        if len(self._unread) > _MAX_UNREAD_BYTES and not self._paused_reading and self._transport is not None:
             self._paused_reading = True
             self._transport.pause_reading()
         self._wake_waiter(self._waiter)
@@ -335,7 +335,7 @@ class AsyncRequestSlots:
     """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = math.inf if limit is None else limit
+        self._max_connections = math.inf if limit is None else limit
         self._slots: _LoopSlots | None = None
 
     def try_take(self) -> _LoopSlots | None:
@@ -343,7 +343,7 @@ class AsyncRequestSlots:
         slots, loop = self._slots, asyncio.get_running_loop()
         if slots is None or slots.loop is not loop:
             # Start over in a new event loop, since the futures of waiting calls belong to the old one.
-            slots = self._slots = _LoopSlots(self._limit, loop)
+            slots = self._slots = _LoopSlots(self._max_connections, loop)
         if not slots.free:
             return None
         slots.free -= 1

@@ -35,7 +35,7 @@ else:
     ssl = lazy_module("ssl")
 
 _TRUST_HINT = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
-_OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
+_WRONG_HOST_REJECTION = ("is not valid for {host}", "use a host name that it is valid for")
 _REJECTIONS: dict[int, tuple[str, str | None]] = {
     # By OpenSSL error number. There is no hint if the certificate just isn't trusted yet.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
@@ -45,8 +45,8 @@ _REJECTIONS: dict[int, tuple[str, str | None]] = {
     20: ("is signed by an unknown authority", None),
     21: ("is signed by an unknown authority", None),
     23: ("has been revoked", "renew it on the server"),
-    62: _OTHER_NAME,
-    64: _OTHER_NAME,
+    62: _WRONG_HOST_REJECTION,
+    64: _WRONG_HOST_REJECTION,
 }
 
 
@@ -162,7 +162,7 @@ def iter_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 # Maximum number of seconds before the next address is tried in parallel.
-_ATTEMPT_DELAY = 0.25
+_ATTEMPT_DELAY_SECONDS = 0.25
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
 
 # An element of the list that `socket.getaddrinfo` returns.
@@ -313,7 +313,7 @@ if hasattr(os, "register_at_fork"):
 
 def _compute_attempt_delay(end: float, left: int) -> float:
     """Return how many seconds to wait before trying the next address, so that there is enough time to try them all."""
-    return min(_ATTEMPT_DELAY, max(end - time.monotonic(), 0) / (left + 1))
+    return min(_ATTEMPT_DELAY_SECONDS, max(end - time.monotonic(), 0) / (left + 1))
 
 
 def _sync_connect_to_fastest(addresses: list[_Address], end: float) -> socket.socket:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from .message_codec import Unreadable
 
 # Maximum piece size in bytes, because a few compressed bytes may expand to gigabytes.
-_MAX_PIECE = 1024 * 1024
+_MAX_PIECE_BYTES = 1024 * 1024
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
@@ -28,7 +28,7 @@ class Decompressor:
         if self._formats is None:
             raise Unreadable(f"it is encoded as {name[:50]!r}, which was not requested")
         self._unpacking = zlib.decompressobj(self._formats[0]) if self._formats else None
-        self._began = False
+        self._has_begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decompress some bytes, yielding the output in pieces.
@@ -45,7 +45,7 @@ class Decompressor:
             if piece:
                 yield piece
             data = self._unpacking.unconsumed_tail
-            if not data and len(piece) == _MAX_PIECE:
+            if not data and len(piece) == _MAX_PIECE_BYTES:
                 # All input has been consumed, but there may still be more output.
                 while piece := self._decompress_piece(b""):
                     yield piece
@@ -60,14 +60,14 @@ class Decompressor:
         Raises:
             Unreadable: If the compressed data is truncated.
         """
-        if self._unpacking is not None and self._began and not self._unpacking.eof:
+        if self._unpacking is not None and self._has_begun and not self._unpacking.eof:
             raise Unreadable("the end of its compressed body is missing")
 
     def _decompress_piece(self, data: bytes) -> bytes:
         assert self._unpacking is not None
-        is_first, self._began = not self._began, True
+        is_first, self._has_begun = not self._has_begun, True
         try:
-            return self._unpacking.decompress(data, _MAX_PIECE)
+            return self._unpacking.decompress(data, _MAX_PIECE_BYTES)
         except zlib.error as error:
             if is_first and self._formats and len(self._formats) > 1:
                 # Some servers send deflate data without the zlib header.

@@ -18,7 +18,7 @@ else:
     asyncio = lazy_module("asyncio")
 
 Hook = Callable[[Any], Any]
-_KINDS = ("request", "response")
+_HOOK_KINDS = ("request", "response")
 
 
 def check_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
@@ -27,9 +27,9 @@ def check_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     Raises:
         InvalidArgumentError: If `hooks` isn't a mapping from `request` and `response` to lists of functions.
     """
-    checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
+    checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_HOOK_KINDS, ())
     for name, functions in check_mapping(hooks, "event_hooks").items():
-        check_choice(name, "a key of event_hooks", _KINDS)
+        check_choice(name, "a key of event_hooks", _HOOK_KINDS)
         if not isinstance(functions, Sequence) or not all(map(callable, functions)):
             raise argument_error(f"event_hooks[{name!r}]", "a list of functions", functions)
         checked[name] = tuple(functions)

@@ -20,7 +20,7 @@ HeaderItems = tuple[tuple[str, str], ...]
 
 _NO_HEADERS: dict[str, str] = {}
 _MAX_TARGET_LENGTH = 65_536
-_MAX_CACHED = 8
+_MAX_CACHED_HEADS = 8
 MAX_BYTES = 1024**3
 """Default maximum size of a response body in bytes."""
 TLS_RESPONSE = "its response is TLS"
@@ -181,7 +181,7 @@ def encode_head(request: HttpRequest, host: str, root_path: str, cache: dict[Hea
                 raise CannotSend(f"the header {name!r} has a value that cannot be sent")
             lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
         headers = b"".join(lines)
-        if len(cache) >= _MAX_CACHED:
+        if len(cache) >= _MAX_CACHED_HEADS:
             cache.clear()
         cache[items] = headers
     if request.content or request.method in ("POST", "PUT", "PATCH"):
@@ -261,10 +261,10 @@ MAX_FIELD_LENGTH = 64 * 1024
 """Maximum size of a header or trailer value in bytes."""
 MAX_FIELDS = 256
 """Maximum number of headers and trailers per response, including its interim responses."""
-MAX_INTERIM = 32
+MAX_INTERIM_RESPONSES = 32
 """Maximum number of interim responses (1xx) before the actual one."""
 # Number of bytes that the error message quotes if a response isn't HTTP.
-_SHOWN = 40
+_EXCERPT = 40
 
 
 @lru_cache(maxsize=256)
@@ -351,7 +351,7 @@ class ResponseReader:
                 raise NotHttp(f"not an HTTP/1.1 response: {error}") from None
             if data.startswith(b"\x15\x03"):
                 raise NotHttp(TLS_RESPONSE) from None
-            raise NotHttp(f"its response begins with '{visible(data[:_SHOWN].decode('latin-1').strip())}'") from None
+            raise NotHttp(f"its response begins with '{visible(data[:_EXCERPT].decode('latin-1').strip())}'") from None
         if self.complete:
             return
         if self._size > size:
@@ -414,7 +414,7 @@ class ResponseReader:
         self.headers_complete = self.status >= 200
         if not self.headers_complete:
             self._interim += 1
-            if self._interim > MAX_INTERIM:
+            if self._interim > MAX_INTERIM_RESPONSES:
                 self._stop_parser_with_error(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
             # The parser doesn't know about the request and expects a body, so the connection can't be reused.

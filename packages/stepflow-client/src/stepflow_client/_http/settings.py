@@ -20,15 +20,15 @@ from ..errors import InvalidArgumentError
 if TYPE_CHECKING:
     import httpx
 
-_SCHEMES = ("http", "https", "socks5", "socks5h")
-_PHASES = ("connect", "read", "write", "pool")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_TIMEOUT_PHASES = ("connect", "read", "write", "pool")
 _PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 MAX_EVENT_BYTES = 256 * 1024 * 1024
 """Maximum size of an event in bytes. It contains one step's output at most, and servers accept requests of 250 MiB."""
 
 
 # Number of seconds after which a response that the server holds back counts as lost, even if the client has no timeout.
-_MAX_OVERDUE = 600.0
+_MAX_OVERDUE_SECONDS = 600.0
 
 
 class Timeouts(NamedTuple):
@@ -48,7 +48,7 @@ class Timeouts(NamedTuple):
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def for_long_poll(self, seconds: float) -> Timeouts:
         """Return a copy for a request that the server may hold for this many seconds before it responds."""
-        return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
+        return self._replace(read=min(self.read, _MAX_OVERDUE_SECONDS) + seconds, whole=self.whole + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
         """Return a copy with every phase capped at this many seconds."""
@@ -56,7 +56,7 @@ class Timeouts(NamedTuple):
 
     def as_dict(self) -> dict[str, float]:
         """Return the timeout of each phase as a dict, like `httpx.Timeout.as_dict`."""
-        return dict(zip(_PHASES, self, strict=False))
+        return dict(zip(_TIMEOUT_PHASES, self, strict=False))
 
 
 def parse_proxy(
@@ -85,7 +85,7 @@ def parse_proxy(
         host, port = (parsed.hostname or "").encode("idna"), parsed.port
     except (ValueError, UnicodeError):
         raise InvalidArgumentError(f"{source} is not a proxy URL", hint=_PROXY_HINT) from None
-    if parsed.scheme not in _SCHEMES:
+    if parsed.scheme not in _PROXY_SCHEMES:
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_PROXY_HINT)
     if not host or (port is None and not has_scheme):
         raise InvalidArgumentError(f"{source} has no host and port", hint=_PROXY_HINT)
@@ -161,7 +161,7 @@ def format_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
 
 
 API_PATH = "/api/v1"
-_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _MIN_POOL_TIMEOUT = 600.0
 MAX_TIMEOUT = 2_000_000
 """Maximum timeout in seconds. Also stands for "no limit", because sockets don't accept 2**31 milliseconds or more."""
@@ -188,7 +188,7 @@ class ServerUrl(NamedTuple):
     def netloc(self) -> str:
         """The host, plus the port unless it's the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.netloc}{self.path}"
@@ -259,7 +259,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
             is_port = "port" in str(error).lower()
             reason, hint = "its port is not a number up to 65535" if is_port else str(error), _URL_HINT
         raise InvalidArgumentError(f"{shown} is not a URL: {reason}", hint=hint) from None
-    if parsed.scheme not in _PORTS:
+    if parsed.scheme not in _DEFAULT_PORTS:
         raise InvalidArgumentError(f"{shown} is not an http or https URL", hint=_URL_HINT)
     if not host or port == 0 or any(char.isspace() or not char.isprintable() for char in text) or len(text) > 65_536:
         raise InvalidArgumentError(f"{shown} is not a server URL")
@@ -267,7 +267,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     user = None
     if parsed.username is not None:
         user = (unquote(parsed.username), unquote(parsed.password or ""))
-    return ServerUrl(parsed.scheme, host, port or _PORTS[parsed.scheme], path, user)
+    return ServerUrl(parsed.scheme, host, port or _DEFAULT_PORTS[parsed.scheme], path, user)
 
 
 def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | ServerUrl]) -> list[ServerUrl]:

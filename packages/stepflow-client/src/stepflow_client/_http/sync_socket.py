@@ -56,10 +56,10 @@ if hasattr(os, "register_at_fork"):
 
 # Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
 # (macOS calls the first setting `TCP_KEEPALIVE`.)
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_KEEP_ALIVE_OPTIONS = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 TLS_CUT_OFF = "the TLS connection was cut off"
 """The error if TLS data ends without a close_notify, because someone may have cut off the response on purpose."""
-CHUNK = 64 * 1024
+CHUNK_SIZE = 64 * 1024
 """Maximum number of bytes to read at once. With 128 KiB or more, the C library may map and unmap memory for each read,
 which is slower than the read itself."""
 
@@ -151,7 +151,7 @@ class SyncSocket:
         """Wait for data and return it. An empty result means that the connection has ended."""
         self._socket.settimeout(timeout)
         try:
-            return self._socket.recv(CHUNK)
+            return self._socket.recv(CHUNK_SIZE)
         except TimeoutError:
             raise ReadTimeout(f"no data received within {timeout:g} s") from None
         except ssl.SSLEOFError:
@@ -164,7 +164,7 @@ def enable_keep_alive(connected: socket.socket) -> None:
     """Enable TCP keep-alive, so that the system notices if the peer disappears without closing the connection."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEP_ALIVE.items():
+        for name, value in _KEEP_ALIVE_OPTIONS.items():
             if hasattr(socket, name):
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
@@ -212,19 +212,19 @@ class SyncRequestSlots:
 
     def __init__(self, limit: int | None) -> None:
         # Don't use a semaphore. It's written in Python, so a KeyboardInterrupt can leave it locked.
-        self._free: queue.SimpleQueue[_SelfReplacingSlot] | None = None if limit is None else queue.SimpleQueue()
+        self._free_slots: queue.SimpleQueue[_SelfReplacingSlot] | None = None if limit is None else queue.SimpleQueue()
         for _ in range(limit or 0):
             self.add_slot()
 
     def add_slot(self) -> None:
         """Add a free slot (unless there is no limit)."""
-        if self._free is not None:
-            self._free.put(_SelfReplacingSlot(weakref.ref(self)))
+        if self._free_slots is not None:
+            self._free_slots.put(_SelfReplacingSlot(weakref.ref(self)))
 
     def try_take(self) -> _SelfReplacingSlot | None:
         """Take a slot if one is free. Pass it to `release` when done."""
         try:
-            return _UNLIMITED if self._free is None else self._free.get_nowait()
+            return _UNLIMITED_SLOT if self._free_slots is None else self._free_slots.get_nowait()
         except queue.Empty:
             return None
 
@@ -234,16 +234,16 @@ class SyncRequestSlots:
         Raises:
             PoolTimeout: If no slot becomes free in time.
         """
-        assert self._free is not None
+        assert self._free_slots is not None
         try:
-            return self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
+            return self._free_slots.get(timeout=min(timeout, threading.TIMEOUT_MAX))
         except queue.Empty:
             raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
     def release(self, slot: _SelfReplacingSlot | None) -> None:
         """Release a slot."""
-        if self._free is not None and slot is not None:
-            self._free.put(slot)
+        if self._free_slots is not None and slot is not None:
+            self._free_slots.put(slot)
 
 
 class _SelfReplacingSlot:
@@ -258,4 +258,4 @@ class _SelfReplacingSlot:
             slots.add_slot()
 
 
-_UNLIMITED = _SelfReplacingSlot(lambda: None)
+_UNLIMITED_SLOT = _SelfReplacingSlot(lambda: None)

@@ -28,7 +28,7 @@ ROW_FORMATS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv
 # Extensions of files that contain a single value (for inputs, a list).
 _SINGLE_VALUE_EXTENSIONS = (".yaml", ".yml", ".json")
 # Maximum number of Parquet rows to decode at once, so that only part of a row group is in memory.
-_BATCH_SIZE = 1000
+_MAX_BATCH_ROWS = 1000
 SKIP_HINT = "to skip such lines, set on_bad_line='fail'"
 """The hint shown when a line stops the batch."""
 
@@ -398,7 +398,7 @@ def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, A
 
 def _iter_parquet_file_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
     with file:
-        batches = file.iter_batches(batch_size=_BATCH_SIZE)
+        batches = file.iter_batches(batch_size=_MAX_BATCH_ROWS)
         while True:
             with _converting_parquet_errors(name):
                 batch = next(batches, None)

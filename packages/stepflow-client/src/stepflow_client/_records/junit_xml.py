@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 # Characters that XML doesn't allow.
-_FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def format_junit_xml(root: ElementTree.Element) -> str:
@@ -16,5 +16,5 @@ def format_junit_xml(root: ElementTree.Element) -> str:
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))
     ElementTree.indent(root)
-    text = _FORBIDDEN.sub("·", ElementTree.tostring(root, "unicode"))
+    text = _FORBIDDEN_CHARACTERS.sub("·", ElementTree.tostring(root, "unicode"))
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'

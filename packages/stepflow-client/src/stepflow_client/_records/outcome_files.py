@@ -25,7 +25,7 @@ _FIELDS = ("index", "key", "run_id", "status", "output")
 # CSV and Parquet store `details` as JSON text.
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
 # Python types of the values that get a Parquet column of their own, by JSON Schema type.
-_PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
+_SCALAR_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 # Number of records per Parquet row group.
 _ROW_GROUP_SIZE = 2000
 
@@ -195,8 +195,8 @@ class _ParquetWriter:
         fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error, "attempts": arrow.int64()}
         types = {"string": text, "integer": arrow.int64(), "number": arrow.float64(), "boolean": arrow.bool_()}
         properties, _ = get_fields(output)
-        self._typed = {name: kind for name, schema in properties.items() if (kind := _get_column_type(schema))}
-        fields |= {f"output_{name}": types[kind] for name, kind in self._typed.items()}
+        self._columns = {name: kind for name, schema in properties.items() if (kind := _get_column_type(schema))}
+        fields |= {f"output_{name}": types[kind] for name, kind in self._columns.items()}
         self._schema = arrow.schema(list(fields.items()))
         self._table = arrow.parquet.ParquetWriter(file, self._schema)
         self._rows: list[dict[str, Any]] = []
@@ -207,7 +207,7 @@ class _ParquetWriter:
         if record.get("error"):
             row["error"] = _encode_error(record)
         fields = record["output"] if isinstance(record["output"], Mapping) else {}
-        row |= {f"output_{name}": _get_cell_if_of_type(fields.get(name), kind) for name, kind in self._typed.items()}
+        row |= {f"output_{name}": _get_cell_if_of_type(fields.get(name), kind) for name, kind in self._columns.items()}
         self._rows.append({name: _escape_surrogates(row.get(name)) for name in self._schema.names})
         if len(self._rows) >= _ROW_GROUP_SIZE:
             self._flush()
@@ -228,12 +228,12 @@ def _get_column_type(schema: Any) -> str | None:
     """Return a field's type if it can have a column. Return None for a list, an object or several types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]
-    return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
+    return named[0] if len(named) == 1 and named[0] in _SCALAR_TYPES else None
 
 
 def _get_cell_if_of_type(value: Any, kind: str) -> Any:
     """Return a value if it matches its column's type, otherwise None."""
-    if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
+    if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _SCALAR_TYPES[kind]):
         return None
     return value if kind != "integer" or -(2**63) <= value < 2**63 else None
 

@@ -17,15 +17,15 @@ from ..types.results import ErrorCode, Outcome
 # in a run.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
 # Target duration of a chunk, in seconds. Longer chunks delay outcomes; shorter chunks need more requests per input.
-_TARGET_SECONDS = 1.0
+_TARGET_CHUNK_SECONDS = 1.0
 # Number of chunks in flight per server: the usual value, then the value for batches in which each input has its own
 # run. (A server executes up to ten items of a run at a time.)
-_LANES, _SINGLE_LANES = 4, 40
+_BATCH_LANES, _SINGLE_LANES = 4, 40
 # Maximum number of inputs to read at once.
-_MAX_PER_REQUEST = 128
+_MAX_INPUTS_PER_REQUEST = 128
 # The inputs read at one time should take up at most 1/16 of a chunk's maximum size, assuming that they are as large as
 # the previous ones.
-_SHARE = 16
+_FIRST_FRACTION = 16
 
 
 @dataclass(slots=True)
@@ -93,14 +93,14 @@ class ChunkSizer:
     """
 
     def __init__(self, fixed: int | None) -> None:
-        self._fixed = fixed
+        self._fixed_size = fixed
         self.size = fixed or _FIRST_SIZE
 
     def record_chunk_duration(self, count: int, seconds: float) -> None:
         """Record how long a chunk took. The size can at most double or halve per chunk."""
-        if self._fixed is not None or not count:
+        if self._fixed_size is not None or not count:
             return
-        target = count * _TARGET_SECONDS / max(seconds, 1e-6)
+        target = count * _TARGET_CHUNK_SECONDS / max(seconds, 1e-6)
         self.size = int(max(1, min(max(target, count / 2), count * 2, _MAX_SIZE)))
 
 
@@ -118,8 +118,8 @@ class ReadAhead:
 
     def record_read_size(self, count: int, size: int) -> None:
         """Record the total size of inputs that were read together."""
-        fitting = self.max_bytes // _SHARE * count // max(size, 1)
-        self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))
+        fitting = self.max_bytes // _FIRST_FRACTION * count // max(size, 1)
+        self.count = max(1, min(fitting, 2 * self.count, _MAX_INPUTS_PER_REQUEST))
 
 
 def split_concurrency(limit: int | None, servers: int = 1, *, single: bool = False, most: int = 99) -> list[int | None]:
@@ -131,7 +131,7 @@ def split_concurrency(limit: int | None, servers: int = 1, *, single: bool = Fal
         single: Whether each run has just one input.
         most: The maximum number of runs, if known.
     """
-    max_lanes = (_SINGLE_LANES if single else _LANES) * servers
+    max_lanes = (_SINGLE_LANES if single else _BATCH_LANES) * servers
     if limit is None:
         return [None] * max_lanes
     lanes = min(max_lanes, limit, most)
@@ -174,15 +174,15 @@ class InputRetryRule:
             raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
         self._max_attempts = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
         self._function = check_function(retry_on, "retry_on") if callable(retry_on) else None
-        self._codes: set[ErrorCode] | None = None
+        self._error_codes: set[ErrorCode] | None = None
         if retry_on is not None and self._function is None:
-            self._codes = set()
+            self._error_codes = set()
             known = [code.value for code in ErrorCode]
             for text in check_texts(retry_on, "retry_on"):
                 if text not in known and not re.fullmatch(_NEWER_CODE, text):
                     hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
                     raise InvalidArgumentError(f"retry_on contains {text!r}, which is not an error code", hint=hint)
-                self._codes.add(ErrorCode(text))
+                self._error_codes.add(ErrorCode(text))
         self.is_enabled = self._max_attempts > 1
         """Whether inputs may run more than once."""
 
@@ -201,7 +201,7 @@ class InputRetryRule:
         if self._function is not None:
             return bool(self._function(outcome))
         error = outcome.error
-        if self._codes is None:
+        if self._error_codes is None:
             return error is not None and error.is_retryable
         code = error.code if error is not None else ErrorCode.CANCELLED if outcome.is_cancelled else None
-        return code in self._codes
+        return code in self._error_codes

@@ -20,9 +20,9 @@ _MAX_NAMED = 3
 _MAX_WORDS = 50
 # Maximum number of distinct messages per code. After that, failures that match no existing message are added to the
 # last one.
-_MAX_SHAPES = 200
+_MAX_MESSAGE_SHAPES = 200
 # Parts of a message that say nothing about the cause: numbers and quoted strings.
-_VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
+_VARYING_PART = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 
 
@@ -90,7 +90,7 @@ class FailureGroups:
 
     def __init__(self) -> None:
         self._shapes: dict[str, list[_MessagePattern]] = {}
-        self._known: dict[tuple[str, str], _MessagePattern] = {}
+        self._known_patterns: dict[tuple[str, str], _MessagePattern] = {}
         self._without_error: Counter[str] = Counter()
 
     def add(self, index: int, error: FlowError | None, status: ExecutionStatus) -> None:
@@ -105,17 +105,17 @@ class FailureGroups:
             self._without_error[status.value] += 1
             return
         code = error.code.value if error.code else ""
-        message = _VARYING.sub("#", error.message)
-        shape = self._known.get((code, message))
+        message = _VARYING_PART.sub("#", error.message)
+        shape = self._known_patterns.get((code, message))
         if shape is None:
-            words = [_VARYING.sub("#", word) for word in _split_words(error.message)]
+            words = [_VARYING_PART.sub("#", word) for word in _split_words(error.message)]
             shapes = self._shapes.setdefault(code, [])
             shape = next((shape for shape in shapes if shape.is_similar(words)), None)
-            if shape is None and len(shapes) < _MAX_SHAPES:
+            if shape is None and len(shapes) < _MAX_MESSAGE_SHAPES:
                 shapes.append(_MessagePattern(words))
             shape = shape or shapes[-1]
-            if len(self._known) < _MAX_SHAPES:
-                self._known[code, message] = shape
+            if len(self._known_patterns) < _MAX_MESSAGE_SHAPES:
+                self._known_patterns[code, message] = shape
         group = shape.by_step.get(error.step_id)
         if group is None:
             parts = (error.step_id or "", code, *shape.words)

@@ -35,19 +35,19 @@ from .lost_creation import may_have_created_run
 from .retries import Backoff, compute_random_delay
 
 # Lease length as a multiple of the mean round-trip time. (With the median, slow round trips wouldn't count in full.)
-_LEASE = 30.0
+_LEASE_ROUND_TRIPS = 30.0
 # Lower bound, in seconds, for the round-trip time that delays are based on.
 _MIN_ROUND_TRIP = 0.001
 # How long an owner may be silent before others take the next turn, as a fraction of its lease.
-_PATIENCE = 1 / 3
+_MAX_QUIET = 1 / 3
 # Number of round trips to wait after losing a turn, before looking for the owner's run.
-_OWNER_TIME = 3.0
+_OWNER_WAIT_ROUND_TRIPS = 3.0
 # Maximum delay before competing for the next turn, in round trips. It starts at the first value and doubles with each
 # lost turn, up to the second.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
 # Maximum time between lookups of another caller's run, in round trips or in seconds (whichever is longer).
-_MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
-_NOT_RESPONDING = "a call that may have created its run is not responding"
+_MAX_POLL_ROUND_TRIPS, _MAX_SHORT_POLL = 8.0, 0.1
+_NOT_RESPONDING_MESSAGE = "a call that may have created its run is not responding"
 
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
@@ -308,7 +308,7 @@ class KeyLock:
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
-                self.obstacle = _NOT_RESPONDING
+                self.obstacle = _NOT_RESPONDING_MESSAGE
                 if not (yield from self._has_owner_given_up(earlier, call)):
                     return
                 break
@@ -323,7 +323,7 @@ class KeyLock:
     def _wait_for_turn_owner(self, turn: int) -> Steps[KeyRun | None]:
         """Wait for the turn's owner to create its run. Return None if this caller may compete for the next turn."""
         self.obstacle = "other calls compete for it"
-        yield Pause(_OWNER_TIME * self.round_trip)
+        yield Pause(_OWNER_WAIT_ROUND_TRIPS * self.round_trip)
         run: KeyRun | None = yield FindRecord()
         if run is not None:
             return run
@@ -334,7 +334,7 @@ class KeyLock:
         while (call := PublishedCall.parse(name := (yield from self._read_or_put_mark(ReadMark(mark))) or "")) is None:
             # Give the owner more time, since it may itself be waiting for an earlier owner's lease to end.
             if (end := self._get_lease_end()) > self.clock():
-                self.obstacle = _NOT_RESPONDING
+                self.obstacle = _NOT_RESPONDING_MESSAGE
                 if (run := (yield from self._poll_for_run_until(end))) is not None:
                     return run
             elif has_paused:
@@ -346,7 +346,7 @@ class KeyLock:
         if (yield from self._has_owner_given_up(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
-        run = yield from self._poll_for_run_until(self._get_mark_first_seen_time(mark, name) + call.lease * _PATIENCE)
+        run = yield from self._poll_for_run_until(self._get_mark_first_seen_time(mark, name) + call.lease * _MAX_QUIET)
         if run is not None or (yield from self._has_owner_given_up(turn, call)) or (yield CompareCall(call)):
             return run
         return next(iter((yield from self._find_runs_of_published_calls())), KeyRun(None, call.digest))
@@ -354,7 +354,7 @@ class KeyLock:
     def _poll_for_run_until(self, end: float, rival: tuple[int, PublishedCall] | None = None) -> Steps[KeyRun | None]:
         """Wait until `end` for the run to appear. Return None if it doesn't, or as soon as the rival has given up."""
         step = self.round_trip
-        backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
+        backoff = Backoff(step, max(_MAX_POLL_ROUND_TRIPS * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self.clock()) > 0:
             yield Pause(min(backoff.next_delay(), left))
             run: KeyRun | None = yield FindRecord()
@@ -384,7 +384,7 @@ class KeyLock:
 
     def _compute_lease(self) -> float:
         """Return the lease to publish."""
-        return max(self.min_lease, _LEASE * sum(self._times) / len(self._times))
+        return max(self.min_lease, _LEASE_ROUND_TRIPS * sum(self._times) / len(self._times))
 
     def _get_lease_end(self) -> float:
         """Return when the last owner's lease ends, after which it can no longer be creating a run."""

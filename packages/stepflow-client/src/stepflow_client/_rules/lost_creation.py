@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from .._base.bounded_dict import BoundedDict
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
-_VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 # Maximum number of runs, and of flows shared between calls, that a client remembers as its own.
-_MAX_OWNED, _MAX_FLOWS = 50_000, 1_000
+_MAX_OWNED_RUNS, _MAX_FLOWS = 50_000, 1_000
 
 
 def may_have_created_run(error: StepflowClientError) -> bool:
@@ -62,7 +62,7 @@ def get_creation_time(run_id: str) -> float | None:
 
     All released servers use version 7 UUIDs as run IDs, which contain the time in milliseconds.
     """
-    if _VERSION_7.fullmatch(run_id):
+    if _UUID7.fullmatch(run_id):
         # Fast path for the usual format, several times faster than UUID().
         return int(run_id[:8] + run_id[9:13], 16) / 1000
     from uuid import UUID
@@ -137,13 +137,13 @@ class RunRegistry:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._tag = os.urandom(16).hex()
-        self._shared: BoundedDict[bytes, str] = BoundedDict(_MAX_FLOWS)
-        self._claimed: set[bytes] = set()
-        self._ours: BoundedDict[str, None] = BoundedDict(_MAX_OWNED)
-        self._owned: OrderedDict[str, None] = OrderedDict()
+        self._shared_flow_ids: BoundedDict[bytes, str] = BoundedDict(_MAX_FLOWS)
+        self._claimed_digests: set[bytes] = set()
+        self._own_flow_ids: BoundedDict[str, None] = BoundedDict(_MAX_OWNED_RUNS)
+        self._own_run_ids: OrderedDict[str, None] = OrderedDict()
         self._newest: BoundedDict[str, str] = BoundedDict(_MAX_FLOWS)
         """Each flow's newest run that belongs to a call. (Version 7 IDs sort by time.)"""
-        self._open: dict[str, set[CreationCall]] = {}
+        self._open_calls: dict[str, set[CreationCall]] = {}
         self._resent: BoundedDict[str, None] = BoundedDict(_MAX_FLOWS)
         """Flows that may have runs that no call has claimed, because a request was resent."""
 
@@ -152,52 +152,52 @@ class RunRegistry:
     def find_shared_flow_id(self, digest: bytes) -> str | None:
         """Return the ID under which this client's calls share a flow, or None if the flow has to be stored (again)."""
         with self._lock:
-            flow_id = self._shared.get(digest)
-            return flow_id if flow_id in self._ours else None
+            flow_id = self._shared_flow_ids.get(digest)
+            return flow_id if flow_id in self._own_flow_ids else None
 
     def try_lock_flow_or_key(self, digest: bytes) -> bool:
         """Claim the sole right to store a flow or to use a key. Return False if another call already has that right."""
         with self._lock:
-            if digest in self._claimed:
+            if digest in self._claimed_digests:
                 return False
-            self._claimed.add(digest)
+            self._claimed_digests.add(digest)
             return True
 
     def release_flow_or_key(self, digest: bytes) -> None:
         """Release a claim, whether or not the call succeeded."""
         with self._lock:
-            self._claimed.discard(digest)
+            self._claimed_digests.discard(digest)
 
     def choose_flow_tag(self, digest: bytes) -> str:
         """Return the tag to store a shared flow with. Pick a new tag if any of the flow's runs has no owner."""
         with self._lock:
-            flow_id = self._shared.pop(digest, None)
-            if flow_id is not None and flow_id not in self._ours:
+            flow_id = self._shared_flow_ids.pop(digest, None)
+            if flow_id is not None and flow_id not in self._own_flow_ids:
                 self._tag = os.urandom(16).hex()
             return self._tag
 
     def record_shared_flow(self, digest: bytes, flow_id: str) -> None:
         """Record the ID of a flow stored with its `choose_flow_tag`."""
         with self._lock:
-            self._shared.put_newest(digest, flow_id)
-            self._ours.put_newest(flow_id, None)
+            self._shared_flow_ids.put_newest(digest, flow_id)
+            self._own_flow_ids.put_newest(flow_id, None)
 
     def record_single_call_flow(self, flow_id: str) -> None:
         """Record the ID of a flow stored for just one call."""
         with self._lock:
-            self._ours.put_newest(flow_id, None)
+            self._own_flow_ids.put_newest(flow_id, None)
 
     def forget_shared_flow_id(self, flow_id: str) -> None:
         """Record that the server may have lost a flow, so that it gets stored again with the same tag."""
         with self._lock:
-            if flow_id in self._ours:
-                for digest in [digest for digest, shared in self._shared.items() if shared == flow_id]:
-                    del self._shared[digest]
+            if flow_id in self._own_flow_ids:
+                for digest in [digest for digest, shared in self._shared_flow_ids.items() if shared == flow_id]:
+                    del self._shared_flow_ids[digest]
 
     def is_flow_only_run_by_this_client(self, flow_id: str) -> bool:
         """Return whether only this client runs the flow and all its runs have an owner."""
         with self._lock:
-            return flow_id in self._ours
+            return flow_id in self._own_flow_ids
 
     # Runs
 
@@ -212,7 +212,7 @@ class RunRegistry:
         with self._lock:
             has_age = has_one_clock or flow_id in self._resent
             call = CreationCall(flow_id, self._newest.get(flow_id, "") if has_age else "")
-            self._open.setdefault(flow_id, set()).add(call)
+            self._open_calls.setdefault(flow_id, set()).add(call)
             return call
 
     def end_call(self, call: CreationCall, *, is_settled: bool, run_id: str | None = None) -> None:
@@ -228,32 +228,32 @@ class RunRegistry:
             if run_id is not None:
                 self.claim_run(call.flow_id, run_id)
             if not is_settled:
-                self._ours.pop(call.flow_id, None)
+                self._own_flow_ids.pop(call.flow_id, None)
             if call.sends > 1:
                 self._resent.put_newest(call.flow_id, None)
-            others = self._open[call.flow_id]
+            others = self._open_calls[call.flow_id]
             others.discard(call)
             if not others:
-                del self._open[call.flow_id]
+                del self._open_calls[call.flow_id]
 
     def list_concurrent_calls(self, call: CreationCall) -> set[CreationCall]:
         """Return all other calls currently creating a run of the same flow."""
         with self._lock:
-            return self._open.get(call.flow_id, set()) - {call}
+            return self._open_calls.get(call.flow_id, set()) - {call}
 
     def filter_unowned(self, run_ids: Iterable[str]) -> list[str]:
         """Return the runs not yet matched to one of this client's calls."""
         with self._lock:
-            return [run_id for run_id in run_ids if run_id not in self._owned]
+            return [run_id for run_id in run_ids if run_id not in self._own_run_ids]
 
     def claim_run(self, flow_id: str, run_id: str) -> bool:
         """Record that a run belongs to a call. Return False if it already belongs to a different call."""
         with self._lock:
-            if run_id in self._owned:
+            if run_id in self._own_run_ids:
                 return False
-            self._owned[run_id] = None
-            if len(self._owned) > _MAX_OWNED:
-                self._owned.popitem(last=False)
+            self._own_run_ids[run_id] = None
+            if len(self._own_run_ids) > _MAX_OWNED_RUNS:
+                self._own_run_ids.popitem(last=False)
             newest = self._newest.get(flow_id)
             if newest is None:
                 self._newest.put_newest(flow_id, run_id)

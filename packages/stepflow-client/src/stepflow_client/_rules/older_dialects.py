@@ -10,11 +10,11 @@ from ..types.statuses import NO_ROUTE
 from .operations_and_releases import Server, find_operation, require_capability
 
 # Maps the words that older servers use for statuses and diagnostic levels to the current numbers.
-STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
-STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
-LEVELS = {"fatal": 1, "error": 2, "warning": 3}
+STATUS_BY_WORD = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
+WORD_BY_STATUS = {str(number): word for word, number in STATUS_BY_WORD.items()}
+LEVEL_BY_WORD = {"fatal": 1, "error": 2, "warning": 3}
 # Maps error codes of older servers to current ones. (0.10 uses 500 for everything that fails in a step.)
-_ERROR_CODES = {500: 3, -32100: 3, -32300: 3, 1: 8, -32200: 8, -32001: 6, -32202: 9}
+_CURRENT_ERROR_CODES = {500: 3, -32100: 3, -32300: 3, 1: 8, -32200: 8, -32001: 6, -32202: 9}
 _COMPONENT_FAILED, _ORCHESTRATOR = 3, 9
 _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 
@@ -49,7 +49,7 @@ def get_older_run_fields(body: Any) -> dict[str, Any]:
     return body
 
 
-_SUMMARY = (
+_SUMMARY_FIELDS = (
     "runId", "flowId", "flowName", "items", "createdAt", "completedAt", "rootRunId", "parentRunId", "orchestratorId",
     "createdAtSeqno", "finishedAtSeqno",
 )  # fmt: skip
@@ -58,13 +58,13 @@ _SUMMARY = (
 def convert_summary(run: Mapping[str, Any]) -> dict[str, Any]:
     """Translate a run's summary."""
     # Old servers send null where the current format omits the field.
-    fields = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
-    return {"createdAtSeqno": 0, **fields, "status": STATUSES.get(run["status"], run["status"])}
+    fields = {key: run[key] for key in _SUMMARY_FIELDS if run.get(key) is not None}
+    return {"createdAtSeqno": 0, **fields, "status": STATUS_BY_WORD.get(run["status"], run["status"])}
 
 
 def convert_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Translate a run's item."""
-    fields = {"itemIndex": item["itemIndex"], "status": STATUSES.get(item["status"], item["status"])}
+    fields = {"itemIndex": item["itemIndex"], "status": STATUS_BY_WORD.get(item["status"], item["status"])}
     return {**fields, **drop_none(completedAt=item.get("completedAt")), **convert_result(item.get("result"))}
 
 
@@ -80,7 +80,7 @@ def convert_result(result: Any) -> dict[str, Any]:
     causes = [str(entry["error"]) for entry in stack if entry.get("error")]
     texts = [message, *causes, *(str(text) for entry in stack for text in entry.get("attachments") or [])]
     step = next((match["id"] for match in map(_STEP_IN_TEXT.search, texts) if match), None)
-    code = _ERROR_CODES.get(error.get("code"))
+    code = _CURRENT_ERROR_CODES.get(error.get("code"))
     if code == _COMPONENT_FAILED and message == NO_ROUTE:
         code = _ORCHESTRATOR
     # Before 0.11, the message just names the step. The real cause is at the bottom of the stack.
@@ -104,7 +104,7 @@ def convert_step_record(
         "component": step.get("component") or "",
         "stepIndex": step_index,
         "itemIndex": item_index,
-        "status": STATUSES.get(step["status"], step["status"]),
+        "status": STATUS_BY_WORD.get(step["status"], step["status"]),
         "journalSeqno": 0,
         "updatedAt": run.get("completedAt") or run["createdAt"],
         **outcome,
@@ -113,7 +113,7 @@ def convert_step_record(
 
 def convert_item_steps(run: Mapping[str, Any], item_index: int, steps: Iterable[Mapping[str, Any]]) -> list[Any]:
     """Translate an item's steps. Drop waiting steps, which current servers don't list."""
-    started = [step for step in steps if step.get("status") in STATUSES]
+    started = [step for step in steps if step.get("status") in STATUS_BY_WORD]
     return [convert_step_record(run, step, item_index, index) for index, step in enumerate(started)]
 
 
@@ -206,7 +206,7 @@ def _convert_run_items(body: Any) -> dict[str, Any]:
 def _convert_stored_flow(body: Any) -> dict[str, Any]:
     report = dict(body.get("diagnostics") or {})
     report["diagnostics"] = [
-        {"experimental": False, **diagnostic, "level": LEVELS.get(diagnostic["level"], diagnostic["level"])}
+        {"experimental": False, **diagnostic, "level": LEVEL_BY_WORD.get(diagnostic["level"], diagnostic["level"])}
         for diagnostic in report.get("diagnostics") or []
     ]
     return {**body, "diagnostics": report}
@@ -231,7 +231,7 @@ _CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
 def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation:
     params = dict(request.params)
     if "status" in params:
-        word = STATUS_WORDS.get(params["status"])
+        word = WORD_BY_STATUS.get(params["status"])
         if word is None:
             # Runs on this server can't have this status.
             return DecodedResponse(200, {"runs": []})

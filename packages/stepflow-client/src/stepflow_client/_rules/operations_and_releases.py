@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from ..types import ServerInfo
 
 # Since 0.12, servers report their commit rather than their release.
-_COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
+_RELEASE_BY_COMMIT = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 
 _OLDEST, _CURRENT, NEWEST = (0, 10), (0, 12), (0, 13)
-TARGETS = "0.10 to 0.13"
+TARGET_RANGE = "0.10 to 0.13"
 """The range of releases that flows can be checked against."""
 
 # The release that introduced each capability shown by `server_info()`.
-_SINCE: dict[str, tuple[int, int]] = {
+_FIRST_RELEASES: dict[str, tuple[int, int]] = {
     "empty_batch": (0, 11),
     "flow_variables": (0, 11),
     "events": (0, 12),
     "live_steps": (0, 12),  # steps are listed while their run is still running
     "step_outputs": (0, 12),
 }
-_UNTIL: dict[str, tuple[int, int]] = {
+_LAST_RELEASES: dict[str, tuple[int, int]] = {
     "exact_numbers": (0, 11),  # integers beyond 2**53 stay exact, and 1.0 differs from 1
     "cancel_refuses_finished": (0, 11),
 }
@@ -68,7 +68,7 @@ def identify_server(url: str, health: Mapping[str, Any]) -> Server:
         return _make_server(url, number, release=version)
     if isinstance(build, Mapping):
         commit = _replace_surrogates(str(build.get("gitVersion") or "")) or None
-        return _make_server(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
+        return _make_server(url, _CURRENT, release=_RELEASE_BY_COMMIT.get(commit or ""), commit=commit)
     # Import this lazily: flow checks need the releases, but don't open connections.
     from .transport_errors import ANOTHER_SERVICE
 
@@ -114,8 +114,8 @@ def _format_release(number: tuple[int, int]) -> str:
 
 def _make_server(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
     dialect = min(number, _CURRENT)
-    capabilities = {name: dialect >= since for name, since in _SINCE.items()}
-    capabilities |= {name: dialect <= until for name, until in _UNTIL.items()}
+    capabilities = {name: dialect >= since for name, since in _FIRST_RELEASES.items()}
+    capabilities |= {name: dialect <= until for name, until in _LAST_RELEASES.items()}
     return Server(url, _format_release(dialect), release, commit, capabilities, needs_translation=dialect < _CURRENT)
 
 
@@ -131,7 +131,7 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
         UnsupportedByServerError: If the server lacks it. The hint names the first release that has it.
     """
     if not server.capabilities[capability]:
-        hint = f"it needs release {_format_release(_SINCE[capability])} or newer"
+        hint = f"it needs release {_format_release(_FIRST_RELEASES[capability])} or newer"
         message = f"{what}: not supported by this server ({server.release or server.dialect})"
         raise UnsupportedByServerError(message, hint=hint)
 
@@ -203,31 +203,31 @@ class Operation:
         return import_module(f"stepflow_api.api.{self.module}")
 
 
-_RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
+_NO_RUN, _NO_FLOW, _NO_BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
 
 _NO_SERVER = "this is not a Stepflow server, or its API has a different path"
 
 health_check = Operation("health.health_check", not_found=_NO_SERVER)
 list_components = Operation("component.list_components", not_found=_NO_SERVER)
 store_flow = Operation("flow.store_flow", not_found=_NO_SERVER)
-get_flow = Operation("flow.get_flow", not_found=_FLOW)
-delete_flow = Operation("flow.delete_flow", not_found=_FLOW)
-get_flow_variables = Operation("flow.get_flow_variables", not_found=_FLOW)
+get_flow = Operation("flow.get_flow", not_found=_NO_FLOW)
+delete_flow = Operation("flow.delete_flow", not_found=_NO_FLOW)
+get_flow_variables = Operation("flow.get_flow_variables", not_found=_NO_FLOW)
 # Sending this twice creates two runs. The server may return 404 because, without a store, it loses its flows on
 # restart.
-create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW, keeps_numbers=True)
+create_run = Operation("run.create_run", is_idempotent=False, not_found=_NO_FLOW, keeps_numbers=True)
 list_runs = Operation("run.list_runs", not_found=_NO_SERVER)
-get_run = Operation("run.get_run", not_found=_RUN)
-delete_run = Operation("run.delete_run", not_found=_RUN)
-cancel_run = Operation("run.cancel_run", not_found=_RUN)
+get_run = Operation("run.get_run", not_found=_NO_RUN)
+delete_run = Operation("run.delete_run", not_found=_NO_RUN)
+cancel_run = Operation("run.cancel_run", not_found=_NO_RUN)
 # Only older servers return 404 here. Current servers return no items or steps for an unknown run.
-get_run_items = Operation("run.get_run_items", not_found=_RUN, keeps_numbers=True)
-get_run_steps = Operation("run.get_run_steps", not_found=_RUN, keeps_numbers=True)
+get_run_items = Operation("run.get_run_items", not_found=_NO_RUN, keeps_numbers=True)
+get_run_steps = Operation("run.get_run_steps", not_found=_NO_RUN, keeps_numbers=True)
 get_run_step = Operation("run.get_run_step", not_found="there is no such step yet")
-get_run_flow = Operation("run.get_run_flow", not_found=_RUN)
-get_run_events = Operation("run.get_run_events", capability="events", needs="a stream of events", not_found=_RUN)
+get_run_flow = Operation("run.get_run_flow", not_found=_NO_RUN)
+get_run_events = Operation("run.get_run_events", capability="events", needs="a stream of events", not_found=_NO_RUN)
 store_blob = Operation("blob.store_blob")
-get_blob = Operation("blob.get_blob", not_found=_BLOB)
+get_blob = Operation("blob.get_blob", not_found=_NO_BLOB)
 
 OPERATIONS = {value.name: value for value in tuple(globals().values()) if isinstance(value, Operation)}
 """All operations by name."""

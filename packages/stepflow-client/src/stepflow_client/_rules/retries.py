@@ -147,18 +147,18 @@ class RetryBudget:
 
     def __init__(self, policy: RetryPolicy, start: float = 20.0) -> None:
         self._share = policy.budget
-        self._max = start * 10
-        self._left = start if policy.budget else 0.0
+        self._max_budget = start * 10
+        self._budget_left = start if policy.budget else 0.0
         self.requests = 0
         """Number of non-retry requests since the last retry, each of which earns a fraction of a retry."""
 
     def try_spend_retry(self) -> bool:
         """Use up one retry. Return False if none is left."""
-        self._left = min(self._max, self._left + self.requests * self._share)
+        self._budget_left = min(self._max_budget, self._budget_left + self.requests * self._share)
         self.requests = 0
-        if self._left < 1:
+        if self._budget_left < 1:
             return False
-        self._left -= 1
+        self._budget_left -= 1
         return True
 
 

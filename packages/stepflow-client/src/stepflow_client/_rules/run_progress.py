@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..types import ItemCounts, StepDetails
     from ..types.results import Outcome
 
-_TEXT = re.compile(r"(?P<mode>[es])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
+_CURSOR = re.compile(r"(?P<mode>[es])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
 
 
 class Cursor(NamedTuple):
@@ -47,7 +47,7 @@ class Cursor(NamedTuple):
             return cls(mode)
         if isinstance(after, int) and not isinstance(after, bool) and after >= 0:
             return cls(mode, after)
-        match = _TEXT.fullmatch(after) if isinstance(after, str) else None
+        match = _CURSOR.fullmatch(after) if isinstance(after, str) else None
         if match is None:
             raise argument_error("after", "the cursor of an event or a sequence number", after)
         if match["mode"] != mode:
@@ -76,12 +76,12 @@ class BatchCount:
         """The numbers of inputs that were read, that ended, and that failed or were cancelled."""
         self.known = 0
         """The number of ended inputs whose outcomes came from a journal."""
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
     @property
     def seconds(self) -> float:
         """The number of seconds since counting started."""
-        return max(time.monotonic() - self._began, 1e-6)
+        return max(time.monotonic() - self._started_at, 1e-6)
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -145,14 +145,14 @@ class ItemTimes:
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
-        self._starts: dict[int, datetime] = {}
-        self._ends: dict[int, datetime] = {}
+        self._start_times: dict[int, datetime] = {}
+        self._end_times: dict[int, datetime] = {}
 
     @property
     def times(self) -> list[ItemTime]:
         """The times of all items with at least one step that has ended, sorted by index."""
-        indexes = sorted(self._ends.keys() & self._starts.keys())
-        return [ItemTime(index, self._starts[index], self._ends[index]) for index in indexes]
+        indexes = sorted(self._end_times.keys() & self._start_times.keys())
+        return [ItemTime(index, self._start_times[index], self._end_times[index]) for index in indexes]
 
     def add_event(self, event: RunEvent) -> None:
         """Process an event."""
@@ -165,11 +165,11 @@ class ItemTimes:
 
     def record_step_start(self, index: int, time: datetime) -> None:
         """Record that one of the item's steps has started."""
-        self._starts[index] = min(self._starts.get(index, time), time)
+        self._start_times[index] = min(self._start_times.get(index, time), time)
 
     def record_step_end(self, index: int, time: datetime) -> None:
         """Record that one of the item's steps has ended."""
-        self._ends[index] = max(self._ends.get(index, time), time)
+        self._end_times[index] = max(self._end_times.get(index, time), time)
 
 
 class StepTimes:

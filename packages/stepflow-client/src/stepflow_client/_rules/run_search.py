@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..types import RunDetails
 
 QUERY_FIELDS = ("flow", "status", "since", "until", "include")
-_WORD = re.compile(r'(?:(\w+):)?"([^"]*)"(?=\s|$)|(\S+)')
+_QUERY_WORD = re.compile(r'(?:(\w+):)?"([^"]*)"(?=\s|$)|(\S+)')
 
 
 class RunQuery(NamedTuple):
@@ -39,7 +39,7 @@ def parse_run_query(text: str) -> RunQuery:
     """Parse a query typed by a user. Anything that isn't a field is a word, and quotes group words together."""
     words: list[str] = []
     fields: dict[str, str] = {}
-    for name, phrase, plain in _WORD.findall(text):
+    for name, phrase, plain in _QUERY_WORD.findall(text):
         if plain:
             name, colon, value = plain.partition(":")
             if not (colon and name in QUERY_FIELDS):
@@ -55,7 +55,7 @@ def parse_run_query(text: str) -> RunQuery:
 
 
 # Server lists aren't strictly sorted. A run may be up to this many seconds newer than the one before it.
-_MAX_DISORDER = 2.0
+_MAX_DISORDER_SECONDS = 2.0
 
 
 class CreationWindow:
@@ -85,7 +85,7 @@ class CreationWindow:
 
     def is_run_too_old(self, run: RunDetails) -> bool:
         """Return whether this run and all runs listed after it are too old for the window."""
-        return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER
+        return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER_SECONDS
 
 
 def _parse_timestamp(value: object, what: str) -> float | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from .._base.bounded_dict import BoundedDict
 from .lost_creation import get_process_token
 
-_MAX_RUNS = 50_000
+_MAX_REMEMBERED_RUNS = 50_000
 
 
 class ServerLoads:
@@ -21,18 +21,18 @@ class ServerLoads:
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
         self._count = count
-        self._turn = 0
+        self._next_server = 0
         self._process = get_process_token()
         self._loads = [0] * count
-        self._homes: BoundedDict[str, int] = BoundedDict(_MAX_RUNS)
+        self._homes: BoundedDict[str, int] = BoundedDict(_MAX_REMEMBERED_RUNS)
 
     @contextmanager
     def place_run(self, servers: Collection[int]) -> Iterator[int]:
         """Choose a server for a new run, and count the run there until the context exits."""
         with self._lock:
             self._reset_after_fork()
-            number = min(servers, key=lambda server: (self._loads[server], (server - self._turn) % self._count))
-            self._turn = number + 1
+            number = min(servers, key=lambda server: (self._loads[server], (server - self._next_server) % self._count))
+            self._next_server = number + 1
             self._loads[number] += 1
         try:
             yield number

@@ -14,17 +14,17 @@ from .._http.settings import API_PATH, is_loopback, parse_url
 from .retries import was_not_processed
 
 ANOTHER_SERVICE = "another service is at this address: correct the host, port or path of the URL"
-NO_RESPONSE = "the host may be down, or blocked by a firewall or VPN; otherwise correct the URL"
-NO_NAME_SERVER = "the name server does not respond: check the network or VPN of this machine"
-SLOW = "the server may be overloaded; to wait longer, set timeout= in Python, or STEPFLOW_TIMEOUT"
-PROXY = "the server behind a proxy is not responding: check that it is running, then try again"
+NO_RESPONSE_HINT = "the host may be down, or blocked by a firewall or VPN; otherwise correct the URL"
+NO_NAME_SERVER_HINT = "the name server does not respond: check the network or VPN of this machine"
+SLOW_SERVER_HINT = "the server may be overloaded; to wait longer, set timeout= in Python, or STEPFLOW_TIMEOUT"
+PROXIED_SERVER_HINT = "the server behind a proxy is not responding: check that it is running, then try again"
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
-_NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
-_NO_TLS = "wrong version number|record layer|packet length too long|http request"
+_NO_ROUTE_CODES = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
+_NO_TLS_TEXT = "wrong version number|record layer|packet length too long|http request"
 # Part of the client's own error message when the health check before the actual request fails.
-_RETURNED = r"\bit returned 5\d\d\b"
+_SERVER_ERROR_TEXT = r"\bit returned 5\d\d\b"
 # How nginx, Apache, Go and others respond to plain HTTP on an HTTPS port.
-_WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
+_WANTS_TLS_TEXT = rb"(?i)plain HTTP|HTTP request to an HTTPS"
 
 
 def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> str:
@@ -40,16 +40,16 @@ def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> s
         return f"correct the proxy's URL, or set NO_PROXY={host} to connect without it"
     chain = list(iter_causes(error))
     text = " ".join(map(str, chain)).lower()
-    if re.search(_RETURNED, text):
-        return PROXY
+    if re.search(_SERVER_ERROR_TEXT, text):
+        return PROXIED_SERVER_HINT
     codes = {getattr(cause, "errno", None) for cause in chain}
-    if re.search(_NO_TLS, text):
+    if re.search(_NO_TLS_TEXT, text):
         return f"the server speaks http: write {_replace_scheme(url, 'http')}"
     if "cannot be resolved" in text or "name or service not known" in text:
         return f"the host {host} cannot be resolved here: correct the URL, or connect to its network or VPN"
-    if codes & _NO_ROUTE:
+    if codes & _NO_ROUTE_CODES:
         return f"there is no route to {host}: check the network or VPN of this machine, or correct the URL"
-    return get_refused_hint(url) if ECONNREFUSED in codes else NO_RESPONSE
+    return get_refused_hint(url) if ECONNREFUSED in codes else NO_RESPONSE_HINT
 
 
 def get_refused_hint(url: str) -> str:
@@ -87,7 +87,7 @@ def build_not_stepflow_error(
         else:
             advice = "correct the URL, or set the token that a proxy requires"
             hint = f"a login page or another service is at this address: {advice}"
-    elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
+    elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS_TEXT, content):
         hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
         # Current servers respond to unknown paths with the content type application/grpc.
@@ -121,10 +121,10 @@ def convert_error(
             converted = errors.RequestTimeoutError(message, hint="to allow more connections, set limits=")
         case message_codec.NameTimeout():
             message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
-            converted = errors.ServerConnectionError(message, hint=NO_NAME_SERVER)
+            converted = errors.ServerConnectionError(message, hint=NO_NAME_SERVER_HINT)
         case message_codec.ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
-            converted = errors.ServerConnectionError(message, hint=NO_RESPONSE)
+            converted = errors.ServerConnectionError(message, hint=NO_RESPONSE_HINT)
         case message_codec.ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
             reason, hint = explain_certificate_error(error) or (reason, get_unreachable_hint(error, url, proxy))
@@ -133,7 +133,7 @@ def convert_error(
         case message_codec.ReadTimeout() | message_codec.WriteTimeout():
             seconds = limit.write if isinstance(error, message_codec.WriteTimeout) else limit.read
             message = f"{request} got no response from {url} within {seconds:.3g} s"
-            converted = errors.RequestTimeoutError(message, hint=SLOW)
+            converted = errors.RequestTimeoutError(message, hint=SLOW_SERVER_HINT)
         case message_codec.CannotSend():
             converted = errors.InvalidArgumentError(f"{request} cannot be sent: {reason}")
         case message_codec.TooLarge():

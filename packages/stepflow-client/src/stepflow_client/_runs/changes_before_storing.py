@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..types import StepDetails
 
 # Metadata key. The value is the tag or, for a rerun, an object containing the tag.
-_KEY = "stepflow-client"
+_METADATA_KEY = "stepflow-client"
 
 
 class RerunOrigin(NamedTuple):
@@ -54,16 +54,16 @@ def add_tag_to_flow(flow: dict[str, Any], tag: str, origin: RerunOrigin | None =
         from .pinned_steps import pinned_flow
 
         flow = pinned_flow(flow, origin.kept)
-    return {**flow, "metadata": {**(metadata or {}), _KEY: added}}
+    return {**flow, "metadata": {**(metadata or {}), _METADATA_KEY: added}}
 
 
 def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     """Restore a stored flow to its author's version, without the tag and with all original step definitions."""
     metadata = flow.get("metadata")
-    if not isinstance(metadata, dict) or _KEY not in metadata:
+    if not isinstance(metadata, dict) or _METADATA_KEY not in metadata:
         return flow
-    definitions = _get_kept_step_definitions(metadata[_KEY])
-    own = {key: value for key, value in metadata.items() if key != _KEY}
+    definitions = _get_kept_step_definitions(metadata[_METADATA_KEY])
+    own = {key: value for key, value in metadata.items() if key != _METADATA_KEY}
     written = {key: own if key == "metadata" else value for key, value in flow.items() if key != "metadata" or own}
     if definitions:
         steps = flow.get("steps")
@@ -77,7 +77,7 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
 def parse_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     """Read a rerun's origin from its stored flow, or return None for any other flow."""
     metadata = flow.get("metadata")
-    added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
+    added = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
     definitions, steps = _get_kept_step_definitions(added), get_steps_by_id(flow)

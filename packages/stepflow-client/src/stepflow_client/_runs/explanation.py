@@ -79,7 +79,7 @@ def add_states_to_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
         return snapshot
     # Skip items in which every step's state is the same as its status.
     special = {
-        step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
+        step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in SUB_RUNNERS
     }
     indexes = {step.item_index for step in steps if step.status in FAILED_STATUSES or step.step_id in special}
     accounts = explain_steps(snapshot, [item for item in items if item.index in indexes])
@@ -206,7 +206,7 @@ def _describe_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> I
         yield "which steps may still be executing (cancelling a run does not stop its steps)"
 
 
-RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
+SUB_RUNNERS = ("/builtin/map", "/builtin/eval")
 """Components whose outputs can contain sub-run failures."""
 
 

@@ -16,14 +16,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedInterpreter, StepRun
+from ..flows.interpreter import EXPRESSION_ERRORS, NOT_KNOWN, Failure, NotKnownError, RecordedInterpreter, StepRun
 from ..types import ErrorCode, FlowError, StepDetails
 from ..types.run_explanation import FailureKind
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus
 
-_STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
-_EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
-_LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
+_STALLED_MESSAGE = re.compile(r"^Step (?P<id>.+) not completed$")
+_EXPRESSION_MESSAGE = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
+_LOST_CODES = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
 def says_only_step_failed(error: FlowError) -> bool:
@@ -73,12 +73,12 @@ class ItemRecord:
                 ended[name] = StepRun({}, 0, failure=Failure(0, step.error.message if step.error else NO_REASON))
         is_complete = self.is_over and self.has_steps
         self.evaluation = RecordedInterpreter(self.flow, self.input, self.variables, ended, is_over=is_complete)
-        self._sources: dict[str, str | None] = {}
+        self._cause_by_step: dict[str, str | None] = {}
 
     @property
     def is_over(self) -> bool:
         """Whether the item ended normally, so that no more steps will start."""
-        is_lost = self.error is not None and self.error.code in _LOST
+        is_lost = self.error is not None and self.error.code in _LOST_CODES
         return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
     def _find_evaluation_failures(self, expression: Any) -> list[Failure] | None:
@@ -87,7 +87,7 @@ class ItemRecord:
             self.evaluation.evaluate(expression)
         except Failure as failure:
             return [failure, *failure.others]
-        except (NotKnownError, *BROKEN):
+        except (NotKnownError, *EXPRESSION_ERRORS):
             return None
         return []
 
@@ -107,9 +107,9 @@ class ItemRecord:
 
     def find_step_failure_cause(self, step_id: str) -> str | None:
         """Return the step that caused a step to fail: the step itself, a failed step it reads, or None if unknown."""
-        if step_id not in self._sources:
-            self._sources[step_id] = self._compute_step_failure_cause(step_id)
-        return self._sources[step_id]
+        if step_id not in self._cause_by_step:
+            self._cause_by_step[step_id] = self._compute_step_failure_cause(step_id)
+        return self._cause_by_step[step_id]
 
     def _compute_step_failure_cause(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
@@ -151,7 +151,7 @@ class ItemRecord:
             return Cause("cancelled")
         if self.status not in FAILED_STATUSES or self.error is None:
             return Cause(None)
-        if self.error.code in _LOST:
+        if self.error.code in _LOST_CODES:
             return Cause("lost")
         if not self.flow:
             return self._find_cause_by_errors(self.error)
@@ -211,12 +211,12 @@ class ItemRecord:
     @property
     def _is_expression_error(self) -> bool:
         """Whether the item's error is about an expression that couldn't be evaluated."""
-        return self.error is not None and _EXPRESSION.match(self.error.message) is not None
+        return self.error is not None and _EXPRESSION_MESSAGE.match(self.error.message) is not None
 
     @property
     def stalled_step(self) -> str | None:
         """The step that the output needs but the server never started, if that's why the item failed."""
-        match = None if self.error is None else _STALLED.match(self.error.message)
+        match = None if self.error is None else _STALLED_MESSAGE.match(self.error.message)
         name = None if match is None else match["id"]
         return name if name in self.definitions and name not in self.listed else None
 

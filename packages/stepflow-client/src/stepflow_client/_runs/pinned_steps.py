@@ -30,8 +30,8 @@ from ..types.statuses import ErrorCode
 PIN_COMPONENT = "/builtin/create_messages"
 """Component of steps pinned with `pinned_flow`. It exists on every release and fails immediately without an input."""
 _FAILING = "/builtin/iterate"
-_MOCKED = re.compile(r"Input path \$\.mocked ([A-Z_]+): (.*) not found", re.DOTALL)
-_NOT_CAUGHT = "orchestrator"
+_MOCKED_MESSAGE = re.compile(r"Input path \$\.mocked ([A-Z_]+): (.*) not found", re.DOTALL)
+_UNCAUGHT_CODE = "orchestrator"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Delayed:
 
 def parse_mocked_failure_message(message: str) -> tuple[str, str] | None:
     """Return the code and message of a step pinned to a failure, or None for any other error message."""
-    match = _MOCKED.fullmatch(message)
+    match = _MOCKED_MESSAGE.fullmatch(message)
     return None if match is None else (match[1].lower(), match[2])
 
 
@@ -96,7 +96,7 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
         value = _build_failing_input(output, 0) if is_failure else {"$literal": output}
         patch = {"$literal": None, "$if": None, "$coalesce": [value]}
         overrides[step] = {"component": _FAILING if is_failure else component, "input": patch}
-        if is_failure and output.error_code == _NOT_CAUGHT:
+        if is_failure and output.error_code == _UNCAUGHT_CODE:
             overrides[step]["onError"] = None
     return overrides
 
@@ -132,7 +132,7 @@ def _pin_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     outcome, seconds = (output.outcome, output.delay) if isinstance(output, Delayed) else (output, 0.0)
     if isinstance(outcome, Fails):
-        handling = {"onError": step["onError"]} if "onError" in step and outcome.error_code != _NOT_CAUGHT else {}
+        handling = {"onError": step["onError"]} if "onError" in step and outcome.error_code != _UNCAUGHT_CODE else {}
         return {**kept, "component": _FAILING, "input": _build_failing_input(outcome, seconds), **handling}
     on_error = {"action": "useDefault", "defaultValue": outcome}
     if seconds:

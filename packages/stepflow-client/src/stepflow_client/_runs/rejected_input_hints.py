@@ -11,7 +11,7 @@ from .._base.text_formatting import cut
 from ..flows.components import BUILTINS
 from ..flows.expressions import find_references, get_keyword, parse_unambiguous_path
 from ..flows.graph import get_steps_by_id
-from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedInterpreter
+from ..flows.interpreter import EXPRESSION_ERRORS, NOT_KNOWN, Failure, NotKnownError, RecordedInterpreter
 from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
 from ..types.model_base import Record
 from ..types.results import FlowError
@@ -42,7 +42,7 @@ def resolve_step_input(item: ItemRecord, step_id: str) -> ResolvedInput:
         """Resolve an expression part by part, so that one unknown part doesn't hide the other parts."""
         try:
             return item.evaluation.evaluate(expression)
-        except (Failure, NotKnownError, *BROKEN) as error:
+        except (Failure, NotKnownError, *EXPRESSION_ERRORS) as error:
             if isinstance(expression, list):
                 return [resolve(element) for element in expression]
             if isinstance(expression, Mapping) and get_keyword(expression) is None:
@@ -58,7 +58,7 @@ def resolve_step_input(item: ItemRecord, step_id: str) -> ResolvedInput:
     return ResolvedInput(value, tuple(not_known), tuple(failures))
 
 
-_MAX_LENGTH = 80
+_MAX_FIELDS_LENGTH = 80
 
 
 def may_component_return(component: str, value: Any) -> bool:
@@ -106,7 +106,7 @@ def find_step_failure_hint(
         return None if similar is None else f"unknown component {component}; did you mean {similar}?"
     try:
         value = evaluation.evaluate(step.get("input"))
-    except (Failure, NotKnownError, *BROKEN):
+    except (Failure, NotKnownError, *EXPRESSION_ERRORS):
         return _find_missing_field_hint(step, evaluation.input)
     schema = BUILTINS[component][0] if component in BUILTINS else (schemas or {}).get(component)
     mismatch = _find_mismatch(value, schema)
@@ -122,7 +122,7 @@ def find_step_failure_hint(
         with_flow_only = RecordedInterpreter(evaluation.flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
         literal = with_flow_only.evaluate(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None
-    except (Failure, NotKnownError, *BROKEN):
+    except (Failure, NotKnownError, *EXPRESSION_ERRORS):
         is_literal = False
     advice = "to check inputs before a run, declare an input schema in the flow"
     return f"{rejected}; {'to find this before a run, check the flow' if is_literal else advice}"
@@ -139,7 +139,7 @@ def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
             similar = find_nearest(path[0], input)
             fields = f"has {', '.join(map(str, input))}" if input else "is empty"
             advice = f"write {path[0]} instead of {similar}" if similar else f"add {path[0]}: ..."
-            return f"the flow reads {path[0]!r} from its input, which {cut(fields, _MAX_LENGTH)}; {advice}"
+            return f"the flow reads {path[0]!r} from its input, which {cut(fields, _MAX_FIELDS_LENGTH)}; {advice}"
     return None
 
 

@@ -27,10 +27,10 @@ from .._base.not_given import NOT_GIVEN
 from .._data.arguments import file_path
 from ..errors import FlowFileError, StepflowClientError
 
-_MAX_LINKS = 40
+_MAX_SYMLINKS = 40
 # The parents of the user's `stepflow` folders on Linux, by kind, relative to the home folder.
 _LINUX_FOLDERS = {"cache": ".cache", "config": ".config", "state": ".local/state"}
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_OPEN_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def get_stepflow_user_folder(kind: str) -> Path:
@@ -116,7 +116,7 @@ def replacing_file(
     # Use an unrelated name: if the file's own name has the maximum length, there's no room for a suffix.
     beside = os.path.join(os.path.dirname(target), f".stepflow-{os.urandom(8).hex()}.part")
     is_shared = status is None and mode is None
-    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666 if is_shared else 0o600))
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN_FLAGS, 0o666 if is_shared else 0o600))
     try:
         yield beside
         with open(beside, "r+b") as file:
@@ -160,7 +160,7 @@ def _resolve_target(path: str | os.PathLike[str]) -> tuple[str, os.stat_result |
         OSError: If it can't be written.
     """
     name = os.fsdecode(path)
-    for _ in range(_MAX_LINKS):
+    for _ in range(_MAX_SYMLINKS):
         folder = os.path.realpath(os.path.dirname(name))
         name = os.path.join(folder, os.path.basename(name))
         # Links in /proc/self/fd (where /dev/stdout leads) are open files.
@@ -243,7 +243,7 @@ def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
 
 def _read_content(path: str, *, if_closed: bool = False) -> bytes | None:
     """Return a regular file's content, or None if it can't be read (or is open for writing, if `if_closed` is set)."""
-    flags = os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDONLY | _OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
             # Check before reading: once a program has closed the file, it can no longer change it.

@@ -29,7 +29,7 @@ from ..types.results import Outcome
 from .shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 
 # Use a single b-tree without a separate index, so that the two can't disagree about whether an entry exists.
-_TABLE = """
+_CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
 ) WITHOUT ROWID
@@ -40,7 +40,7 @@ _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": 
 # The number stored in entries about the whole batch. Entries about a chunk store the chunk's number.
 _BATCH = 0
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
-_DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
+_DAMAGED_HINT = "remove the file to run the batch from its beginning, including inputs that have already run"
 
 
 class Journal:
@@ -69,7 +69,7 @@ class Journal:
                 tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
                 if tables not in ([], ["entry"]):
                     raise self._make_unusable_error("it is a different kind of database")
-                file.execute(_TABLE)
+                file.execute(_CREATE_TABLE)
                 problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if problem != "ok":
                     raise self._make_unusable_error(problem)
@@ -91,7 +91,7 @@ class Journal:
             self._file.close()
 
     def _make_unusable_error(self, reason: object) -> JournalError:
-        return JournalError(f"{self.path} is not a usable journal: {reason}", hint=_DAMAGED)
+        return JournalError(f"{self.path} is not a usable journal: {reason}", hint=_DAMAGED_HINT)
 
     @contextmanager
     def _locked_file(self) -> Iterator[sqlite3.Connection]:

@@ -29,33 +29,33 @@ from .shared_sqlite_file import FailureReporter
 
 Result = TypeVar("Result")
 
-_CONNECT_TIMEOUT = "5"
+_CONNECT_TIMEOUT_SECONDS = "5"
 # Seconds to wait for a response before giving up on a statement and its connection.
-_MAX_RESPONSE = 5.0
+_MAX_RESPONSE_SECONDS = 5.0
 # How long a read waits (including for earlier changes), and how long `close` waits for each additional change, in
 # seconds.
-_MAX_WAIT = 10.0
+_MAX_WAIT_SECONDS = 10.0
 # How long `close` waits for a slow database in total, in seconds.
-_MAX_CLOSE_WAIT = 60.0
+_MAX_CLOSE_WAIT_SECONDS = 60.0
 # How long `close` waits for a database that is down, in seconds.
-_MAX_OUTAGE_WAIT = 2.0
+_MAX_OUTAGE_WAIT_SECONDS = 2.0
 # How long a caller waits for a durable change, in seconds.
-_MAX_DURABLE_WAIT = 1.0
+_MAX_DURABLE_WAIT_SECONDS = 1.0
 # First and maximum delay in seconds between connection attempts.
-_DELAYS = (0.1, 5.0)
+_RECONNECT_DELAYS = (0.1, 5.0)
 # How long a thread stays idle before it exits, in seconds.
-_IDLE = 10.0
+_MAX_IDLE_SECONDS = 10.0
 # Maximum number of queued changes, and maximum number of characters in all of them together.
-_MAX_CHANGES, _MAX_SIZE = 10_000, 100_000_000
+_MAX_QUEUED_CHANGES, _MAX_QUEUED_LENGTH = 10_000, 100_000_000
 # Maximum number of changes per transaction.
-_MAX_AT_ONCE = 100
+_MAX_TRANSACTION_CHANGES = 100
 # Maximum number of runs listed in a message.
 _MAX_NAMED = 20
 # Advisory lock that is held while tables are created or changed.
-_LOCK = 0x5374_6570_666C_6F77
+_SCHEMA_LOCK_ID = 0x5374_6570_666C_6F77
 
 # Patterns for the parts of the history's statements in which SQLite and PostgreSQL differ, with their replacements.
-_DIALECT = {
+_SQL_REPLACEMENTS = {
     r"\?": "%s",
     r"\b(runs|outputs)\b(?!_)": r"stepflow_history.\1",
     r"\bLIKE\b": "ILIKE",
@@ -69,7 +69,7 @@ _DIALECT = {
 @lru_cache
 def translate_statement(statement: str) -> str:
     """Translate one of the history's statements to PostgreSQL's dialect."""
-    for pattern, text in _DIALECT.items():
+    for pattern, text in _SQL_REPLACEMENTS.items():
         statement = re.sub(pattern, text, statement)
     return statement
 
@@ -125,7 +125,7 @@ class SharedDatabase(FailureReporter):
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
         self._size = 0
-        self._lost: list[str] = []
+        self._lost_run_ids: list[str] = []
         self._thread: threading.Thread | None = None
         self._connection: _Connection | None = None
         self._began: float | None = None
@@ -165,15 +165,15 @@ class SharedDatabase(FailureReporter):
         """
         job = _Job(name, change, Future(), run_id, size)
         with self._get_fork_safe_lock():
-            if len(self._jobs) >= _MAX_CHANGES or self._size + size > _MAX_SIZE:
-                self._lost.append(run_id)
+            if len(self._jobs) >= _MAX_QUEUED_CHANGES or self._size + size > _MAX_QUEUED_LENGTH:
+                self._lost_run_ids.append(run_id)
                 return
             self._size += size
             self._enqueue(job)
             is_durable = is_durable and self._failure is None
         if is_durable:
             with suppress(FutureTimeoutError):
-                job.done.exception(_MAX_DURABLE_WAIT)
+                job.done.exception(_MAX_DURABLE_WAIT_SECONDS)
 
     def call(self, name: str, action: Callable[[Any], Result], *, missing: Result) -> Result:
         """Run an action and return its result.
@@ -189,7 +189,7 @@ class SharedDatabase(FailureReporter):
         try:
             if is_down:
                 raise ConnectionError(self._failure)
-            end = time.monotonic() + _MAX_WAIT
+            end = time.monotonic() + _MAX_WAIT_SECONDS
             while not wait([job.done], 0.1).done:
                 if time.monotonic() > end:
                     raise FutureTimeoutError
@@ -199,7 +199,7 @@ class SharedDatabase(FailureReporter):
             return job.done.result()  # type: ignore[no-any-return]
         except FutureTimeoutError:
             job.done.cancel()
-            reason = f"no response within {_MAX_WAIT:g} s"
+            reason = f"no response within {_MAX_WAIT_SECONDS:g} s"
         except Exception as error:
             reason = self._format_error(error)
         raise StepflowClientError(f"cannot {name} the history {self._location}: {reason}") from None
@@ -219,15 +219,15 @@ class SharedDatabase(FailureReporter):
                 now = time.monotonic()
                 if len(self._jobs) < left:
                     left, progress = len(self._jobs), now
-                patience = _MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT
-                if now > min(began + _MAX_CLOSE_WAIT, progress + patience):
+                patience = _MAX_WAIT_SECONDS if self._failure is None else _MAX_OUTAGE_WAIT_SECONDS
+                if now > min(began + _MAX_CLOSE_WAIT_SECONDS, progress + patience):
                     break
                 self._shut_down_hung_connection()
                 self._changed.wait(0.1)
             # With nothing queued, the thread is idle and isn't using the connection.
             is_unused = self._thread is None or not self._jobs
             self._is_closing = False
-            self._lost += [job.run_id for job in self._jobs if job.run_id is not None]
+            self._lost_run_ids += [job.run_id for job in self._jobs if job.run_id is not None]
             self._jobs.clear()
             self._size = 0
             self._changed.notify_all()
@@ -257,23 +257,23 @@ class SharedDatabase(FailureReporter):
 
     def _shut_down_hung_connection(self) -> None:
         """Shut down a connection whose statement got no response in time. This wakes the thread immediately."""
-        if self._began is None or time.monotonic() < self._began + _MAX_RESPONSE or self._connection is None:
+        if self._began is None or time.monotonic() < self._began + _MAX_RESPONSE_SECONDS or self._connection is None:
             return
         with suppress(Exception), closing(socket.socket(fileno=os.dup(self._connection.plain.fileno()))) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
 
     def _run_jobs(self) -> None:
-        delay, alone = _DELAYS[0], 0
+        delay, alone = _RECONNECT_DELAYS[0], 0
         while True:
             with self._changed:
                 self._began = None
-                if not self._jobs and not self._changed.wait_for(lambda: self._jobs, _IDLE):
+                if not self._jobs and not self._changed.wait_for(lambda: self._jobs, _MAX_IDLE_SECONDS):
                     self._thread = None
                     return
                 jobs = [self._jobs[0]]
                 if jobs[0].run_id is not None and not alone:
                     changes = takewhile(lambda job: job.run_id is not None, self._jobs)
-                    jobs = list(islice(changes, _MAX_AT_ONCE))
+                    jobs = list(islice(changes, _MAX_TRANSACTION_CHANGES))
             was_open = self._connection is not None
             try:
                 connection = self._connection
@@ -301,12 +301,12 @@ class SharedDatabase(FailureReporter):
                     if jobs[0].run_id is not None:
                         with self._changed:
                             self._changed.wait_for(lambda: not self._jobs or self._is_closing, delay)
-                            self._changed.wait(_DELAYS[0] if self._is_closing else 0)
-                        delay = min(2 * delay, _DELAYS[1])
+                            self._changed.wait(_RECONNECT_DELAYS[0] if self._is_closing else 0)
+                        delay = min(2 * delay, _RECONNECT_DELAYS[1])
                     continue
             else:
                 self._settle_jobs(jobs, results)
-            delay, alone = _DELAYS[0], max(0, alone - 1)
+            delay, alone = _RECONNECT_DELAYS[0], max(0, alone - 1)
 
     def _settle_jobs(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
         if error is not None and jobs[0].run_id is not None:
@@ -332,7 +332,7 @@ class SharedDatabase(FailureReporter):
         with self._changed:
             self._disconnect()
             is_new, self._failure = self._failure is None, self._format_error(error)
-            self._retry_at = time.monotonic() + _DELAYS[1]
+            self._retry_at = time.monotonic() + _RECONNECT_DELAYS[1]
             for read in [job for job in self._jobs if job.run_id is None]:
                 self._jobs.remove(read)
                 if not read.done.cancelled():
@@ -342,7 +342,7 @@ class SharedDatabase(FailureReporter):
             self._report_or_log(job.name, reason)
 
     def _report_unrecorded_runs(self) -> None:
-        lost, self._lost = list(dict.fromkeys(self._lost)), []
+        lost, self._lost_run_ids = list(dict.fromkeys(self._lost_run_ids)), []
         # Until a run is created, its entry has a temporary ID.
         lost = [run_id for run_id in lost if not run_id.startswith("pending:")] or lost
         if lost:
@@ -361,7 +361,7 @@ class SharedDatabase(FailureReporter):
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
-        settings: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "stepflow-client"}
+        settings: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": "stepflow-client"}
         settings |= conninfo_to_dict(self._url)
         # Don't use prepared statements, since connection pools like PgBouncer may not support them.
         plain = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
@@ -371,7 +371,7 @@ class SharedDatabase(FailureReporter):
         if not {("runs",), ("outputs",)}.issubset(plain.execute(tables).fetchall()):
             # The lock is held until the transaction ends. By then, other processes can see the tables.
             with plain.transaction():
-                plain.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+                plain.execute("SELECT pg_advisory_xact_lock(%s)", [_SCHEMA_LOCK_ID])
                 plain.execute("CREATE SCHEMA IF NOT EXISTS stepflow_history")
                 for statement in self._schema:
                     connection.execute(statement)

@@ -68,11 +68,11 @@ class FailureReporter:
 Result = TypeVar("Result")
 
 # How long to wait for other processes to finish writing, in seconds.
-_LOCK_WAIT = 5.0
+_LOCK_WAIT_SECONDS = 5.0
 # After a process has waited for a file in vain, its next waits for that file are short: the length of a short wait, and
 # the time until the next full wait, in seconds. Otherwise, a call that makes several changes would wait the full time
 # for each one, long past its deadline.
-_SHORT_LOCK_WAIT, _IMPATIENCE = 0.1, 30.0
+_SHORT_LOCK_WAIT_SECONDS, _IMPATIENT_SECONDS = 0.1, 30.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
 """Exceptions that `sqlite3` raises for unusable files. When a file is damaged, messages may quote bytes that aren't
@@ -84,7 +84,7 @@ _all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
 _forking = threading.Lock()
 _held: list[threading.Lock] = []
 # How long a fork waits for each thread that is using a file, in seconds.
-_FORK_WAIT = 2.0
+_FORK_WAIT_SECONDS = 2.0
 
 
 def _hold_locks() -> None:
@@ -92,7 +92,7 @@ def _hold_locks() -> None:
     _forking.acquire()
     with _creating:
         locks = [file._lock for file in _all]
-    _held.extend(lock for lock in [*locks, _creating] if lock.acquire(timeout=_FORK_WAIT))
+    _held.extend(lock for lock in [*locks, _creating] if lock.acquire(timeout=_FORK_WAIT_SECONDS))
 
 
 def _release_locks() -> None:
@@ -230,12 +230,12 @@ class SharedFile(FailureReporter):
         """
         began = time.monotonic()
         try:
-            yield _LOCK_WAIT if began >= self._impatient_until else _SHORT_LOCK_WAIT
+            yield _LOCK_WAIT_SECONDS if began >= self._impatient_until else _SHORT_LOCK_WAIT_SECONDS
         except sqlite3.OperationalError as error:
             # SQLite reports some conflicts between writers without waiting at all. Those don't last, so they don't
             # count.
-            if "locked" in str(error) and time.monotonic() - began > 0.9 * _LOCK_WAIT:
-                self._impatient_until = time.monotonic() + _IMPATIENCE
+            if "locked" in str(error) and time.monotonic() - began > 0.9 * _LOCK_WAIT_SECONDS:
+                self._impatient_until = time.monotonic() + _IMPATIENT_SECONDS
             raise
 
     @property

@@ -21,7 +21,7 @@ from .._codec.call_arguments import RunArguments, RunCall
 from .._codec.idempotency_marker_blobs import check_key
 from .._concurrency import SyncInputReader, SyncTaskSet, sync_compute, sync_shield
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
-from .._data.values import INPUT_DEPTH, check_json, encode_if_plain, to_json
+from .._data.values import MAX_INPUT_DEPTH, check_json, encode_if_plain, to_json
 from .._rules import chunks
 from .._rules import operations_and_releases as api
 from .._rules.chunks import Chunk, InputRetryRule
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
     BatchInputs = Iterable[Any] | SyncInputReader
 
-MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
+MAX_CHUNK_BYTES, MAX_CHUNK_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum total size of a run's inputs in bytes. Older servers accept bodies of up to 2 MiB."""
 # Checking more inputs than this at once counts as a long computation.
-_MANY = 100
+_LONG_CHECK_COUNT = 100
 # If outcomes are ordered, the maximum number of chunks that have been started but not yielded yet. If there are more
 # lanes than this, the maximum is one chunk per lane.
 _MAX_CHUNKS_AHEAD = 8
@@ -87,7 +87,7 @@ class Batch:
     _content: dict[str, Any]
     _arguments: RunArguments
     """The arguments that all runs have in common (everything except the inputs)."""
-    _needs: RunRequirements
+    _requirements: RunRequirements
     _record: BatchRecorder
     _effective_flow: Mapping[str, Any] | None = None
 
@@ -123,18 +123,18 @@ class Batch:
         """Checks inputs against the flow's schema, or None if inputs aren't checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
-        self._limit = call_arguments.check_concurrency(options["max_concurrency"])
+        self._max_concurrency = call_arguments.check_concurrency(options["max_concurrency"])
         # If the number of inputs is known, don't reserve a share of the limit for runs that will never start.
         most = max(1, -(-length_hint(inputs, 1 << 30) // self._sizer.size))
-        self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed, most=most)
+        self._lanes = chunks.split_concurrency(self._max_concurrency, connection.places, single=is_keyed, most=most)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
         """Maps each lane to the ID of the stored flow that its chunks share."""
         self._source = inputs if isinstance(inputs, SyncInputReader) else SyncInputReader(inputs)
-        self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
+        self._read_ahead = chunks.ReadAhead(MAX_CHUNK_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None
-        self._existing: dict[str, str] = {}
+        self._existing_run_ids: dict[str, str] = {}
         """Maps flow IDs to the IDs of runs that already existed when the batch was resumed."""
         self._workers: SyncTaskSet[Chunk] = SyncTaskSet()
         self._in_flight: dict[int, str] = {}
@@ -225,15 +225,15 @@ class Batch:
         annotate_operation(flow_name=self._content.get("name"))
         can = (self._connection.detect_server()).capabilities
         self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
-        self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
+        self._read_ahead.max_bytes = MAX_CHUNK_BYTES if can["events"] else MAX_CHUNK_BYTES_OLD
         from_env, check = options["variables_from_env"], options["check_input"]
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
-        self._needs = self._flows.compute_requirements(self._checked)
-        self._arguments = self._creator.check_arguments(call, self._needs)
+        self._requirements = self._flows.compute_requirements(self._checked)
+        self._arguments = self._creator.check_arguments(call, self._requirements)
         with self._recorder.label_new_runs(options["labels"]):
             self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options["check_input"]:
-            self._input_check = self._needs.input_check
+            self._input_check = self._requirements.input_check
 
     def _open_journal(self, path: str | os.PathLike[str]) -> None:
         from .._stores.journal import Journal
@@ -261,7 +261,7 @@ class Batch:
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 break
             limit *= 4
-        self._existing = {run["flowId"]: run_id for run_id, run in runs.items()}
+        self._existing_run_ids = {run["flowId"]: run_id for run_id, run in runs.items()}
 
     def _can_start_chunk(self) -> bool:
         """Return whether there are more inputs and enough room to start another chunk."""
@@ -334,7 +334,7 @@ class Batch:
         text = encode_if_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.are_values_valid, values)
-            text = text if sync_compute(fits_all, is_long=len(values) > _MANY) else None
+            text = text if sync_compute(fits_all, is_long=len(values) > _LONG_CHECK_COUNT) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
             self._read_ahead.record_read_size(count, len(text))
@@ -373,7 +373,7 @@ class Batch:
             return None, b"", InvalidArgumentError(str(value))
         text = b""
         try:
-            value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=INPUT_DEPTH)
+            value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=MAX_INPUT_DEPTH)
             text = to_json(value)
             if self._input_check is not None:
                 self._input_check.require_valid_input(value)
@@ -487,7 +487,7 @@ class Batch:
         hold = None if self._options["on_cancel"] == "cancel" else self._connection.timings.creation_hold
         # If this is the only run of the batch, it can use the whole concurrency limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
-        concurrency = self._limit if is_only else self._lanes[chunk.lane]
+        concurrency = self._max_concurrency if is_only else self._lanes[chunk.lane]
         arguments = self._arguments
         if chunk.idempotency_key is not None:
             overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
@@ -506,11 +506,11 @@ class Batch:
                 flow_id = self._flows.validate_and_store_copy(self._checked, copy)
                 if self._journal is None:
                     self._lane_flows[chunk.lane] = flow_id
-            if (existing := self._existing.get(flow_id)) is not None:
+            if (existing := self._existing_run_ids.get(flow_id)) is not None:
                 return responses.StartedRun(existing, ExecutionStatus.RUNNING, [])
             self._flows.registries.of_current_process.record_single_call_flow(flow_id)
             try:
-                stored = StoredCopy(flow_id, self._needs)
+                stored = StoredCopy(flow_id, self._requirements)
                 on_lost = partial(self._lane_flows.pop, chunk.lane, None)
                 return self._creator.create_run_of_copy(stored, arguments, hold, on_lost)
             except NotFoundError:

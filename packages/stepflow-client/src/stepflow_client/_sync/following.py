@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 else:
     events = lazy_module("stepflow_client.events")
 
-_EVENTS = "text/event-stream"
+_EVENT_STREAM_TYPE = "text/event-stream"
 # Maximum number of bytes to read from a response when it isn't an event stream.
-_MAX_ERROR_LENGTH = 64 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
 
 
 class IdleTimer:
@@ -59,17 +59,17 @@ class IdleTimer:
     """
 
     def __init__(self, interval: float = math.inf, until: float = math.inf) -> None:
-        self._every = interval
+        self._interval = interval
         self.until = until
         self.restart()
 
     def restart(self) -> None:
         """Restart the timer after yielding something."""
-        self._last = time.monotonic()
+        self._last_update_at = time.monotonic()
 
     def seconds_left(self) -> float:
         """Return the number of seconds until the next `IdleSignal`."""
-        return min(self._last + self._every, self.until) - time.monotonic()
+        return min(self._last_update_at + self._interval, self.until) - time.monotonic()
 
     def sleep_with_idle_signals(self, seconds: float, position: Cursor) -> Generator[IdleSignal, None, None]:
         """Sleep for `seconds`, yielding an `IdleSignal` whenever one is due and at the end."""
@@ -306,8 +306,8 @@ class EventStreamReader:
         self._timings = timings = connection.timings
         self._runs = runs
         self._request = request
-        self._begin = self._position = position
-        self._latest: datetime | None = None
+        self._start_position = self._position = position
+        self._last_time: datetime | None = None
         """The last event's time, by the server's clock."""
         self._last_event = time.monotonic()
         """When the last new event arrived."""
@@ -376,7 +376,7 @@ class EventStreamReader:
         """
         # If the server repeated the last event or sent nothing for a while, there are no more events. An empty stream
         # that closes immediately doesn't prove anything.
-        beyond = isinstance(self._request.after, int) and self._position == self._begin
+        beyond = isinstance(self._request.after, int) and self._position == self._start_position
         if self._is_silent or self._has_event or beyond or not state.expects_end_event:
             return True
         if time.monotonic() - self._last_event > self._timings.event_outage:
@@ -414,7 +414,7 @@ class EventStreamReader:
                     decoder = self._connection.get_output_decoder(run_id)
                     read = partial(events.decode_event, run_id, cursor=str(position), decoder=decoder)
                     event = responses.build_from_response(read, frame, "an event")
-                    self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
+                    self._last_time, self._state, self._is_silent = event.timestamp or self._last_time, None, False
                     self._position = position
                     if not is_repeated:
                         yield event
@@ -446,7 +446,7 @@ class EventStreamReader:
 
     def _request_run_state(self) -> _RequestedState:
         run = self._runs.get_run_without_steps(self._request.run_id)
-        return _RequestedState(run, self._runs.determine_ending(run, self._latest))
+        return _RequestedState(run, self._runs.determine_ending(run, self._last_time))
 
     def _get_delay_before_state_request(self) -> float:
         """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
@@ -505,7 +505,7 @@ def read_event_stream(
     from .transport.httpx_bridge import decompress
 
     sent = connection.build_request(request, connection.timeout.for_stream(max_silence))
-    sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
+    sent = sent._replace(headers=sent.headers | {"accept": _EVENT_STREAM_TYPE, "cache-control": "no-store"})
     with connection.trace_operation(request.operation.name, is_current=False) as span:
         sent = span.add_trace_headers(sent, connection.url, request.run_id)
         try:
@@ -514,7 +514,7 @@ def read_event_stream(
                 stream.remaining = max(MIN_TIMEOUT, min(max_silence, get_idle_delay()))
                 with closing(decompress(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     content_type = stream.headers.get("content-type", "")
-                    is_event_stream = content_type.partition(";")[0].strip().lower() == _EVENTS
+                    is_event_stream = content_type.partition(";")[0].strip().lower() == _EVENT_STREAM_TYPE
                     if stream.status != 200 or not is_event_stream:
                         longest = sent.get_seconds_allowed(min(max_silence, connection.timeout.read))
                         problem = _read_error_response(sent, stream, chunks, longest)
@@ -554,7 +554,7 @@ def _read_error_response(
     content, until = b"", time.monotonic() + limit
     for chunk in chunks:
         content += chunk
-        if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
+        if not chunk or len(content) > _MAX_ERROR_BYTES or has_passed(until):
             break
     content_type = stream.headers.get("content-type", "")
     problem = responses.find_response_error(stream.status, content_type, content, str(sent))

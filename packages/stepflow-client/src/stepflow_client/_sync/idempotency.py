@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from .run_creation import RunCreator
 
 # Limits on how many runs of other flow versions, and how many keys without a run, a client remembers.
-_MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
+_MAX_OLDER_RUNS, _MAX_KEYS_WITHOUT_RUN = 1_000, 1_000
 # Number of runs to fetch per request when searching.
-_PAGE = 500
+_PAGE_SIZE = 500
 # Maximum difference in seconds between a server's clock and the Date header of its responses (which a proxy may set).
-_CLOCK_DIFFERENCE = 60.0
+_MAX_CLOCK_SKEW_SECONDS = 60.0
 
 
 class _KeyedCall(NamedTuple):
@@ -109,9 +109,9 @@ class KeyedRuns:
         """The server's time as of its last response about a mark."""
         self._was_last_key_new = False
         """Whether the last call's key was new. If so, the next call doesn't look for an existing run first."""
-        self._sights: BoundedDict[str, key_lock.FirstSeen] = BoundedDict(_MAX_SIGHTS)
+        self._first_seen: BoundedDict[str, key_lock.FirstSeen] = BoundedDict(_MAX_KEYS_WITHOUT_RUN)
         """The marks seen by calls that failed, by uniqueness key."""
-        self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER)
+        self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER_RUNS)
         """The flow IDs of existing runs that turned out to use a different version, by run ID."""
 
     def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
@@ -221,13 +221,13 @@ class KeyedRuns:
         if key_run is None:
             if ready is not None:
                 ready()
-            sights = self._sights.pop(keyed.flow_id_or_scoped_key, {})
+            sights = self._first_seen.pop(keyed.flow_id_or_scoped_key, {})
             lock = self._make_key_lock(keyed, self._hash_arguments_for_flow(keyed, keyed.flow_id), sights)
             steps = lock.obtain_run(has_looked=should_look_up)
             try:
                 outcome = self._execute_key_lock_steps(keyed, lock, steps)
             except StepflowClientError:
-                self._sights.put_newest(keyed.flow_id_or_scoped_key, sights)
+                self._first_seen.put_newest(keyed.flow_id_or_scoped_key, sights)
                 raise
             key_run, self._was_last_key_new = outcome.run, not outcome.was_recorded
             for other in outcome.others:
@@ -344,12 +344,12 @@ class KeyedRuns:
                     flows[call.flow_id] = (self._flows.get_flow(call.flow_id)).flow
         digests = {call.flow_id: call.digest for call in calls}
         earliest = min((call.since for call in calls), default=0.0)
-        since = datetime.fromtimestamp(earliest - _CLOCK_DIFFERENCE, UTC) if earliest else None
+        since = datetime.fromtimestamp(earliest - _MAX_CLOCK_SKEW_SECONDS, UTC) if earliest else None
         # Servers can only list runs by flow name.
         names = {name if isinstance(name := flow.get("name"), str) and name else None for flow in flows.values()}
         runs: list[RunDetails] = []
         for name in names:
-            pages = self._lister.iter_runs(page_size=_PAGE, flow_name=name, roots_only=True, since=since)
+            pages = self._lister.iter_runs(page_size=_PAGE_SIZE, flow_name=name, roots_only=True, since=since)
             with closing(pages) as listed:
                 runs += [run for run in listed if run.flow_id in flows]
         # Prefer runs that are actually executing, since a failed creation may have left behind one that isn't. Servers

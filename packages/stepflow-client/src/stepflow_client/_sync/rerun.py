@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .waiting import Waiter
 
 # How many of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
-_AT_ONCE = 8
+_MAX_CONCURRENT_RUNS = 8
 
 
 class Rerunner:
@@ -65,7 +65,7 @@ class Rerunner:
             plan, new_run = self._make_plan(request, is_executed=True)
             calls = [partial(self._run_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(new_run.earlier.results or ()))
-            for part_results in sync_gather(calls, _AT_ONCE):
+            for part_results in sync_gather(calls, _MAX_CONCURRENT_RUNS):
                 results |= part_results
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
@@ -74,7 +74,7 @@ class Rerunner:
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_plan(request, is_executed=True)
             calls = [partial(self._start_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
-            return [run.run_id for run in sync_gather(calls, _AT_ONCE)]
+            return [run.run_id for run in sync_gather(calls, _MAX_CONCURRENT_RUNS)]
 
     def _make_plan(self, request: RerunRequest, *, is_executed: bool) -> tuple[RerunPlan, NewRun]:
         """Return the plan and the run to create.

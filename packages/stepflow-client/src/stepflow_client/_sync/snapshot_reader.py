@@ -29,7 +29,7 @@ from ..flows.graph import get_steps_by_id
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up_by_server
 from .following import Follower, FollowRequest, IdleSignal
-from .run_reader import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED, RunReader
+from .run_reader import ITEM_ENDING_STATUSES, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED, RunReader
 
 if TYPE_CHECKING:
     from .._codec.call_arguments import RunId
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 # How many seconds to wait for component schemas, in case a plugin doesn't respond.
 _COMPONENTS_TIMEOUT = 5.0
 # Maximum numbers of finished runs and flows to keep.
-_MAX_RUNS, _MAX_FLOWS = 16, 64
+_MAX_KEPT_RUNS, _MAX_KEPT_FLOWS = 16, 64
 # Don't keep runs larger than this, because their outputs may take up a lot of memory.
-_MAX_ITEMS = 1000
+_MAX_KEPT_ITEMS = 1000
 # Don't count the items of running batches larger than this: they have at least a hundred thousand events.
-_MAX_COUNTED = 10_000
-_AT_ONCE = 4
-_PARTS = get_args(SnapshotPart)
+_MAX_COUNTED_ITEMS = 10_000
+_MAX_CONCURRENT_READS = 4
+_SNAPSHOT_PARTS = get_args(SnapshotPart)
 _ACCOUNT_PARTS = {"items", "flow", "arguments"}
 
 
@@ -72,7 +72,7 @@ class _LazyRun:
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         is_given_up = is_given_up_by_server(state.status, state.items.running)
-        return has_ended and not is_given_up and state.items.total <= _MAX_ITEMS
+        return has_ended and not is_given_up and state.items.total <= _MAX_KEPT_ITEMS
 
     def read_items(self) -> ListItemsResponse:
         """Return the items as reported by the server."""
@@ -133,7 +133,7 @@ class _LazyRun:
         listed = self.read_items()
         items, run = item_failure_details.as_lazy_run_items(listed), self.state
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
-        lost = items._find_unfinished_positions() if run.status in ENDS_ITEMS else []
+        lost = items._find_unfinished_positions() if run.status in ITEM_ENDING_STATUSES else []
         if lost and not (self._runs.determine_ending(run)).is_finished:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS
@@ -174,8 +174,8 @@ class SnapshotReader:
     def __init__(self, context: ClientContext, runs: RunReader | None = None) -> None:
         self._context = context
         self._runs = runs or context.runs
-        self._ended: BoundedDict[str, _LazyRun] = BoundedDict(_MAX_RUNS)
-        self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
+        self._ended: BoundedDict[str, _LazyRun] = BoundedDict(_MAX_KEPT_RUNS)
+        self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_KEPT_FLOWS)
         """Flows as stored on the server, by ID."""
 
     def read_snapshot(
@@ -193,7 +193,7 @@ class SnapshotReader:
         """
         run_id = call_arguments.check_run_id(run_id)
         index = call_arguments.check_limit(item_index, "item_index")
-        parts = {check_choice(text, "include", _PARTS) for text in check_texts(include, "include")}
+        parts = {check_choice(text, "include", _SNAPSHOT_PARTS) for text in check_texts(include, "include")}
         run = self._find_or_read_run(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
         if has_account:
@@ -207,7 +207,7 @@ class SnapshotReader:
             *([run.read_reported_arguments] if "arguments" in parts else ()),
         ]
         if len(calls) > 1:
-            sync_gather(calls, _AT_ONCE)
+            sync_gather(calls, _MAX_CONCURRENT_READS)
         items: Sequence[RunItem] | None = None
         failures: list[FailedItems] | None = None
         if has_account and item is None:
@@ -328,7 +328,7 @@ class SnapshotReader:
         """Count a run's items by state. For a running batch, use its events, since servers don't count its items."""
         state, can = run.state, self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
-        if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
+        if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED_ITEMS:
             return state.items
         now = self._runs.get_server_time()
         progress = build_initial_progress(RunSnapshot(details=state, flow=restore_flow(run.fetch_stored_flow())))

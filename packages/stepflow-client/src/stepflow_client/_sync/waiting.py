@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from .snapshot_reader import SnapshotReader
 
 # For runs with more items than this, request only the summary. Servers would otherwise return every item's steps.
-_LARGE = 200
+_LARGE_RUN_ITEMS = 200
 
-_NOT_ENDED = "has not ended yet", "it continues; to wait again, call wait_run()"
-_NO_ITEMS = "may have ended, but its result did not arrive in time", "call get_result() again"
-_NO_RESULT = "has ended, but its result did not arrive in time", "call get_result() again"
+_NOT_ENDED_TEXTS = "has not ended yet", "it continues; to wait again, call wait_run()"
+_NO_ITEMS_TEXTS = "may have ended, but its result did not arrive in time", "call get_result() again"
+_NO_RESULT_TEXTS = "has ended, but its result did not arrive in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
 # A finished run: its state, or as much of it as we can infer from its items.
-_Ended = Union["RunDetails", "responses.StartedRun"]
+_EndedRun = Union["RunDetails", "responses.StartedRun"]
 # The server's data about a run's items, if already requested.
-_Items = list[dict[str, Any]] | None
-_Read = Callable[[str, ExecutionStatus, _Items], Answer]
+_RawItems = list[dict[str, Any]] | None
+_ReadAnswer = Callable[[str, ExecutionStatus, _RawItems], Answer]
 
 
 class Waiter:
@@ -78,7 +78,7 @@ class Waiter:
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
                 started = time.monotonic()
-                held = 0 if total > _LARGE else int(limit_by_deadline(deadline, longest))
+                held = 0 if total > _LARGE_RUN_ITEMS else int(limit_by_deadline(deadline, longest))
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
@@ -103,7 +103,7 @@ class Waiter:
 
         If the server has given up on the run, wait until it's clear whether the run has ended or has been lost.
         """
-        run = self._runs.find_run_if_root(run_id) if total > _LARGE else None
+        run = self._runs.find_run_if_root(run_id) if total > _LARGE_RUN_ITEMS else None
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = self._connection.call(request, partial(responses.read_run, run_id=run_id))
@@ -120,10 +120,10 @@ class Waiter:
         status = run.status
         if not run.has_ended:
             status = (self.wait_until_ended(run.run_id, total=1)).status
-        return self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
+        return self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT_TEXTS)
 
     def _retry_request(
-        self, send: Callable[[], Answer], run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED
+        self, send: Callable[[], Answer], run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED_TEXTS
     ) -> Answer:
         """Repeat a request until there's a response, even if the server is unavailable for a while.
 
@@ -167,7 +167,9 @@ class Waiter:
         run, listed = self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
         return responses.read_results(listed, run.status, self._connection.get_output_decoder(run.run_id))
 
-    def wait_and_record(self, name: str, run_id: RunId, read: _Read[Answer], **options: Any) -> tuple[_Ended, Answer]:
+    def wait_and_record(
+        self, name: str, run_id: RunId, read: _ReadAnswer[Answer], **options: Any
+    ) -> tuple[_EndedRun, Answer]:
         """Call `wait_for_end_and_read` with these options in a span with this name, and record how the run ended."""
         with self._connection.trace_operation(name, kind="INTERNAL") as span:
             run, answer = self.wait_for_end_and_read(run_id, read, **options)
@@ -178,13 +180,13 @@ class Waiter:
     def wait_for_end_and_read(
         self,
         run_id: RunId,
-        read: _Read[Answer],
+        read: _ReadAnswer[Answer],
         *,
         wait: bool = True,
         timeout: float | None = None,
         single: bool = False,
         started: responses.StartedRun | None = None,
-    ) -> tuple[_Ended, Answer]:
+    ) -> tuple[_EndedRun, Answer]:
         """Return the state of a finished run, along with whatever `read` returns for it.
 
         Args:
@@ -210,13 +212,13 @@ class Waiter:
             status: ExecutionStatus | None = None
             if started is None and wait and single and not server.needs_translation:
                 # Servers report a run's items as ended once the run has ended, so a short run takes just one request.
-                answers = self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
+                answers = self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS_TEXTS)
                 status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
                     started = responses.StartedRun(run_id, status, answers)
             if started is not None:
                 end = partial(read, run_id, started.status, started.answers)
-                return started, self._retry_request(end, run_id, _NO_RESULT)
+                return started, self._retry_request(end, run_id, _NO_RESULT_TEXTS)
             if status is ExecutionStatus.RUNNING:
                 run = self.wait_until_ended(run_id, total=1)
             else:
@@ -232,7 +234,7 @@ class Waiter:
                 if single:
                     _require_single_item(run)
             end = partial(read, run_id, run.status, None)
-            return run, (self._retry_request(end, run_id, _NO_RESULT) if wait else end())
+            return run, (self._retry_request(end, run_id, _NO_RESULT_TEXTS) if wait else end())
 
     def _raise_unless_retryable(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
         """Raise an error unless it's transient and we can keep waiting for the run.
@@ -254,7 +256,7 @@ class Waiter:
         """Return the delay from the server's Retry-After header, capped at half of the longest outage we tolerate."""
         return min(error.retry_after or 0.0, self._connection.timings.wait_outage / 2)
 
-    def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
+    def read_result(self, run_id: str, status: ExecutionStatus, answers: _RawItems = None) -> FlowResult:
         """Return the result of a finished single-item run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
         decoder = self._connection.get_output_decoder(run_id)
@@ -268,7 +270,7 @@ class Waiter:
             result = responses.get_only_result(listed, status, decoder)
         return result
 
-    def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
+    def read_items(self, run_id: str, status: ExecutionStatus, answers: _RawItems = None) -> ListItemsResponse:
         """Return the items of a finished run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
         listed = responses.read_items(run_id, answers, self._runs.get_output_decoder(run_id))
@@ -283,6 +285,6 @@ def _require_single_item(run: RunDetails) -> None:
         raise InvalidArgumentError(message, run_id=run.run_id, hint=hint)
 
 
-def _make_run_timeout_error(run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
+def _make_run_timeout_error(run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED_TEXTS) -> RunTimeoutError:
     state, hint = timeout_texts
     return RunTimeoutError(f"run {run_id} {state}", run_id=run_id, hint=hint)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 # Maximum number of labeled runs to search for.
-_MAX_ENTRIES = 100_000
+_MAX_SEARCHED_RUNS = 100_000
 # Labels for the runs created by the current call.
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
 # How soon a run's creation should be confirmed, in seconds.
-_MAX_CREATION = 60.0
+_MAX_CREATION_SECONDS = 60.0
 
 
 class CreatedRun(NamedTuple):
@@ -61,7 +61,7 @@ class LabeledRuns(NamedTuple):
     @property
     def run_id_lower_bound(self) -> str:
         """A lower bound for the runs' IDs, each of which starts with the run's creation time."""
-        times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
+        times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION_SECONDS)) for entry in self.pending.values()]
         digits = [f"{milliseconds:012x}" for milliseconds in times]
         return min([*self.run_ids, *(f"{digit[:8]}-{digit[8:]}" for digit in digits)], default="~")
 
@@ -114,13 +114,13 @@ class Recorder:
         """
         labels = self.check_labels(labels)
         assert self.history is not None
-        entries = self.history.search(labels=labels, confirmed=None, limit=_MAX_ENTRIES)
+        entries = self.history.search(labels=labels, confirmed=None, limit=_MAX_SEARCHED_RUNS)
         from ..history import OWN
 
         pending = [entry for entry in entries if not entry.is_confirmed]
         with_own_flow = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
         others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
-        if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
+        if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION_SECONDS for entry in others):
             logger.warning("some runs with these labels may not be listed: see History.search(confirmed=False)")
         return LabeledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), with_own_flow)
 
@@ -184,7 +184,7 @@ class Recorder:
     def search_entries(self, text: str) -> list[HistoryEntry]:
         """Return this server's newest entries that match a query, or none if there's no readable history."""
         servers = list_server_aliases(self.server)
-        return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
+        return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_SEARCHED_RUNS)) or []
 
     def _read_history(self, read: Callable[[History], Result]) -> Result | None:
         if self.history is not None:
@@ -216,34 +216,34 @@ class BatchRecorder:
 
     def __init__(self, recorder: Recorder, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> None:
         self._history = recorder.history
-        self._about: dict[str, Any] = {"flow": flow, "flow_file": get_flow_file_path(source), "labels": _labels.get()}
-        self._about |= {"server": recorder.server, "is_embedded": recorder.is_embedded}
-        self._about |= {"variables": arguments.variables or None, "overrides": arguments.overrides}
-        self._first: str | None = None
+        self._fields: dict[str, Any] = {"flow": flow, "flow_file": get_flow_file_path(source), "labels": _labels.get()}
+        self._fields |= {"server": recorder.server, "is_embedded": recorder.is_embedded}
+        self._fields |= {"variables": arguments.variables or None, "overrides": arguments.overrides}
+        self._first_run_id: str | None = None
         self._inputs: list[Any] | None = None
         self._has_more = False
         self._lock = threading.Lock()
 
     def record_resumed_batch(self, run_id: str) -> None:
         """Record a resumed batch again, identified by the first run from its journal."""
-        self._first = run_id
+        self._first_run_id = run_id
         self._record_batch(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
         """Record a run that the batch created, or resumed after a crash. Return whether it is the batch's first run."""
         with self._lock:
-            is_first = self._first is None
-            if is_first or not (self._has_more or run_id == self._first):
-                self._first, self._has_more = self._first or run_id, not is_first
+            is_first = self._first_run_id is None
+            if is_first or not (self._has_more or run_id == self._first_run_id):
+                self._first_run_id, self._has_more = self._first_run_id or run_id, not is_first
                 self._inputs = inputs if is_first else None
-                self._record_batch(self._first)
+                self._record_batch(self._first_run_id)
             return is_first
 
     def _record_batch(self, run_id: str) -> None:
         """Record the batch, preserving the labels, note and inputs of any earlier record."""
         if self._history is None:
             return
-        about, has_more = dict(self._about), self._has_more
+        about, has_more = dict(self._fields), self._has_more
         with suppress(StepflowClientError):
             if (earlier := self._history.get(run_id)) is not None:
                 about |= {"labels": {**earlier.labels, **(about["labels"] or {})}, "note": earlier.note}
@@ -257,8 +257,8 @@ class BatchRecorder:
 
     def record_batch_end(self, status: ExecutionStatus) -> None:
         """Record the batch's status after all its runs have ended."""
-        if self._history is not None and self._first is not None:
-            self._history.update(self._first, status=status.value)
+        if self._history is not None and self._first_run_id is not None:
+            self._history.update(self._first_run_id, status=status.value)
 
 
 def list_server_aliases(url: str) -> list[str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._http.message_codec import HttpRequest
     from ..types.statuses import ExecutionStatus
 
-_NAME = "stepflow.client"
+_TRACER_NAME = "stepflow.client"
 # Duration buckets from the HTTP semantic conventions, plus a few more for runs.
 _DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
 # Span attributes, named after the semantic conventions where possible.
@@ -257,7 +257,7 @@ class _RecordedSpan(OperationSpan):
 def _create_tracer(provider: TracerProvider) -> Tracer:
     from importlib.metadata import version
 
-    return provider.get_tracer(_NAME, version("stepflow-client"))
+    return provider.get_tracer(_TRACER_NAME, version("stepflow-client"))
 
 
 def _get_instruments() -> _Instruments | None:
@@ -273,15 +273,15 @@ class _Instruments:
     def __init__(self, provider: MeterProvider) -> None:
         from importlib.metadata import version
 
-        meter = provider.get_meter(_NAME, version("stepflow-client"))
+        meter = provider.get_meter(_TRACER_NAME, version("stepflow-client"))
         histogram = partial(_create_histogram, meter)
         self.duration = histogram("operation.duration", "Duration of Stepflow client operations, including retries")
-        self.retries = meter.create_counter(f"{_NAME}.operation.retries", "{retry}", "Retried requests")
-        self.run_started = meter.create_counter(f"{_NAME}.run.started", "{run}", "Runs created")
-        self.run_ended = meter.create_counter(f"{_NAME}.run.ended", "{run}", "Runs that the client saw end")
+        self.retries = meter.create_counter(f"{_TRACER_NAME}.operation.retries", "{retry}", "Retried requests")
+        self.run_started = meter.create_counter(f"{_TRACER_NAME}.run.started", "{run}", "Runs created")
+        self.run_ended = meter.create_counter(f"{_TRACER_NAME}.run.ended", "{run}", "Runs that the client saw end")
         self.run_duration = histogram("run.duration", "Time from a run's creation until the client saw it end")
         self.inputs_in_flight = meter.create_up_down_counter(
-            f"{_NAME}.map.inputs_in_flight", "{input}", "Inputs passed to map whose runs have not ended"
+            f"{_TRACER_NAME}.map.inputs_in_flight", "{input}", "Inputs passed to map whose runs have not ended"
         )
         self.chunk_duration = histogram("map.chunk.duration", "Duration of map chunks, from creation to outcomes")
 
@@ -290,7 +290,7 @@ _create_instruments = lru_cache(maxsize=1)(_Instruments)
 
 
 def _create_histogram(meter: Meter, name: str, description: str) -> Histogram:
-    name = f"{_NAME}.{name}"
+    name = f"{_TRACER_NAME}.{name}"
     try:
         return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=_DURATION_BUCKETS)
     except TypeError:

@@ -45,7 +45,7 @@ def collect_caught_and_silent_errors() -> Iterator[list[AuthoringError]]:
 class _FlowValueDetector:
     def __init__(self, errors: list[AuthoringError]) -> None:
         self._errors = errors
-        self._codes: dict[int, _FunctionOperations] = {}
+        self._operations_by_code: dict[int, _FunctionOperations] = {}
 
     def check_returning_function(self, frame: FrameType, event: str, result: Any) -> None:
         """Check a function when it returns, using the final values of its variables."""
@@ -68,12 +68,12 @@ class _FlowValueDetector:
 
     def _group_unintercepted_operations(self, frame: FrameType) -> _FunctionOperations:
         code = frame.f_code
-        operations = self._codes.get(id(code))
+        operations = self._operations_by_code.get(id(code))
         if operations is None:
             found = get_unintercepted_operations(code, frame.f_globals) if is_user_code(frame) else []
             calls = {operation.call: operation for operation in found if operation.call is not None}
             operations = _FunctionOperations(code, [operation for operation in found if operation.operands], calls)
-            self._codes[id(code)] = operations
+            self._operations_by_code[id(code)] = operations
         return operations
 
     def _add_errors_about_flow_values(self, frame: FrameType, operation: UninterceptedOperation, value: Any) -> None:

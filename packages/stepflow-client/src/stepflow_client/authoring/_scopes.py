@@ -16,7 +16,7 @@ from ._values import REPR_PREFIX, Coalesce, Condition, Expression, Literal, Read
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
 
-_PLAIN = frozenset((str, int, float, bool, type(None), list, dict, tuple))
+_PLAIN_TYPES = frozenset((str, int, float, bool, type(None), list, dict, tuple))
 
 
 class Step:
@@ -77,7 +77,7 @@ class Scope:
             return self._rebind_expression(value.__stepflow__)
         if isinstance(value, Expression):
             return self._rebind_expression(value)
-        if type(value) not in _PLAIN and json_encoding.is_non_json_scalar(value):
+        if type(value) not in _PLAIN_TYPES and json_encoding.is_non_json_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
             return self._encode_part(json_encoding.encode_scalar(value))
         if isinstance(value, str):

@@ -25,7 +25,7 @@ R = TypeVar("R")
 T_co = TypeVar("T_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
-OPTIONS = ("step", "on_error", "must_execute", "metadata")
+STEP_OPTIONS = ("step", "on_error", "must_execute", "metadata")
 """Arguments that configure the step instead of being part of its input."""
 
 
@@ -73,7 +73,7 @@ class Component:
         except TypeError as error:
             hint = f"its arguments are {', '.join(names.values()) or 'none'}"
             raise authoring_error(f"{self.function.__name__}(): {error}", hint) from None
-        options = {name: bound.pop(name) for name in OPTIONS if name in bound and name not in names}
+        options = {name: bound.pop(name) for name in STEP_OPTIONS if name in bound and name not in names}
         if input_name is not None:
             input = scope.encode_value(bound[input_name]) if input_name in bound else NOT_GIVEN
         else:
@@ -110,7 +110,7 @@ class Component:
         hints = fields.get_hints(self.function)
         names, input_name = {}, None
         for name, parameter in signature.parameters.items():
-            if name in OPTIONS and get_origin(hints.get(name)) is not Annotated:
+            if name in STEP_OPTIONS and get_origin(hints.get(name)) is not Annotated:
                 continue
             names[name] = json_encoding.get_json_name(hints.get(name), name)
             if parameter.kind is parameter.POSITIONAL_ONLY:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 from .._base.suggestions import suggest_or_list
 from .._data.json_encoding import get_json_field_names, get_json_name as get_json_name
 
-_TEXTS = (str, bytes)
+_TEXT_TYPES = (str, bytes)
 
 
 class Field(NamedTuple):
@@ -102,7 +102,7 @@ def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
 def get_fields_by_attribute(kind: Any) -> Mapping[str, Field] | None:
     """Return a type's fields by attribute name, or None if it has no fields or they are unknown."""
     origin = get_origin(kind) or kind
-    if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXTS:
+    if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXT_TYPES:
         return None
     attributes = _get_class_fields(origin)
     return attributes if attributes is None or not get_args(kind) else _substitute_fields(attributes, origin, kind)
@@ -173,7 +173,7 @@ def allows_any_value(kind: Any) -> bool:
 
 def _is_list(kind: Any) -> bool:
     origin = get_origin(kind) or kind
-    return isinstance(origin, type) and issubclass(origin, Sequence) and not issubclass(origin, _TEXTS)
+    return isinstance(origin, type) and issubclass(origin, Sequence) and not issubclass(origin, _TEXT_TYPES)
 
 
 def _is_mapping(kind: Any) -> bool:

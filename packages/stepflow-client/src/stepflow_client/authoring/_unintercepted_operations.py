@@ -29,14 +29,14 @@ class UninterceptedOperation(NamedTuple):
 
 
 # Functions that inspect their first argument, along with how many arguments they must be called with to do so.
-_FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
-_CONTENT = "has no content while the flow is being built: {} cannot inspect it"
-_WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
+_INSPECTORS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
+_NO_CONTENT_MESSAGE = "has no content while the flow is being built: {} cannot inspect it"
+_OPERATION_WORD = re.compile(rf"\b(?:is|match|{'|'.join(_INSPECTORS)})\b")
 
 
 def find_unintercepted_operations(text: str, tree: ast.Module) -> list[UninterceptedOperation]:
     """Return the operations in a module, given its source code and syntax tree."""
-    return list(_iter_operations(tree, {})) if _WORDS.search(text) else []
+    return list(_iter_operations(tree, {})) if _OPERATION_WORD.search(text) else []
 
 
 def _iter_operations(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[UninterceptedOperation]:
@@ -83,15 +83,15 @@ def _iter_inspected_operands(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             for subject, other in ((left, right), (right, left)):
                 if isinstance(other, ast.Constant):
                     yield subject, _format_comparison_message(other.value)
-        case ast.Call(func=ast.Name(id=name), args=[first, *_] as args) if len(args) in _FUNCTIONS.get(name, ()):
-            yield first, _CONTENT.format(f"{name}()")
+        case ast.Call(func=ast.Name(id=name), args=[first, *_] as args) if len(args) in _INSPECTORS.get(name, ()):
+            yield first, _NO_CONTENT_MESSAGE.format(f"{name}()")
         case ast.Match(subject=subject, cases=cases):
             for case in cases:
                 for pattern in ast.walk(case.pattern):
                     if isinstance(pattern, ast.MatchSingleton):
                         yield subject, _format_comparison_message(pattern.value)
                     elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
-                        yield subject, _CONTENT.format("match")
+                        yield subject, _NO_CONTENT_MESSAGE.format("match")
 
 
 def _format_comparison_message(value: object) -> str:

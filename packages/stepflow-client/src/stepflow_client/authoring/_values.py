@@ -177,7 +177,7 @@ class Value:
     def __class__(self) -> NoReturn:  # type: ignore[override]
         """Reject `isinstance()`, because the value has no class yet."""
         message = "has no class yet: isinstance(), match and json.dumps() cannot use it"
-        raise authoring_error(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE)
+        raise authoring_error(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE_HINT)
 
     def __copy__(self) -> Value:
         """Return the value itself, since it is immutable."""
@@ -237,25 +237,25 @@ def _make_part_expression(
     raise authoring_error(f"a part of {expression.label} cannot be read", hint, error_type)
 
 
-_CHOICE = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
-_COMPUTE = "flows cannot compute; call a component that does"
-_TEXT = "flows cannot concatenate strings; pass the parts to a component that does"
-_EACH = "use each(values, function) to run a sub-flow for each element, and [0] or item(value, 0) to read one"
-_COMPARE = "flows cannot compare; call a component that does, and use when() on its output"
-_NUMBER = "you can still pass it on, or read it with when() and coalesce()"
+_CHOICE_HINT = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
+_COMPUTE_HINT = "flows cannot compute; call a component that does"
+_TEXT_HINT = "flows cannot concatenate strings; pass the parts to a component that does"
+_EACH_HINT = "use each(values, function) to run a sub-flow for each element, and [0] or item(value, 0) to read one"
+_COMPARE_HINT = "flows cannot compare; call a component that does, and use when() on its output"
+_NUMBER_HINT = "you can still pass it on, or read it with when() and coalesce()"
 
 # Operations that would otherwise fail obscurely or silently do the wrong thing, with suggested alternatives.
 _REJECTED_OPERATIONS = {
-    ("has no truth value yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
-    ("has no text yet: str(), print() and f-strings cannot use it", _TEXT): ["str", "format", "bytes", "fspath"],
+    ("has no truth value yet: if, and, or, not and assert cannot use it", _CHOICE_HINT): ["bool"],
+    ("has no text yet: str(), print() and f-strings cannot use it", _TEXT_HINT): ["str", "format", "bytes", "fspath"],
     ("has no length yet", "call a component that counts"): ["len", "length_hint"],
-    ("has no elements yet: for, in, unpacking, list() and sorted() cannot use it", _EACH): [
+    ("has no elements yet: for, in, unpacking, list() and sorted() cannot use it", _EACH_HINT): [
         "iter", "next", "contains", "reversed", "aiter", "anext",
     ],
-    ("cannot be compared yet", _COMPARE): ["eq", "ne", "lt", "le", "gt", "ge"],
+    ("cannot be compared yet", _COMPARE_HINT): ["eq", "ne", "lt", "le", "gt", "ge"],
     ("cannot be a key of a dict or an element of a set", "use a list, or keys that are known"): ["hash"],
-    ("is not a number yet", _NUMBER): ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"],
-    ("cannot be used in a calculation", _COMPUTE): [
+    ("is not a number yet", _NUMBER_HINT): ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"],
+    ("cannot be used in a calculation", _COMPUTE_HINT): [
         *(f"{side}{name}" for side in ("", "r", "i") for name in (
             "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "xor", "or",
         )),

@@ -25,7 +25,7 @@ from .html_page import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
-from .svg import STYLE, DrawOptions, draw_svg, render_png
+from .svg import GRAPH_STYLE, DrawOptions, draw_svg, render_png
 
 __all__ = [
     "Drawing", "DrawingUnavailableError", "ResolvedInput", "RunReport", "StepTime", "draw", "gather", "report_page",
@@ -73,7 +73,7 @@ class Drawing:
         """
         name = self._graph.name or "flow"
         body = f'<h1>{escape_html(name)}</h1><div class="scroll">{self._draw_svg(style=False)}</div>'
-        return build_page(name, body, PAGE_STYLE + STYLE)
+        return build_page(name, body, PAGE_STYLE + GRAPH_STYLE)
 
     def png(self, *, scale: int = 2) -> bytes:
         """Return the drawing as a PNG image, using the light theme.

@@ -32,11 +32,11 @@ CHART_STYLE = """
 .ch .failed,.ch .recovery_failed{fill:color-mix(in srgb,var(--bad) 80%,var(--surface))}.ch .cancelled{fill:var(--soft)}
 .ch .attempt{stroke:var(--text);stroke-width:2}
 """
-_ROW = 24
-_TOP = 28
-_LEFT = 230
-_WIDTH = 640
-_RIGHT = 90
+_ROW_HEIGHT = 24
+_TOP_MARGIN = 28
+_LEFT_MARGIN = 230
+_TIMELINE_WIDTH = 640
+_RIGHT_MARGIN = 90
 
 
 class Bar(NamedTuple):
@@ -57,19 +57,19 @@ class Bar(NamedTuple):
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
 # The tick intervals of a time axis, in seconds. Below this range, intervals are 1, 2 or 5 times a power of ten; above
 # it, they are whole days.
-_ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
+_TICK_INTERVALS = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 
 def choose_ticks(end: float, begin: float = 0.0) -> list[tuple[float, str]]:
     """Choose round times for a timeline's axis and label them, e.g. 0, 20ms, 40ms or 0, 1m, 2m."""
     # Show at most 8 ticks.
     least = max(end - begin, 1e-6) / 8
-    if least <= 1 or least > _ROUND[-1]:
+    if least <= 1 or least > _TICK_INTERVALS[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
         power = unit * 10.0 ** math.floor(math.log10(least / unit) + 1e-9) if least <= 1 or least > unit else unit
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
     else:
-        step = next(interval for interval in _ROUND if interval >= least)
+        step = next(interval for interval in _TICK_INTERVALS if interval >= least)
     numbers = range(math.ceil(begin / step - 1e-9), int(end / step + 1e-9) + 1)
     return [(step * number, _format_tick(step * number, step)) for number in numbers]
 
@@ -104,12 +104,12 @@ def draw_timeline(
     right_edge = right_edge or max((bar.end for bar in bars), default=0.0) or 0.001
     begin, end = span or (0.0, right_edge)
     bars = [bar for bar in bars if bar.end >= begin and bar.start <= end]
-    height, width = len(bars) * _ROW + _TOP, _LEFT + _WIDTH + _RIGHT
-    scale = _WIDTH / (end - begin)
+    height, width = len(bars) * _ROW_HEIGHT + _TOP_MARGIN, _LEFT_MARGIN + _TIMELINE_WIDTH + _RIGHT_MARGIN
+    scale = _TIMELINE_WIDTH / (end - begin)
 
     def x(time: float) -> float:
         """Return the horizontal position of a time, clipped to the visible span."""
-        return _LEFT + (min(max(time, begin), end) - begin) * scale
+        return _LEFT_MARGIN + (min(max(time, begin), end) - begin) * scale
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
     parts = [make_chart_start(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
@@ -120,28 +120,28 @@ def draw_timeline(
         parts.append(f'<line x1="{edge}" y1="20" x2="{edge}" y2="{height}"/>')
         text = f'<text class="soft" x="{format_px(x(time) + 3)}" y="16">{label}</text>'
         wide = x(next_time) - x(time)
-        if zoom is None or wide < _ROW:
+        if zoom is None or wide < _ROW_HEIGHT:
             parts.append(text)
             continue
-        area = f'<rect class="row" x="{edge}" width="{format_px(wide)}" height="{_ROW}"/>'
+        area = f'<rect class="row" x="{edge}" width="{format_px(wide)}" height="{_ROW_HEIGHT}"/>'
         about = f"<title>Zoom into {label} to {next_label}</title>"
         parts.append(f'<a href="{escape(zoom(time, next_time))}">{about}{area}{text}</a>')
     for number, bar in enumerate(bars):
-        y, left, wide = _TOP - 2 + number * _ROW, x(bar.start), max(2.0, x(bar.end) - x(bar.start))
-        took = duration_text(bar.end - bar.start)
-        about = f"{bar.label}: {bar.status}, {took}"
+        y, left, wide = _TOP_MARGIN - 2 + number * _ROW_HEIGHT, x(bar.start), max(2.0, x(bar.end) - x(bar.start))
+        duration = duration_text(bar.end - bar.start)
+        about = f"{bar.label}: {bar.status}, {duration}"
         about += f", {len(bar.later_attempts) + 1} attempts" if bar.later_attempts else ""
         since = f' data-since="{escape(bar.since)}"' if bar.since else ""
         kind = "".join(letter for letter in bar.status if letter.isalnum() or letter == "_")
         place = f'x="{format_px(left)}" y="{y}" width="{format_px(wide)}" height="16"'
         # Make the whole row clickable.
-        area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
+        area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW_HEIGHT}"/>' if bar.href else ""
         row = f'{area}<title>{escape_html(about)}</title><text y="{y + 12}">{escape(cut_label(bar.label))}</text>'
         row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
         for time in bar.later_attempts:
             at = format_px(x(time))
             row += f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>'
-        row += f'<text class="soft" x="{format_px(left + wide + 5)}" y="{y + 12}"{since}>{took}</text>'
+        row += f'<text class="soft" x="{format_px(left + wide + 5)}" y="{y + 12}"{since}>{duration}</text>'
         current = ' aria-current="true"' if bar.is_selected else ""
         link = f'<a href="{escape(bar.href)}" data-step="{escape_html(bar.label)}"{current}>{row}</a>'
         parts.append(link if bar.href else f"<g>{row}</g>")
@@ -151,7 +151,7 @@ def draw_timeline(
 def draw_duration_histogram(values: Sequence[float]) -> str:
     """Draw a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
-    step = (high - low) / _BINS or 1.0
+    step = (high - low) / _BIN_COUNT or 1.0
     counts = count_values_per_bin(values, low, step)
     most = max(counts)
     parts = [make_chart_start(760, 170, "histogram of durations")]
@@ -162,18 +162,18 @@ def draw_duration_histogram(values: Sequence[float]) -> str:
         rect = f'x="{index * 30 + 10}" y="{140 - tall:.1f}" width="27" height="{tall:.1f}"'
         text = f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text>' if count else ""
         parts.append(f"<g><title>{about}</title><rect {rect}/>{text}</g>")
-    for index in range(0, _BINS + 1, 6):
+    for index in range(0, _BIN_COUNT + 1, 6):
         # Keep the last label inside the right edge.
-        place = f'x="{index * 30 + 10}"' if index < _BINS else 'x="757" text-anchor="end"'
+        place = f'x="{index * 30 + 10}"' if index < _BIN_COUNT else 'x="757" text-anchor="end"'
         parts.append(f'<text class="soft" {place} y="160">{duration_text(low + index * step)}</text>')
     return "".join(parts) + "</svg>"
 
 
 def count_values_per_bin(values: Iterable[float], low: float, step: float) -> list[int]:
     """Count the values in each bin of a histogram."""
-    counts = [0] * _BINS
+    counts = [0] * _BIN_COUNT
     for value in values:
-        counts[min(_BINS - 1, int((value - low) / step))] += 1
+        counts[min(_BIN_COUNT - 1, int((value - low) / step))] += 1
     return counts
 
 
@@ -190,8 +190,8 @@ SCORE_STYLE = """
 """
 _SCORES_LEFT, _PLOT, _SCORES_RIGHT, _SCORES_ROW = 120, 250, 200, 22
 _SCORES_WIDTH = _SCORES_LEFT + _PLOT + _SCORES_RIGHT
-_BINS = 24
-_TALL = 44
+_BIN_COUNT = 24
+_HISTOGRAM_HEIGHT = 44
 
 
 class Estimate(NamedTuple):
@@ -267,22 +267,22 @@ def draw_variant_histograms(name: str, values: Mapping[str, Sequence[float]], te
     """
     numbers = [value for of_variant in values.values() for value in of_variant]
     low, high = min(numbers), max(numbers)
-    step = (high - low) / _BINS or 1.0
+    step = (high - low) / _BIN_COUNT or 1.0
     counted = [(label, count_values_per_bin(of_variant, low, step)) for label, of_variant in values.items()]
     most = max(max(counts) for _, counts in counted) or 1
-    width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
+    width, height = _SCORES_LEFT + _BIN_COUNT * 18 + 10, len(values) * (_HISTOGRAM_HEIGHT + 8) + 22
     parts = [make_chart_start(width, height, f"histograms: {escape_html(name)}")]
     for row, (label, counts) in enumerate(counted):
-        bottom = (row + 1) * (_TALL + 8)
+        bottom = (row + 1) * (_HISTOGRAM_HEIGHT + 8)
         parts.append(f'<text y="{bottom - 4}">{escape(cut_label(label, 16))}</text>')
-        parts.append(f'<line x1="{_SCORES_LEFT}" y1="{bottom}" x2="{_SCORES_LEFT + _BINS * 18}" y2="{bottom}"/>')
+        parts.append(f'<line x1="{_SCORES_LEFT}" y1="{bottom}" x2="{_SCORES_LEFT + _BIN_COUNT * 18}" y2="{bottom}"/>')
         for index, count in enumerate(counts):
-            tall = _TALL * count / most
+            tall = _HISTOGRAM_HEIGHT * count / most
             about = f"{label}: {text(low + index * step)} to {text(low + (index + 1) * step)}: {count}"
             at = f'x="{_SCORES_LEFT + index * 18}" y="{bottom - tall:.1f}" width="16" height="{tall:.1f}"'
             parts.append(f"<g><title>{escape_html(about)}</title><rect {at}/></g>" if count else "")
-    for index in range(0, _BINS + 1, 6):
-        anchor = ' text-anchor="end"' if index == _BINS else ""
-        at = f'x="{_SCORES_LEFT + index * 18}" y="{len(values) * (_TALL + 8) + 16}"{anchor}'
+    for index in range(0, _BIN_COUNT + 1, 6):
+        anchor = ' text-anchor="end"' if index == _BIN_COUNT else ""
+        at = f'x="{_SCORES_LEFT + index * 18}" y="{len(values) * (_HISTOGRAM_HEIGHT + 8) + 16}"{anchor}'
         parts.append(f'<text class="soft" {at}>{escape(text(low + index * step))}</text>')
     return "".join(parts) + "</svg>"

@@ -20,7 +20,7 @@ EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", 
 variable's default (which doesn't cause a step to run), or the flow that a step runs."""
 
 _MAX_NAME_LENGTH = 28
-_MAX_EDGE_LENGTH = 20
+_MAX_EDGE_LABEL_LENGTH = 20
 _MAX_CONDITION_LENGTH = 60
 _MAX_DEPTH = 20
 
@@ -112,7 +112,7 @@ class GraphEdge(NamedTuple):
     @property
     def short_label(self) -> str:
         """The label as drawn, truncated if it's too long."""
-        return cut_label(self.label, _MAX_EDGE_LENGTH)
+        return cut_label(self.label, _MAX_EDGE_LABEL_LENGTH)
 
 
 class SubFlow(NamedTuple):
@@ -252,11 +252,11 @@ def _build_step_node(step: Step, prefix: str, group: str, is_needed: bool) -> Gr
 
 
 # Minimum number of equivalent steps that share a box.
-_MIN_FOLDED = 5
+_MIN_FOLDED_STEPS = 5
 # If a graph has more nodes than this, nested flows are collapsed.
-_MAX_UNFOLDED = 40
+_MAX_UNFOLDED_NODES = 40
 # States of a step or run, in increasing order of precedence.
-_WORST = (
+_STATES_BY_SEVERITY = (
     "not_needed", "not_started", "completed", "cancelled", "not_run", "paused", "running", "recovery_failed", "failed",
 )  # fmt: skip
 
@@ -294,7 +294,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes}
     if is_whole:
         return FoldedGraph(graph, members)
-    if len(graph.nodes) > _MAX_UNFOLDED and graph.sub_flows:
+    if len(graph.nodes) > _MAX_UNFOLDED_NODES and graph.sub_flows:
         members = {node.id: [node.id] for node in graph.nodes if not node.group}
         inside: dict[str, int] = defaultdict(int)
         for node in graph.nodes:
@@ -312,7 +312,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     box_of = {node.id: node.id for node in graph.nodes}
     boxes = {node.id: node for node in graph.nodes}
     for group in groups.values():
-        if len(group) >= _MIN_FOLDED and group[0].kind == "step":
+        if len(group) >= _MIN_FOLDED_STEPS and group[0].kind == "step":
             first = group[0]
             boxes[first.id] = replace(first, label=f"{first.label} … {group[-1].label}", count=len(group))
             box_of |= {node.id: first.id for node in group}
@@ -354,5 +354,5 @@ def _number_distinct_values(looks: Mapping[str, object]) -> dict[str, int]:
 
 def get_worst_state(states: Iterable[str]) -> str:
     """Return the state to show for several steps or items, or an empty string if none of their states is known."""
-    valid = [state for state in states if state in _WORST]
-    return max(valid, key=_WORST.index) if valid else ""
+    valid = [state for state in states if state in _STATES_BY_SEVERITY]
+    return max(valid, key=_STATES_BY_SEVERITY.index) if valid else ""

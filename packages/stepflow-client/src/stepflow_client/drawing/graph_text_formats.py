@@ -8,7 +8,7 @@ from .._base.text_formatting import visible
 from .drawn_graph import FlowGraph, cut_label
 
 _MAX_LABEL_LENGTH = 60
-_DASHED = ("condition", "then", "else", "default", "subflow")
+_DASHED_EDGE_KINDS = ("condition", "then", "else", "default", "subflow")
 
 
 def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
@@ -31,7 +31,7 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
 
     lines = [f'digraph "{_escape_dot(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
     for edge in graph.edges:
-        style = " style=dashed" if edge.kind in _DASHED else ""
+        style = " style=dashed" if edge.kind in _DASHED_EDGE_KINDS else ""
         label = _escape_dot(cut_label(edge.label, _MAX_LABEL_LENGTH))
         lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{label}"{style}];')
     return "\n".join([*lines, "}"]) + "\n"
@@ -59,7 +59,7 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
 
     lines = ["flowchart TD", *group_lines("", "  ")]
     for edge in graph.edges:
-        arrow = "-.->" if edge.kind in _DASHED else "-->"
+        arrow = "-.->" if edge.kind in _DASHED_EDGE_KINDS else "-->"
         label = f'|"{_escape_mermaid(cut_label(edge.label, _MAX_LABEL_LENGTH))}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {arrow}{label} {names[edge.target]}")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from .._base.text_formatting import visible, visible_lines
 
 # Each color in the light and the dark theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and
 # `panel`.
-_COLORS = {
+_THEME_COLORS = {
     "bg": ("#f5f6f8", "#0d1017"),
     "surface": ("#ffffff", "#151922"),
     "panel": ("#eef0f4", "#1e2430"),
@@ -31,8 +31,8 @@ _COLORS = {
     "warn-soft": ("#fcf0db", "#302512"),
     "quiet-soft": ("#e9ecf1", "#262d3a"),
 }
-LIGHT = {name: light for name, (light, _) in _COLORS.items()}
-DARK = {name: dark for name, (_, dark) in _COLORS.items()}
+LIGHT = {name: light for name, (light, _) in _THEME_COLORS.items()}
+DARK = {name: dark for name, (_, dark) in _THEME_COLORS.items()}
 
 
 def escape_html(value: object) -> str:
@@ -51,20 +51,20 @@ def format_css_variables(colors: Mapping[str, str], prefix: str = "") -> str:
     return "".join(f"--{prefix}{name}:{color};" for name, color in colors.items())
 
 
-FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
-MONO = 'ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace'
+SANS_FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
+MONO_FONT = 'ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace'
 
 THEME_STYLE = f"""
 :root{{color-scheme:light dark;{format_css_variables(LIGHT)}
 --space-1:4px;--space-2:8px;--space-3:12px;--space-4:16px;--space-5:24px;--space-6:32px;--space-7:48px;
 --text-1:12px;--text-2:13px;--text-3:14px;--text-4:16px;--text-5:20px;--text-6:24px;
---radius:6px;--radius-2:10px;--sans:{FONT};--mono:{MONO}}}
+--radius:6px;--radius-2:10px;--sans:{SANS_FONT};--mono:{MONO_FONT}}}
 @media (prefers-color-scheme:dark){{:root{{{format_css_variables(DARK)}}}}}
 """
 """CSS custom properties for all pages."""
 
 # Each status's color and outline. Any other status is shown as a ring.
-_SHAPES = {
+_STATUS_SHAPES = {
     "completed": ("good", "polygon(12% 50%,0 62%,36% 96%,100% 22%,87% 10%,35% 70%)"),
     "failed": (
         "bad",
@@ -86,17 +86,17 @@ clip-path:path(evenodd,"M4.5 0a4.5 4.5 0 1 0 .01 0zM4.5 2a2.5 2.5 0 1 0 .01 0z")
     + "".join(
         f".status.{status}::before{{clip-path:{shape}}}"
         + (f".status.{status}{{color:var(--{color});background:var(--{color}-soft)}}" if color != "soft" else "")
-        for status, (color, shape) in _SHAPES.items()
+        for status, (color, shape) in _STATUS_SHAPES.items()
     )
     + ".status.recovery_failed{color:var(--bad);background:var(--bad-soft)}"
     ".status.not_needed,.status.not_started{background:none;padding-left:0}.status.wrap{white-space:normal}"
 )
 """Shows a status as an icon, word and color: `<b class="status failed">failed</b>`."""
 
-STATUSES = frozenset({*_SHAPES, "recovery_failed", "not_needed", "not_started"})
+STYLED_STATUSES = frozenset({*_STATUS_SHAPES, "recovery_failed", "not_needed", "not_started"})
 """The statuses that `STATUS_STYLE` covers. Don't set a class for any other status."""
 
-MARK = (
+LOGO = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#3a45c9"/>'
     '<path d="M6.5 17h3.2a2.6 2.6 0 0 0 2.6-2.6V9.6A2.6 2.6 0 0 1 14.9 7h2.6" fill="none" stroke="#fff" '
     'stroke-width="2"/><path d="M4 17a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0zM15 7a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z" '
@@ -104,7 +104,7 @@ MARK = (
 )
 """The logo: two flow nodes, joined by a step up from the first to the second."""
 
-HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
+HIDDEN_LOGO = LOGO.replace("<svg ", '<svg aria-hidden="true" ')
 """The logo for use next to the name. Hidden from screen readers."""
 
 _BODY_STYLE = """

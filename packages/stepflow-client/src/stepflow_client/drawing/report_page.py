@@ -18,15 +18,15 @@ from ..types.run_explanation import get_displayed_step_state
 from .charts import CHART_STYLE, Bar, draw_duration_histogram, draw_timeline, get_item_times_from_steps
 from .drawn_graph import build_graph, fold_graph, get_worst_state
 from .graph_text_formats import write_mermaid
-from .html_page import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, build_page, escape_html
+from .html_page import HIDDEN_LOGO, PAGE_STYLE, STATUS_STYLE, STYLED_STATUSES, build_page, escape_html
 from .json_tree import TREE_STYLE, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
-from .svg import STYLE, DrawOptions, draw_svg
+from .svg import GRAPH_STYLE, DrawOptions, draw_svg
 
 __all__ = ["report_page"]
 
-NUMBER = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
+NUMERIC = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
 """Matches the beginning of any cell that should be right-aligned."""
 
 REPORT_STYLE = """
@@ -103,12 +103,12 @@ def build_facts_list(facts: Sequence[tuple[str, str]]) -> str:
 
 def build_row(*cells: str) -> str:
     """Return a table row. Cells that start with a number are right-aligned."""
-    return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td{' class=n' if NUMERIC.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def format_status(status: str, text: str = "") -> str:
     """Format a status as an icon, word and color. `text` overrides the word."""
-    kind = f"status {status}" if status in STATUSES else "status"
+    kind = f"status {status}" if status in STYLED_STATUSES else "status"
     return f'<b class="{kind}">{escape_html(text or status.replace("_", " "))}</b>'
 
 
@@ -120,9 +120,9 @@ def collapse_text(text: str) -> str:
     return f"<details><summary>{escape_multiline(cut(text, 121))}</summary>{shown}</details>"
 
 
-_PAGE = 100
+_PAGE_SIZE = 100
 _MAX_BARS = 40
-_ALL_ITEMS_BYTES = 1_200_000
+_MAX_ITEMS_BYTES = 1_200_000
 
 
 def report_page(reports: Sequence[RunReport]) -> str:
@@ -133,7 +133,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     """
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(runs)}</h1></div>']
+    parts = [f'<div class="brand">{HIDDEN_LOGO}<h1>{escape_html(runs)}</h1></div>']
     if len(reports) > 1:
         parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
@@ -142,7 +142,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
         parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
-    style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE
+    style = PAGE_STYLE + STATUS_STYLE + GRAPH_STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE
     return build_page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
@@ -168,9 +168,9 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
         yield build_section("Graph", wrap_in_scroller(picture, "graph"))
     if bars:
         title = "Timeline" if not is_batch else f"Timeline of the {len(bars)} slowest items"
-        if len(bars) > _PAGE:
-            title = f"Timeline of the {_PAGE} slowest steps"
-            bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
+        if len(bars) > _PAGE_SIZE:
+            title = f"Timeline of the {_PAGE_SIZE} slowest steps"
+            bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE_SIZE]
         yield build_section(title, wrap_in_scroller(draw_timeline(bars, right_edge=right_edge), "timeline"))
     durations = build_latency_html(get_item_times_from_steps(report.times))
     if durations:
@@ -365,7 +365,7 @@ def _write_steps(report: RunReport) -> str:
         rows.append(build_row(escape_html(step.step_id), component, state, took, attempts, value))
     heads = ("Step", "Component", "Status", "Duration", "Attempts", "Output or error")
     failed = [step.status.value == "failed" for step in report.steps]
-    return _paginate_table(heads, rows, failed) if len(rows) > _PAGE else build_table(heads, rows, stacks=True)
+    return _paginate_table(heads, rows, failed) if len(rows) > _PAGE_SIZE else build_table(heads, rows, stacks=True)
 
 
 def _format_percentiles(times: Sequence[StepTime]) -> tuple[str, ...]:
@@ -375,7 +375,7 @@ def _format_percentiles(times: Sequence[StepTime]) -> tuple[str, ...]:
 
 def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     known = inputs if inputs is not None and len(inputs) == len(items) else None
-    longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
+    longest = max(100, min(4_000, _MAX_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("Item", "Status", "Step", *(("Input",) if known else ()), "Output or error")
     rows = []
     for place, item in enumerate(items):
@@ -390,8 +390,8 @@ def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
 def _paginate_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
     """Split a long table into collapsible parts, the first of which is open."""
     pages = []
-    for begin in range(0, len(rows), _PAGE):
-        shown, count = rows[begin : begin + _PAGE], sum(failed[begin : begin + _PAGE])
+    for begin in range(0, len(rows), _PAGE_SIZE):
+        shown, count = rows[begin : begin + _PAGE_SIZE], sum(failed[begin : begin + _PAGE_SIZE])
         title = f"{begin} to {begin + len(shown) - 1}" + (f": {count} failed" if count else "")
         content = build_table(heads, shown, stacks=True)
         opened = " open" if begin == 0 else ""

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from .._base.suggestions import install_command
 from .drawn_graph import FlowGraph, GraphEdge, GraphNode, cut_label, measure_text_columns
-from .html_page import DARK, LIGHT, MONO, escape_html, format_css_variables, format_px
-from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
+from .html_page import DARK, LIGHT, MONO_FONT, escape_html, format_css_variables, format_px
+from .layout import CHAR_WIDTH, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
-_COLORS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
+_PALETTE = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
 
 _STATUS_COLORS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
@@ -25,8 +25,8 @@ def _format_theme_colors(theme: Mapping[str, str]) -> str:
     return format_css_variables({name: theme[color] for name, color in names.items()}, "sf-")
 
 
-STYLE = (
-    f"\n.sf{{{_format_theme_colors(LIGHT)}background:var(--sf-bg);font-size:12px;font-family:{MONO}}}\n"
+GRAPH_STYLE = (
+    f"\n.sf{{{_format_theme_colors(LIGHT)}background:var(--sf-bg);font-size:12px;font-family:{MONO_FONT}}}\n"
     f"@media (prefers-color-scheme:dark){{.sf{{{_format_theme_colors(DARK)}}}}}"
     """
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
@@ -43,7 +43,7 @@ STYLE = (
 .sf .sf-must use{stroke-width:2.6}
 """
     # Styles inside a shape can't depend on the classes of elements around its <use>.
-    + "".join(f".sf-p{index} .sf-band{{fill:{color};stroke:none}}" for index, color in enumerate(_COLORS))
+    + "".join(f".sf-p{index} .sf-band{{fill:{color};stroke:none}}" for index, color in enumerate(_PALETTE))
     + "".join(
         f".sf .sf-is-{status} use{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
         f".sf-badge-{status}{{fill:var(--sf-{status});stroke:var(--sf-bg);stroke-width:2;stroke-dasharray:none}}"
@@ -55,7 +55,7 @@ STYLE = (
 )
 """The style for all drawings. A page only needs it once."""
 
-_MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
+_STATUS_ICONS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
 
 
 class DrawOptions(NamedTuple):
@@ -68,7 +68,7 @@ class DrawOptions(NamedTuple):
     details: bool = True
     """Whether boxes show the step's component and properties."""
     style: bool = True
-    """Whether to embed the style. Otherwise, the page must contain `STYLE`."""
+    """Whether to embed the style. Otherwise, the page must contain `GRAPH_STYLE`."""
     name: str = "flow"
     """A name that is unique within the page."""
     urls_by_node_id: Mapping[str, str] = {}
@@ -84,15 +84,15 @@ def draw_svg(graph: FlowGraph, options: DrawOptions, layout: Layout | None = Non
         DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
     """
     layout = layout or lay_out(graph, details=options.details)
-    plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if options.servers else {}
+    plugins = {plugin: index % len(_PALETTE) for index, plugin in enumerate(graph.plugins)} if options.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
-    width = max(layout.width, *(measure_text_columns(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
+    width = max(layout.width, *(measure_text_columns(cut_label(plugin)) * CHAR_WIDTH + 50 for plugin in plugins), 120.0)
     name = escape_html(graph.name or "flow")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if options.urls_by_node_id else "img"}" '
         f'aria-label="{name}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{name}</title>',
-        f"<style>{STYLE}</style>" if options.style else "",
+        f"<style>{GRAPH_STYLE}</style>" if options.style else "",
         f'<defs><marker id="{options.name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
         'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>',
     ]
@@ -150,11 +150,11 @@ def _shape_svg(box: Box, plugin: int | None, status: str) -> str:
     if plugin is not None:
         band = _rect_svg(Box(left, top, 4, box.height), ' class="sf-band"')
         shape += f'<g class="sf-p{plugin}">{band}</g>'
-    if status in _MARKS:
+    if status in _STATUS_ICONS:
         # Put the badge on the corner, where it doesn't cover any text.
         x, y = format_px(-left - 4), format_px(top + 3)
         shape += f'<circle class="sf-badge-{status}" cx="{x}" cy="{y}" r="9"/>'
-        shape += f'<text class="sf-status" x="{x}" y="{y}">{_MARKS[status]}</text>'
+        shape += f'<text class="sf-status" x="{x}" y="{y}">{_STATUS_ICONS[status]}</text>'
     return shape
 
 
@@ -163,7 +163,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, options: DrawOption
     status, href = options.statuses.get(node.id, ""), options.urls_by_node_id.get(node.id, "")
     children = options.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
-    classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
+    classes += [f"sf-is-{status}"] if status in _STATUS_ICONS or status == "not_needed" else []
     classes += ["sf-unneeded"] if not node.is_needed else []
     classes += ["sf-must"] if node.must_execute else []
     lines = node.get_lines(options.details)
@@ -182,7 +182,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, options: DrawOption
         parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{escape_html(line)}</text>')
     if children:
         corner = f'x="{format_px(box.width / 2 - 17)}" y="{format_px(9 - box.height / 2)}"'
-        parts.append(f'<text class="sf-children" {corner}>{children}{_MARKS["failed"]}</text>')
+        parts.append(f'<text class="sf-children" {corner}>{children}{_STATUS_ICONS["failed"]}</text>')
     return "".join(parts) + f"</{tag}>"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from ..types.model_base import Record
 from .report_text import format_change
 from .statistics import Change, apply_holm
-from .variant_comparison import FAILED, ScoreChange
+from .variant_comparison import FAILED_SCORE, ScoreChange
 
 Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
 _MAX_CASES = 1_000_000
@@ -103,9 +103,9 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
     for score in scores:
         than = get_tolerated_change(score, tolerances[score.score])
         tests[score.score] = partial(changes[score.score].get_significant_direction, than=than)
-    is_failed = tests.pop(FAILED)
+    is_failed = tests.pop(FAILED_SCORE)
     # Include labels, because the comparison table also corrects for them.
-    directions = {**apply_holm(tests), FAILED: is_failed()}
+    directions = {**apply_holm(tests), FAILED_SCORE: is_failed()}
     for score in scores:
         if score.lower_is_better is None:
             continue

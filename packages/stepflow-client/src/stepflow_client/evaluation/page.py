@@ -19,7 +19,7 @@ from ..drawing import charts, html_page
 from ..drawing.html_page import escape_html
 from ..drawing.json_tree import TREE_STYLE, json_tree
 from ..drawing.report_page import (
-    NUMBER,
+    NUMERIC,
     REPORT_STYLE,
     build_facts_list,
     build_row,
@@ -39,9 +39,9 @@ from .variant_comparison import Comparison, EvaluationSummary, SliceScore
 
 _MAX_CASES = 500
 # Maximum total size of the cases on the page.
-_MAX_BYTES = 4_000_000
+_MAX_CASES_BYTES = 4_000_000
 # Number of cases shown before you click "more".
-_FIRST = 50
+_INITIAL_CASES = 50
 _MAX_CHANGES = 20
 # Subtracted from each case's rating if there is only one variant, so that no case counts as a regression.
 _NO_REGRESSION = 1e9
@@ -76,7 +76,7 @@ CASES_SCRIPT = f"""
 const cases=[...document.querySelectorAll(".case")],filter=document.querySelector(".filter"),
 more=document.querySelector(".more"),text=filter&&filter.querySelector("[type=search]"),
 only=filter&&filter.querySelector("[type=checkbox]"),count=document.getElementById("count");
-let most={_FIRST};
+let most={_INITIAL_CASES};
 function show(){{
 const words=text.value.toLowerCase();let matched=0;
 for(const item of cases){{
@@ -84,13 +84,13 @@ const fits=(!only||!only.checked||!!item.dataset.worse)&&(!words||item.textConte
 matched+=fits;item.hidden=!fits||matched>most;
 }}
 count.textContent=matched+(matched===1?" case":" cases");
-more.hidden=matched<=most;more.textContent=Math.min({_FIRST},matched-most)+" more";
+more.hidden=matched<=most;more.textContent=Math.min({_INITIAL_CASES},matched-most)+" more";
 }}
 if(filter){{
 filter.hidden=false;
-text.addEventListener("input",()=>{{most={_FIRST};show()}});
-if(only)only.addEventListener("change",()=>{{most={_FIRST};show()}});
-more.addEventListener("click",()=>{{most+={_FIRST};show()}});
+text.addEventListener("input",()=>{{most={_INITIAL_CASES};show()}});
+if(only)only.addEventListener("change",()=>{{most={_INITIAL_CASES};show()}});
+more.addEventListener("click",()=>{{most+={_INITIAL_CASES};show()}});
 show();
 }}
 """
@@ -121,7 +121,7 @@ class CasesSection:
         for name in order:
             case = self._render_case(name, items[name], is_worse=badness[name] > 0)
             size += len(case)
-            if size > _MAX_BYTES and cases:
+            if size > _MAX_CASES_BYTES and cases:
                 break
             cases.append(case)
         only = '<label><input type="checkbox"> only regressions</label>' if len(report.variants) > 1 else ""
@@ -362,7 +362,7 @@ def render_report_page(
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
     about = build_facts_list(facts) + _render_remarks(summary)
-    brand = f'<div class="brand">{html_page.HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>'
+    brand = f'<div class="brand">{html_page.HIDDEN_LOGO}<h1>{escape_html(title)}</h1></div>'
     parts = [brand, build_section("Summary", about)]
     if gates:
         rows = []
@@ -424,7 +424,7 @@ def _render_plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def _render_scores_table(rows: Sequence[Sequence[str]]) -> str:
     """Render a table that shows verdicts as marks and has a line above each new name in the first column."""
     heads, *content = rows
-    numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
+    numbers = {place for cells in content for place, cell in enumerate(cells) if NUMERIC.match(cell)}
     body, above = [], ""
     for name, *cells in content:
         shown = [escape_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]

@@ -12,7 +12,7 @@ from .._cases.flow_cases import parse_tests
 from .._codec.call_arguments import Variables, add_env_variables, parse_declared_variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
+from .._data.values import MAX_LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
 from .._records.inputs import read_inputs
 from .._rules.chunks import get_input_id_or_key
 from .._runs.changes_before_storing import remove_cases
@@ -22,7 +22,7 @@ from ..flows.syntax_tree import FlowText
 from ..types.model_base import Record
 from ..types.results import Outcome
 
-_KEYS = {"name", "input", "expected", "metadata", "tags"}
+_CASE_KEYS = {"name", "input", "expected", "metadata", "tags"}
 
 
 def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
@@ -78,7 +78,7 @@ def encode_case_set(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     for name, values in zip(names, content, strict=True):
         check_text(name, f"the name of case {name!r}")
         for place, value in enumerate(values):
-            values[place] = check_json(value, f"{fields[place]} of case {name}", max_depth=LOCAL_DEPTH)
+            values[place] = check_json(value, f"{fields[place]} of case {name}", max_depth=MAX_LOCAL_DEPTH)
     return to_json(names), to_json(content)
 
 
@@ -111,7 +111,7 @@ def _convert_rows_to_cases(rows: Iterable[Any], content: Mapping[str, Any], expe
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # Treat `{input, expected}` as a case, unless the flow's own input has an `input` field.
     is_flat = isinstance(fields, Mapping) and "input" in fields
-    case_keys = _KEYS | {expected}
+    case_keys = _CASE_KEYS | {expected}
     for row in rows:
         if isinstance(row, EvaluationCase):
             yield row
@@ -333,7 +333,7 @@ class ResultColumns(NamedTuple):
 
 
 # If a variant has at least this many items, `map` by default creates enough runs for comparing times.
-_MANY = 5_000
+_ENOUGH_ITEMS_FOR_TIMES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +357,7 @@ class PlannedVariant:
     def settings_digest(self) -> str:
         """A digest of the flow and arguments. Secrets can't be recovered from it."""
         settings = [self.flow, self.variables, self.overrides]
-        return hashlib.sha256(to_json(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
+        return hashlib.sha256(to_json(check_json(settings, "the variant", max_depth=MAX_LOCAL_DEPTH))).hexdigest()
 
 
 def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:
@@ -400,7 +400,7 @@ def choose_items_per_run(items: int, variants: int) -> int | None:
 
     Comparing times takes many runs, and by default `map` would create too few unless there are thousands of items.
     """
-    return None if variants == 1 or items >= _MANY else max(2, min(items // 24, 32))
+    return None if variants == 1 or items >= _ENOUGH_ITEMS_FOR_TIMES else max(2, min(items // 24, 32))
 
 
 class RunLabeler:
@@ -418,31 +418,31 @@ class RunLabeler:
         self._history: Any = getattr(client, "history", None)
         self._server: Any = self._history and {"server": client.url, "is_embedded": client._recorder.is_embedded}
         self._environ = os.environ if variables_from_env else {}
-        self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
+        self._held_blocks: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
         """Each variant's first block, held back because `map` records its run again when it creates the next run."""
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
-        self._common = None if self._history is None and more is None else {"eval": name, **(more or {})}
+        self._common_labels = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
     def get_batch_labels(self, variant: PlannedVariant) -> dict[str, str] | None:
         """Return the labels for a variant's batch."""
-        return None if self._common is None else {**self._common, "variant": variant.name}
+        return None if self._common_labels is None else {**self._common_labels, "variant": variant.name}
 
     def record_finished_block(self, variant: PlannedVariant, block: ItemBlock) -> None:
         """Label a finished block's runs with the cases and repeats of its items."""
         if self._history is None:
             return
-        is_first = variant.name not in self._held
-        self._held.setdefault(variant.name, []).append((variant, block))
+        is_first = variant.name not in self._held_blocks
+        self._held_blocks.setdefault(variant.name, []).append((variant, block))
         if not is_first:
             self._record_held_block_labels(variant.name)
 
     def record_remaining_blocks(self) -> None:
         """Label the remaining runs, all of which have finished."""
-        for name in self._held:
+        for name in self._held_blocks:
             self._record_held_block_labels(name)
 
     def _record_held_block_labels(self, name: str) -> None:
-        held, self._held[name] = self._held[name], []
+        held, self._held_blocks[name] = self._held_blocks[name], []
         for variant, block in held:
             for run_id, items in block.items_by_run.items():
                 repeats = [item.repeat for item in items]

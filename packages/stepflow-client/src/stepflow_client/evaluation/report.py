@@ -31,7 +31,7 @@ from .report_text import format_change, format_interval, format_number
 from .score_columns import Column, Columns
 from .scores import read_usage
 from .store import EvaluationStore, StoredItems, collect_secrets
-from .variant_comparison import FAILED, Comparison, EvaluationSummary, ScoreChange, ShownAsTable, SliceScore
+from .variant_comparison import FAILED_SCORE, Comparison, EvaluationSummary, ScoreChange, ShownAsTable, SliceScore
 
 # Import the page module lazily, because it imports this module.
 _page = lazy_module("stepflow_client.evaluation.page")
@@ -297,7 +297,7 @@ class EvaluationReport(ShownAsTable):
         if comparison.failed is None:
             raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")
         try:
-            change = comparison[score if score == FAILED else self._check_score(score)]
+            change = comparison[score if score == FAILED_SCORE else self._check_score(score)]
         except KeyError:
             raise InvalidArgumentError(f"no case has {score} in both {baseline} and {variant}") from None
         if change.verdict is None:
@@ -320,7 +320,7 @@ class EvaluationReport(ShownAsTable):
             lines.append(describe_needed_cases(change, paired, tolerance))
         counts = f"{change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse"
         lines.append(f"of {change.cases:,} cases {counts}:")
-        for case in () if score == FAILED else self.worst(5, score=score, variant=variant, baseline=baseline):
+        for case in () if score == FAILED_SCORE else self.worst(5, score=score, variant=variant, baseline=baseline):
             values = ["none" if value is None else format_number(value) for value in (case.before, case.value)]
             output = short_json(case.item.output, 80)
             lines.append(f"  case {case.case}: {' -> '.join(values)}, run {case.run_id}: {output}")
@@ -355,7 +355,7 @@ class EvaluationReport(ShownAsTable):
 
     def _parse_score_limits(self, numbers: Mapping[str, float], what: str) -> list[Limit]:
         for name, limit in arguments.check_mapping(numbers, what).items():
-            if name != FAILED:
+            if name != FAILED_SCORE:
                 self._check_score(name)
             if not is_number(limit):
                 raise arguments.argument_error(f"{what}[{name!r}]", "a number", limit)

@@ -16,7 +16,7 @@ Kind: TypeAlias = Literal["number", "share", "label"]
 """The kind of values in a score column: numbers, booleans (whose mean is a share), or whether an item has a label."""
 
 # Target number of blocks when comparing times.
-_BLOCKS = 10
+_TARGET_BLOCKS = 10
 # Maximum number of labels per score to count separately.
 _MAX_LABELS = 20
 _OTHER_LABELS = "(other labels)"
@@ -102,7 +102,7 @@ def choose_resampling_block_sizes(cases: Sequence[int], variants: Iterable[Varia
     sizes: list[int] = []
     for _, group in groupby(cases, lambda case: bisect(starts, case)):
         count = len(list(group))
-        if sizes and sizes[-1] < len(cases) / _BLOCKS:
+        if sizes and sizes[-1] < len(cases) / _TARGET_BLOCKS:
             sizes[-1] += count
         else:
             sizes.append(count)

@@ -34,8 +34,8 @@ else:
     asyncio = lazy_module("asyncio")
 
 # Target duration of a batch of calls, in seconds. Slow functions are called one at a time.
-_SECONDS = 0.02
-_MAX_CHUNK = 400
+_TARGET_CHUNK_SECONDS = 0.02
+_MAX_CHUNK_SIZE = 400
 _CASE_PARAMETERS = ("input", "output", "expected")
 _MAX_LABEL_LENGTH = 100
 _MAX_MESSAGE_LENGTH = 1_000
@@ -125,8 +125,8 @@ class Scorer:
             results = await self.compute_scores(block.items[place], client, key)
             singles = ({name: [value] for name, value in by_name.items()} for by_name in results)
             store.store_scores(block.variant, number, 1, self.key, *singles)
-        fitting = len(places) * _SECONDS / max(time.monotonic() - began, 1e-6)
-        self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
+        fitting = len(places) * _TARGET_CHUNK_SECONDS / max(time.monotonic() - began, 1e-6)
+        self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK_SIZE)))
 
     async def compute_scores(
         self, item: EvaluationItem, client: Any = None, key: str | None = None

@@ -32,7 +32,7 @@ MIN_BLOCKS = 6
 # The factor by which to scale the error rate of block intervals. Successive blocks are slightly correlated because a
 # machine's load changes slowly, so without this factor a 95% interval would contain the true value in only 92% of
 # evaluations.
-_BLOCK_DOUBT = 0.4
+_BLOCK_ERROR_FACTOR = 0.4
 # Maximum number of values in a resample. For a larger sample, the interval has the shape of such a resample and is
 # scaled to the sample's own width. This limits the time it takes without hurting accuracy.
 _MAX_DRAWN = 1_000
@@ -79,13 +79,13 @@ class ResampledMean:
 
     def __init__(self, values: Sequence[float], pseudo_values: Sequence[float] = (), alpha_factor: float = 1.0) -> None:
         """Draw the resamples."""
-        self._doubt = alpha_factor
-        self._at = mean(values)
+        self._alpha_factor = alpha_factor
+        self._mean = mean(values)
         self._bounds = (min(pseudo_values), max(pseudo_values)) if pseudo_values else (-math.inf, math.inf)
         numbers = import_numpy()
         # Shift the values so that they're close to zero, because sums of squares are only accurate there.
-        sample = numbers.asarray((*values, *pseudo_values)) - self._at
-        self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
+        sample = numbers.asarray((*values, *pseudo_values)) - self._mean
+        self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._mean))
         if not self._varies:
             return
         size, self._drawn = len(sample), min(len(sample), _MAX_DRAWN)
@@ -101,16 +101,16 @@ class ResampledMean:
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """Return the confidence interval of the mean."""
         if not self._varies:
-            return Interval(self._at, self._at)
-        tail, quantile = (1 - confidence) * self._doubt / 2, import_numpy().quantile
+            return Interval(self._mean, self._mean)
+        tail, quantile = (1 - confidence) * self._alpha_factor / 2, import_numpy().quantile
         wide = _student_quantile(1 - tail, self._drawn - 1) * math.sqrt(self._drawn / (self._drawn - 1))
         wider = NormalDist().cdf(-wide)
         low, high = quantile(self._means, (wider, 1 - wider))
         end, start = quantile(self._studentized, (tail, 1 - tail)) * -self._error
-        center, (least, most) = self._at + self._center, self._bounds
+        center, (least, most) = self._mean + self._center, self._bounds
         return Interval(
-            min(self._at, max(least, center + float(min(low, start)))),
-            max(self._at, min(most, center + float(max(high, end)))),
+            min(self._mean, max(least, center + float(min(low, start)))),
+            max(self._mean, min(most, center + float(max(high, end)))),
         )
 
 
@@ -145,12 +145,12 @@ def resample_mean(
         return ResampledMean(values, pseudo_values)
     # Use one value per block, weighted so that the mean over blocks equals the mean of all values even if block sizes
     # differ.
-    at, first, of_blocks = mean(values), 0, []
+    at, first, block_values = mean(values), 0, []
     for size in blocks:
         excess = math.fsum(values[first : first + size]) - size * at
-        of_blocks.append(at + excess * len(blocks) / len(values))
+        block_values.append(at + excess * len(blocks) / len(values))
         first += size
-    return ResampledMean(of_blocks, (), _BLOCK_DOUBT)
+    return ResampledMean(block_values, (), _BLOCK_ERROR_FACTOR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from ..errors import InvalidArgumentError, JournalError
 from .records import EvaluationCase, EvaluationItem, ItemBlock, ResultColumns, build_item, decode_case, encode_case_set
 
 _VERSION = 1
-_TABLES = """
+_CREATE_TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, names TEXT NOT NULL, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS variants (
@@ -62,10 +62,10 @@ CREATE TABLE IF NOT EXISTS scores (
 """
 
 # Maps the columns stored for items (other than their outputs) to the items' fields.
-_DETAILS = {"status": "status", "error": "error", "run_id": "run_id", "item": "item_index", "duration": "duration"}
-_FILE = "evaluation.db"
+_ITEM_FIELDS = {"status": "status", "error": "error", "run_id": "run_id", "item": "item_index", "duration": "duration"}
+_FILE_NAME = "evaluation.db"
 # Target size of a page of cases, in bytes. A page may be larger if the cases suddenly get larger.
-_MAX_BYTES = 8 << 20
+_TARGET_PAGE_BYTES = 8 << 20
 
 _Columns: TypeAlias = dict[str, list[Any]]
 
@@ -95,7 +95,7 @@ class EvaluationStore:
             raise JournalError(f"{self.folder} contains no evaluation")
         try:
             (self.folder / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = open_private_database(self.folder / _FILE, timeout=0)
+            self._file = open_private_database(self.folder / _FILE_NAME, timeout=0)
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
         try:
@@ -103,7 +103,7 @@ class EvaluationStore:
                 if is_new:
                     # If the process is killed, nothing is lost. After a power failure, the last items are restored from
                     # the journals.
-                    file.executescript(f"PRAGMA synchronous=NORMAL; {LOCK_EXCLUSIVELY} {_TABLES}")
+                    file.executescript(f"PRAGMA synchronous=NORMAL; {LOCK_EXCLUSIVELY} {_CREATE_TABLES}")
             version = self.read_setting("version", _VERSION)
             if version != _VERSION:
                 raise JournalError(f"{self.folder} has version {version} of the file; this release reads {_VERSION}")
@@ -114,7 +114,7 @@ class EvaluationStore:
     @classmethod
     def exists(cls, folder: str | os.PathLike[str]) -> bool:
         """Return whether a folder contains an evaluation."""
-        return (Path(folder) / _FILE).exists()
+        return (Path(folder) / _FILE_NAME).exists()
 
     def __enter__(self) -> Self:
         return self
@@ -194,7 +194,7 @@ class EvaluationStore:
 
     def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
         """Store cases in batches, numbered from `first`, and return the new total."""
-        count, left, size = first, iter(cases), ReadAhead(_MAX_BYTES)
+        count, left, size = first, iter(cases), ReadAhead(_TARGET_PAGE_BYTES)
         with self._lock_connection() as file, _transaction(file):
             # Remove any cases that a killed call left behind.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
@@ -248,7 +248,7 @@ class EvaluationStore:
         """Store finished items."""
         rows = []
         for block in blocks:
-            details = {name: [getattr(item, field) for item in block.items] for name, field in _DETAILS.items()}
+            details = {name: [getattr(item, field) for item in block.items] for name, field in _ITEM_FIELDS.items()}
             if any(details["error"]):
                 details["error"] = self.secrets.hide_in(details["error"])
             columns, outputs = _collapse_constant_columns(details), [item.output for item in block.items]
@@ -306,7 +306,7 @@ class EvaluationStore:
         for place, output in enumerate(_parse_json(outputs)):
             number = first + place
             start, page = self._read_case_page(number // repeat)
-            result = {field: columns[detail][place] for detail, field in _DETAILS.items()}
+            result = {field: columns[detail][place] for detail, field in _ITEM_FIELDS.items()}
             result["scores"], result["score_errors"] = (
                 {score: values[place] for score, values in by_name.items() if values[place] is not None}
                 for by_name in scores
@@ -335,7 +335,7 @@ class EvaluationStore:
             for number, count, details in self._fetch_rows(query, [variant]):
                 columns = _parse_and_expand_columns(details, count)
                 names = [cases[item // repeat] for item in range(number, number + count)]
-                statuses, errors, run_ids, _, durations = (columns[detail] for detail in _DETAILS)
+                statuses, errors, run_ids, _, durations = (columns[detail] for detail in _ITEM_FIELDS)
                 scores = self._read_scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
                 yield ResultColumns(name, names, repeats, statuses, errors, run_ids, durations, *scores)

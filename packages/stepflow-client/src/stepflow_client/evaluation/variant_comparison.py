@@ -15,7 +15,7 @@ from .score_columns import Column, Columns, VariantColumns, choose_resampling_bl
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Interval, apply_holm, compare_pairs, mean, resample_mean
 
-_TAGS = ("tags", "tag")
+_TAG_FIELDS = ("tags", "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SliceScore(Record):
 
 def group_case_names_by_tag_or_field(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
     """Group case names by tag, or by the value of a field."""
-    path = None if field in _TAGS else parse_output_path(field)
+    path = None if field in _TAG_FIELDS else parse_output_path(field)
     groups: dict[str, set[str]] = {}
     seen = set[str]()
     for item in items:
@@ -87,10 +87,10 @@ _page = lazy_module("stepflow_client.evaluation.page")
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
 """The verdict on a change. `higher` and `lower` are only used for labels, since no label is better than another. An
 `unclear` change may be due to chance. `equal` means that no case differs."""
-FAILED = "failed"
+FAILED_SCORE = "failed"
 """The name used for the share of items that didn't complete."""
 # If there are fewer cases than this, warn that intervals are wide.
-_FEW = 50
+_MIN_RELIABLE_CASES = 50
 
 
 class ShownAsTable:
@@ -321,8 +321,8 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
         scores.append(_build_score_change(name, change, is_lower_better, directions.get(name)))
     failed, failures = None, _compare_columns(first.failures, second.failures, CHANGE)
     if failures is not None:
-        changes[FAILED] = failures
-        failed = _build_score_change(FAILED, failures, True, failures.get_significant_direction())
+        changes[FAILED_SCORE] = failures
+        failed = _build_score_change(FAILED_SCORE, failures, True, failures.get_significant_direction())
     duration, times = None, _compare_columns(first.log_times, second.log_times, timed=variants)
     if times is not None:
         low, high, verdict = None, None, None
@@ -381,7 +381,7 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
     count = len(columns.cases)
     if not count:
         yield "No items yet: no case has ended."
-    elif count < _FEW:
+    elif count < _MIN_RELIABLE_CASES:
         cases = f"{count} case{'s' * (count != 1)}"
         yield f"Only {cases}: the intervals are wide, and small differences cannot be detected; add cases."
     for name, variant in columns.variants.items():

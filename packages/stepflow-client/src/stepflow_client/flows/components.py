@@ -19,7 +19,7 @@ _TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 _NUMBER_OR_NULL: dict[str, Any] = {"type": ["number", "null"]}
 _LIST: dict[str, Any] = {"type": "array"}
 _OBJECT: dict[str, Any] = {"type": "object"}
-_WHOLE: dict[str, Any] = {"type": "integer"}
+_INT: dict[str, Any] = {"type": "integer"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 _COUNT_32_BIT: dict[str, Any] = {**_COUNT, "maximum": 2**32 - 1}
@@ -30,7 +30,7 @@ def _object_schema(required: str = "", **properties: Any) -> dict[str, Any]:
 
 
 _MESSAGE = _object_schema("role content", role=_TEXT, content=_TEXT)
-_FILE = _object_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)
+_FILE = _object_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_INT, format=_TEXT)
 
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/create_messages": (
@@ -48,11 +48,11 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "/builtin/map": (
         _object_schema("workflow items", workflow=_OBJECT, items=_LIST, max_concurrency=_COUNT_OR_NULL),
-        _object_schema("results successful failed", results=_LIST, successful=_WHOLE, failed=_WHOLE),
+        _object_schema("results successful failed", results=_LIST, successful=_INT, failed=_INT),
     ),
     "/builtin/iterate": (
         _object_schema("flow initial_input", flow=_OBJECT, initial_input=_ANY, max_iterations=_COUNT_32_BIT),
-        _object_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+        _object_schema("result iterations terminated", result=_ANY, iterations=_INT, terminated={"type": "boolean"}),
     ),
     "/builtin/eval": (
         _object_schema("flow_id input", flow_id=_TEXT, input=_ANY),

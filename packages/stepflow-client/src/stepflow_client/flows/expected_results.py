@@ -11,7 +11,7 @@ from .._base.suggestions import find_nearest, suggest_or_list
 from .._base.text_formatting import short_json
 from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, has_hidden_part
-from .._data.values import LOCAL_DEPTH, check_json
+from .._data.values import MAX_LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError, FlowResult
 from ..types.model_base import Record
@@ -82,8 +82,8 @@ MATCHERS = {
 }
 """The meaning of each matcher key. A matcher is an object whose only key is a matcher key."""
 
-_ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
-_NO_KEYS = "an object with no keys ({$type: object} matches any)"
+_EQUALS_HINT = "to expect this object itself, write {$equals: {...}} around it"
+_NO_KEYS_TEXT = "an object with no keys ({$type: object} matches any)"
 _MISSING = object()
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -115,8 +115,8 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
         InvalidArgumentError: If a matcher is malformed.
     """
     check_text(path, "path")
-    wanted = check_json(expected, "expected", max_depth=LOCAL_DEPTH)
-    return list(_find_differences(wanted, check_json(actual, "actual", max_depth=LOCAL_DEPTH), path))
+    wanted = check_json(expected, "expected", max_depth=MAX_LOCAL_DEPTH)
+    return list(_find_differences(wanted, check_json(actual, "actual", max_depth=MAX_LOCAL_DEPTH), path))
 
 
 Verdict = Literal["passed", "failed", "unchecked"]
@@ -182,7 +182,7 @@ def check_matchers(expected: Any, path: str = "$") -> None:
         similar = _find_similar_matcher(expected)
         if similar:
             message = f"{path}: {next(iter(expected))} is not a matcher; did you mean {similar}?"
-            raise InvalidArgumentError(message, hint=_ESCAPE)
+            raise InvalidArgumentError(message, hint=_EQUALS_HINT)
         for key, value in expected.items():
             check_matchers(value, format_path([key], path))
     elif isinstance(expected, list):
@@ -222,7 +222,7 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
         for index, (value, actual_part) in enumerate(zip(expected, actual, strict=False)):
             yield from _find_differences(value, actual_part, format_path([index], path))
     elif not is_json_equal(expected, actual):
-        wanted = _NO_KEYS if isinstance(expected, Mapping) and not expected else short_json(expected)
+        wanted = _NO_KEYS_TEXT if isinstance(expected, Mapping) and not expected else short_json(expected)
         yield Difference(path, wanted, short_json(actual))
 
 
@@ -257,7 +257,7 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
             problem = "$regex expects a non-empty string"
         case "$regex":
             try:
-                if all(map(re.compile(argument).search, _SAMPLES)):
+                if all(map(re.compile(argument).search, _SAMPLE_STRINGS)):
                     problem = "$regex expects a pattern that does not match every string ({$type: string} does)"
             except re.error as error:
                 problem = f"$regex expects a regular expression ({error})"
@@ -266,20 +266,20 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         case "$contains" if argument == "":
             problem = "$contains expects a substring, a key or an element"
     if problem is not None:
-        raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
+        raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_EQUALS_HINT)
 
 
 # These strings have nothing in common, so a pattern that matches all of them is assumed to match any string.
-_SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
+_SAMPLE_STRINGS = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 
 
 # Fast path: most values have one of these types and can be compared directly.
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_SCALAR_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
 def is_json_equal(expected: Any, actual: Any) -> bool:
     """Return whether two JSON values are equal. `3` equals `3.0`, but `true` doesn't equal `1`."""
-    if type(expected) is type(actual) and type(expected) in _PLAIN:
+    if type(expected) is type(actual) and type(expected) in _SCALAR_TYPES:
         return bool(expected == actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         same_keys = expected.keys() == actual.keys()

@@ -16,13 +16,13 @@ KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variab
 """Expression keywords in order of precedence. The first one found in an object wins, and other keys are ignored."""
 REFERENCE_KEYWORDS = ("$step", "$input", "$variable")
 """Keywords that read a value from elsewhere."""
-_KEYWORDS = frozenset(KEYWORDS)
+_KEYWORD_SET = frozenset(KEYWORDS)
 
 Path = tuple[str | int, ...]
 """Keys and indexes leading to a value."""
 _PATH_PART = re.compile(r"\.(?P<name>[^.\[]*)|\[(?P<inner>[^\]]*)\]")
 _DIGITS = re.compile(r"\+?[0-9]+")
-_PLAIN = re.compile(r"""[^\s.\[\]"'*]+""")
+_PLAIN_NAME = re.compile(r"""[^\s.\[\]"'*]+""")
 
 
 class PathError(ValueError):
@@ -31,14 +31,14 @@ class PathError(ValueError):
 
 def get_keyword(value: Any) -> str | None:
     """Return the keyword that makes an object (or a node's items) an expression, or None for plain data."""
-    if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
+    if not isinstance(value, Mapping) or _KEYWORD_SET.isdisjoint(value):
         return None
     return next(keyword for keyword in KEYWORDS if keyword in value)
 
 
 def is_expression(value: Any) -> bool:
     """Return whether a value is an object with an expression keyword."""
-    return isinstance(value, Mapping) and not _KEYWORDS.isdisjoint(value)
+    return isinstance(value, Mapping) and not _KEYWORD_SET.isdisjoint(value)
 
 
 class Branch(NamedTuple):
@@ -220,6 +220,6 @@ def format_path(parts: Iterable[str | int], start: str = "$") -> str:
 @lru_cache(maxsize=4096)
 def format_path_part(part: str | int) -> str:
     """Format one part of a path: `.steps`, `[0]` or `["a b"]`."""
-    if isinstance(part, str) and _PLAIN.fullmatch(part):
+    if isinstance(part, str) and _PLAIN_NAME.fullmatch(part):
         return f".{part}"
     return f"[{json.dumps(part, ensure_ascii=False)}]"

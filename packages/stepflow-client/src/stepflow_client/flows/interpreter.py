@@ -17,8 +17,8 @@ from .._data.flow_declarations import get_declared_schema, get_fields, get_unset
 from .._data.values import apply_patch, unify_overrides
 from .expressions import PathError, find_references, get_keyword, parse_path
 
-_CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
-RETRIED = (3, 7)
+_CAUGHT_CODES = (2, 3, 4, 5, 6, 7, 8, 10)
+RETRIED_CODES = (3, 7)
 """The numeric error codes (COMPONENT_FAILED and RESOURCE_UNAVAILABLE) that cause a step with `retry` to be retried."""
 
 
@@ -46,7 +46,7 @@ class NotKnownError(Exception):
         self.may_fail = may_fail
 
 
-BROKEN = (LookupError, TypeError, AttributeError, RecursionError, PathError)
+EXPRESSION_ERRORS = (LookupError, TypeError, AttributeError, RecursionError, PathError)
 """Exceptions that may be raised when evaluating an expression that servers would reject."""
 NOT_KNOWN: Any = object()
 """Marks an unknown input, output or set of variables."""
@@ -155,7 +155,7 @@ class Interpreter:
             done.output = self._run_attempts(done, self.evaluate(done.step.get("input")))
         except Failure as failure:
             handling = done.step.get("onError") or {}
-            if failure.is_own and failure.code in _CAUGHT and handling.get("action") == "useDefault":
+            if failure.is_own and failure.code in _CAUGHT_CODES and handling.get("action") == "useDefault":
                 done.output = handling.get("defaultValue")
             else:
                 done.failure = failure
@@ -168,7 +168,7 @@ class Interpreter:
             try:
                 return self.call(done.step["component"], step_input)
             except Failure as failure:
-                if done.attempts >= get_max_attempts(done.step) or failure.code not in RETRIED:
+                if done.attempts >= get_max_attempts(done.step) or failure.code not in RETRIED_CODES:
                     raise
 
 
@@ -254,7 +254,7 @@ def _evaluate_marking_unknown_as_fallible(evaluate: Callable[[Any], Any], expres
 
 
 def get_max_attempts(step: Mapping[str, Any]) -> int:
-    """Return how many times a server attempts a step that keeps failing with a code in `RETRIED`."""
+    """Return how many times a server attempts a step that keeps failing with a code in `RETRIED_CODES`."""
     handling = step.get("onError") or {}
     return 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
 

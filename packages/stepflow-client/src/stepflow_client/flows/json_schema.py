@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from .._base.error_classes import InvalidArgumentError
-from .._base.gc_pauses_and_slices import SLICE, Slices, slices
+from .._base.gc_pauses_and_slices import SLICE_STEPS, Slices, slices
 from .._base.suggestions import find_nearest, suggest_nearest, suggest_or_list
 from .._base.text_formatting import cut
 from .._data.flow_declarations import get_defs as get_defs, get_fields
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .linear_time_regex import LinearPattern
 
 _MAX_DEPTH = 30
-_REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
+_DEFINITION_REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
 
 
 def is_number(value: Any) -> bool:
@@ -30,7 +30,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
+_TYPE_CHECKS: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: is_number(value) and (isinstance(value, int) or value.is_integer()),
@@ -39,13 +39,13 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, (list, tuple)),
     "object": lambda value: isinstance(value, (dict, Mapping)),
 }
-JSON_TYPES = tuple(_TYPES)
+JSON_TYPES = tuple(_TYPE_CHECKS)
 
 
 def is_json_type(value: Any, name: Any) -> bool:
     """Return whether a value has the named type. If the name is unknown, return True. Note that `3.0` counts as an
     integer."""
-    check = _TYPES.get(name) if isinstance(name, str) else None
+    check = _TYPE_CHECKS.get(name) if isinstance(name, str) else None
     return check is None or check(value)
 
 
@@ -56,7 +56,7 @@ def get_json_type(value: Any) -> str:
 
 def parse_ref_name(reference: Any) -> str | None:
     """Return the name of the shared schema that a `$ref` points to, or None if it points elsewhere."""
-    match = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
+    match = re.fullmatch(_DEFINITION_REFERENCE, reference) if isinstance(reference, str) else None
     return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else None
 
 
@@ -146,19 +146,19 @@ def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
 
 
 # The amount of pattern matching (text length times pattern length) that counts as one step.
-_STEP_OF_PATTERN = 64
+_PATTERN_WORK_PER_STEP = 64
 # Maximum number of mismatches to look for.
 _MAX_MISMATCHES = 100
 # Maximum number of allowed values listed in a hint.
-_MAX_CHOICES = 12
+_MAX_NAMED = 12
 # Maximum message length.
-_MAX_TEXT = 500
+_MAX_LENGTH = 500
 # Maximum length of a schema description.
-_MAX_HINT = 1_000
+_MAX_HINT_LENGTH = 1_000
 # Maximum depth to which schema descriptions describe nested values.
 _MAX_HINT_DEPTH = 2
 # Maximum number of names (or pairs of names) to compare when looking for a typo.
-_MAX_NAMES = 200
+_MAX_COMPARED = 200
 
 
 def find_mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Mismatches:
@@ -186,7 +186,7 @@ class Validator:
         """The `id()` of each schema that also allows null."""
         self._checks: dict[int, _KeywordChecks] = {}
         """Checks for a schema's supported keywords, keyed by the schema's `id()`."""
-        self._texts: dict[int, str] = {}
+        self._descriptions: dict[int, str] = {}
         """Cached descriptions, keyed by object `id()`. They're needed even if another `anyOf` alternative matches."""
 
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
@@ -230,15 +230,15 @@ class Validator:
 
     def get_schema_description(self, schema: Any) -> str:
         """Describe a schema in words. See `describe_schema`."""
-        if id(schema) not in self._texts:
-            self._texts[id(schema)] = cut(describe_schema(schema, self.defs), _MAX_HINT)
-        return self._texts[id(schema)]
+        if id(schema) not in self._descriptions:
+            self._descriptions[id(schema)] = cut(describe_schema(schema, self.defs), _MAX_HINT_LENGTH)
+        return self._descriptions[id(schema)]
 
     def get_fields_hint(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
         """Return a hint that lists an object's fields. See `format_fields_hint`."""
-        if id(properties) not in self._texts:
-            self._texts[id(properties)] = format_fields_hint(properties, required, self.defs)
-        return self._texts[id(properties)]
+        if id(properties) not in self._descriptions:
+            self._descriptions[id(properties)] = format_fields_hint(properties, required, self.defs)
+        return self._descriptions[id(properties)]
 
     def get_keyword_checks(self, schema: Any) -> _KeywordChecks:
         """Return the checks for a schema's supported keywords, each with its argument. Empty if the schema allows any
@@ -252,7 +252,7 @@ class Validator:
             return [(_reject_any_value, None)] if schema is False else []
         checks: _KeywordChecks = []
         names = get_type_names(schema)
-        if names and all(isinstance(name, str) and name in _TYPES for name in names):
+        if names and all(isinstance(name, str) and name in _TYPE_CHECKS for name in names):
             checks.append((_check_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
             checks.append((_check_enum, (schema["enum"], set(map(make_comparison_key, schema["enum"])))))
@@ -317,12 +317,12 @@ class _ValueCheck:
         if pattern not in known:
             from .linear_time_regex import compile_linear
 
-            self.slices.count_steps(SLICE)
+            self.slices.count_steps(SLICE_STEPS)
             known[pattern] = compile_linear(pattern)
         compiled = known[pattern]
         if compiled is None:
             return None
-        self.slices.count_steps(compiled.length * len(text) // _STEP_OF_PATTERN)
+        self.slices.count_steps(compiled.length * len(text) // _PATTERN_WORK_PER_STEP)
         return compiled.is_found_in(text)
 
 
@@ -341,7 +341,7 @@ def _reject_any_value(check: _ValueCheck, _: None, value: Any) -> Mismatches:
 def _check_type(check: _ValueCheck, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
     names, schema = wanted
     for name in names:
-        if _TYPES[name](value):
+        if _TYPE_CHECKS[name](value):
             return ()
     properties, required = get_fields(schema)
     hint = check.validator.get_fields_hint(properties, required) if "object" in names and properties else None
@@ -360,8 +360,8 @@ def _check_enum(check: _ValueCheck, allowed: tuple[list[Any], set[Hashable]], va
     choices, keys = allowed
     if make_comparison_key(value, check.slices) in keys or _has_expressions(check, value):
         return ()
-    check.slices.count_steps(_MAX_NAMES)
-    texts = {choice if isinstance(choice, str) else short_repr(choice): choice for choice in choices[:_MAX_NAMES]}
+    check.slices.count_steps(_MAX_COMPARED)
+    texts = {choice if isinstance(choice, str) else short_repr(choice): choice for choice in choices[:_MAX_COMPARED]}
     word = value if isinstance(value, str) else short_repr(value)
     similar = find_nearest(word, texts)
     if similar is None or isinstance(texts[similar], str):
@@ -382,10 +382,10 @@ _LIMITS: dict[str, tuple[Any, ...]] = {
     "maximum": (is_number, lambda value: value, le, "at most", ""),
     "exclusiveMinimum": (is_number, lambda value: value, gt, "more than", ""),
     "exclusiveMaximum": (is_number, lambda value: value, lt, "less than", ""),
-    "minLength": (_TYPES["string"], len, ge, "at least", " characters"),
-    "maxLength": (_TYPES["string"], len, le, "at most", " characters"),
-    "minItems": (_TYPES["array"], len, ge, "at least", " elements"),
-    "maxItems": (_TYPES["array"], len, le, "at most", " elements"),
+    "minLength": (_TYPE_CHECKS["string"], len, ge, "at least", " characters"),
+    "maxLength": (_TYPE_CHECKS["string"], len, le, "at most", " characters"),
+    "minItems": (_TYPE_CHECKS["array"], len, ge, "at least", " elements"),
+    "maxItems": (_TYPE_CHECKS["array"], len, le, "at most", " elements"),
 }
 
 
@@ -397,10 +397,10 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
         return ""
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(choices, list):
-        return " or ".join(map(short_repr, choices[:_MAX_CHOICES])) + (" or ..." if len(choices) > _MAX_CHOICES else "")
+        return " or ".join(map(short_repr, choices[:_MAX_NAMED])) + (" or ..." if len(choices) > _MAX_NAMED else "")
     forms = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(forms, list) and "properties" not in schema:
-        texts = [text for form in forms[:_MAX_CHOICES] if (text := describe_schema(form, defs, depth + 1))]
+        texts = [text for form in forms[:_MAX_NAMED] if (text := describe_schema(form, defs, depth + 1))]
         return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
     parts = [" or ".join(map(str, get_type_names(schema)))]
     if parts == ["array"] and (items := describe_schema(get_list_element_schemas(schema)[1], defs, depth + 1)):
@@ -410,21 +410,21 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
     for key, (_, _, _, words, unit) in _LIMITS.items():
         parts += [f"{words} {schema[key]}{unit}"] if is_number(schema.get(key)) else []
     if isinstance(schema.get("pattern"), str):
-        parts.append(f"matching {cut(schema['pattern'], _MAX_TEXT)}")
+        parts.append(f"matching {cut(schema['pattern'], _MAX_LENGTH)}")
     return ", ".join(filter(None, parts))
 
 
 def format_fields_hint(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
     """Return a hint that lists an object's fields, e.g. `fields are: id (string, required), note`."""
-    return f"fields are: {cut(_describe_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
+    return f"fields are: {cut(_describe_fields(properties, required, defs, 0), _MAX_HINT_LENGTH) or 'none'}"
 
 
 def _describe_fields(fields: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
     texts = []
-    for name, schema in islice(fields.items(), _MAX_CHOICES):
+    for name, schema in islice(fields.items(), _MAX_NAMED):
         words = ", ".join(filter(None, (describe_schema(schema, defs, depth), "required" if name in required else "")))
         texts.append(f"{name} ({words})" if words else str(name))
-    return ", ".join([*texts, "..."] if len(fields) > _MAX_CHOICES else texts)
+    return ", ".join([*texts, "..."] if len(fields) > _MAX_NAMED else texts)
 
 
 def _check_limit(check: _ValueCheck, limit: tuple[Any, ...], value: Any) -> Mismatches:
@@ -448,7 +448,7 @@ def _check_multiple(check: _ValueCheck, step: float, value: Any) -> Mismatches:
 def _check_pattern(check: _ValueCheck, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.matches_pattern(pattern, value) is not False:
         return ()
-    return [Mismatch(value, f"the schema expects a string that matches {cut(pattern, _MAX_TEXT)}")]
+    return [Mismatch(value, f"the schema expects a string that matches {cut(pattern, _MAX_LENGTH)}")]
 
 
 def _check_object(
@@ -462,8 +462,8 @@ def _check_object(
     unlisted = [name for name in value if name not in properties] if missing else []
     misspelt: dict[str, str] = {}
     """Maps each (probably misspelled) name to the missing name it seems to stand for."""
-    if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
-        check.slices.count_steps(_MAX_NAMES)
+    if 0 < len(missing) * len(unlisted) <= _MAX_COMPARED:
+        check.slices.count_steps(_MAX_COMPARED)
         misspelt = {name: meant for name in unlisted if (meant := find_nearest(name, missing)) is not None}
     results: list[Mismatch] = []
     for name, child in value.items():
@@ -474,8 +474,8 @@ def _check_object(
             is_known = is_known or is_match is not False
             schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
-            check.slices.count_steps(_MAX_NAMES)
-            hint = suggest_nearest(name, list(properties)[:_MAX_NAMES])
+            check.slices.count_steps(_MAX_COMPARED)
+            hint = suggest_nearest(name, list(properties)[:_MAX_COMPARED])
             hint = hint or check.validator.get_fields_hint(properties, required)
             results.append(Mismatch(value, f"unknown field {short_repr(name)}", hint, name))
         elif not is_known and others is not True:
@@ -539,9 +539,9 @@ def _check_any_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatche
     if len(near) == 1:
         return near[0]
     reasons = "; ".join(dict.fromkeys(alternative[0].message for alternative in near or results))
-    texts = dict.fromkeys(filter(None, map(check.validator.get_schema_description, parts[:_MAX_CHOICES])))
-    hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
-    return [Mismatch(value, cut(f"does not match any of the {len(parts)} allowed forms: {reasons}", _MAX_TEXT), hint)]
+    texts = dict.fromkeys(filter(None, map(check.validator.get_schema_description, parts[:_MAX_NAMED])))
+    hint = f"write one of: {cut('; '.join(texts), _MAX_HINT_LENGTH)}" if texts else None
+    return [Mismatch(value, cut(f"does not match any of the {len(parts)} allowed forms: {reasons}", _MAX_LENGTH), hint)]
 
 
 def _check_condition(check: _ValueCheck, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
@@ -558,7 +558,7 @@ def _uses_only_supported_keywords(schema: Any, defs: Mapping[str, Any]) -> bool:
             if not isinstance(part, bool):
                 return False
             continue
-        if not part.keys() <= _DECIDED:
+        if not part.keys() <= _DECIDABLE_KEYWORDS:
             return False
         waiting += [*get_fields(part)[0].values(), *(part["anyOf"] if isinstance(part.get("anyOf"), list) else ())]
         name = parse_ref_name(part.get("$ref"))
@@ -568,4 +568,4 @@ def _uses_only_supported_keywords(schema: Any, defs: Mapping[str, Any]) -> bool:
     return True
 
 
-_DECIDED = {"$ref", "type", "properties", "required", "const", "enum", "anyOf", "title", "description"}
+_DECIDABLE_KEYWORDS = {"$ref", "type", "properties", "required", "const", "enum", "anyOf", "title", "description"}

@@ -20,11 +20,11 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 # Tokens that mean something else in other engines, e.g. set operations in character classes.
-_AMBIGUOUS = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
+_AMBIGUOUS_TOKEN = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
 _CLASS_COSTS = {"d": 8, "D": 8, "w": 38, "W": 38, "p": 38, "P": 38}
 # Character classes that may be large, and so cost more to compile when case is ignored.
-_FOLDED = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
-_FOLDED_COST = 1_200
+_LARGE_CLASS = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
+_LARGE_CLASS_COST = 1_200
 
 
 class LinearPattern(NamedTuple):
@@ -49,14 +49,14 @@ def compile_linear(pattern: str) -> LinearPattern | None:
 
     Patterns with lookaround or back-references can't be matched in linear time.
     """
-    if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(token[0]) for token in _TOKEN.finditer(pattern)):
+    if len(pattern) > _MAX_COST or any(_AMBIGUOUS_TOKEN.match(token[0]) for token in _TOKEN.finditer(pattern)):
         return None
     ignores_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
 
     def cost(part: str) -> int:
         """Return the cost of compiling a single character or class."""
-        if ignores_case and _FOLDED.match(part):
-            return _FOLDED_COST
+        if ignores_case and _LARGE_CLASS.match(part):
+            return _LARGE_CLASS_COST
         return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
 
     if _measure_pattern_length(pattern, cost) > _MAX_COST:

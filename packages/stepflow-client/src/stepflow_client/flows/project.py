@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 from .._base.suggestions import suggest_nearest
 from .._base.text_formatting import cut
 from .._data.toml_reader import parse_toml
-from .._rules.operations_and_releases import TARGETS, parse_checkable_release
+from .._rules.operations_and_releases import TARGET_RANGE, parse_checkable_release
 from ..errors import FlowFileError
 
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 """File name suffixes of flow files."""
 
 # Every flow file contains at least one of these.
-_MARKS = (b"steps", b"output", b"stepflow.org")
+_FLOW_FILE_MARKERS = (b"steps", b"output", b"stepflow.org")
 _BLOCK_KEY = re.compile(r"""^["']?([\w-]+)["']?[ \t]*:""", re.MULTILINE)
 _FLOW_KEY = re.compile(r"""["'{,\s]([\w-]+)["']?\s*:""")
-_DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/schemas/\S*flow""", re.MULTILINE)
+_FLOW_SCHEMA_LINE = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/schemas/\S*flow""", re.MULTILINE)
 
 
 def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
@@ -48,7 +48,7 @@ def is_flow_file(path: Path) -> bool:
         content = path.read_bytes() if _could_be_flow(path.name) and path.is_file() else b""
     except OSError:
         return False
-    return any(mark in content for mark in _MARKS) and is_flow_text(content.decode("utf-8-sig", "replace"))
+    return any(mark in content for mark in _FLOW_FILE_MARKERS) and is_flow_text(content.decode("utf-8-sig", "replace"))
 
 
 def _could_be_flow(name: str) -> bool:
@@ -67,7 +67,7 @@ def is_flow_text(text: str) -> bool:
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
-    return "steps" in keys or ("output" in keys and "plugins" not in keys) or _DECLARED.search(text) is not None
+    return "steps" in keys or ("output" in keys and "plugins" not in keys) or _FLOW_SCHEMA_LINE.search(text) is not None
 
 
 def find_top_level_keys(text: str) -> set[str]:
@@ -80,18 +80,18 @@ def find_top_level_keys(text: str) -> set[str]:
         return set(_FLOW_KEY.findall(text))
 
 
-_FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
-_CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
-_MAX_BYTES = 1024 * 1024
+_PROJECT_FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
+_CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
+_MAX_FILE_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
 # The keys that each table may have.
-_KEYS = {
+_TABLE_KEYS = {
     "": ("flows", "components", "target", "config", "test", "validate"),
     "test": ("config",),
     "validate": ("select", "ignore", "fail-on", "type-check"),
 }
 _LEVELS = ("fatal", "error", "warning")
-_OF_USERS = {"url", "server", "servers", "profile", "profiles", "token", "auth", "headers", "proxy", "command", "env"}
+_USER_KEYS = {"url", "server", "servers", "profile", "profiles", "token", "auth", "headers", "proxy", "command", "env"}
 
 
 class CheckRules(NamedTuple):
@@ -168,16 +168,16 @@ def _is_world_writable(folder: Path) -> bool:
 
 
 def _read_project(folder: Path) -> Project | None:
-    for name, keys in _FILES:
+    for name, keys in _PROJECT_FILES:
         file = folder / name
         if not file.is_file():
             continue
         try:
             with file.open("rb") as opened:
-                content = opened.read(_MAX_BYTES + 1)
+                content = opened.read(_MAX_FILE_BYTES + 1)
         except OSError as error:
             raise _make_error(file, f"{file} cannot be read: {error.strerror}") from None
-        if len(content) > _MAX_BYTES:
+        if len(content) > _MAX_FILE_BYTES:
             raise _make_error(file, f"{file} is larger than 1 MiB")
         if keys and b"stepflow" not in content:
             continue
@@ -206,7 +206,7 @@ class _ProjectReader:
         target, fail_on = facts.get("target"), validate.get("fail-on")
         if target is not None and parse_checkable_release(target) is None:
             hint = None if isinstance(target, str) else 'write it as text: "0.13"'
-            raise self._make_value_error("target", f"a release from {TARGETS}", target, hint)
+            raise self._make_value_error("target", f"a release from {TARGET_RANGE}", target, hint)
         if fail_on is not None and fail_on not in _LEVELS:
             raise self._make_value_error("fail-on", "fatal, error or warning", fail_on)
         type_check = validate.get("type-check", False)
@@ -227,13 +227,13 @@ class _ProjectReader:
         if not isinstance(value, dict):
             raise self._make_value_error(name or "stepflow", "a table", value)
         for key in value:
-            if key in _KEYS[name]:
+            if key in _TABLE_KEYS[name]:
                 continue
-            hint = suggest_nearest(key, _KEYS[name]) or f"the keys are {', '.join(_KEYS[name])}"
-            if not name and key in _OF_USERS:
+            hint = suggest_nearest(key, _TABLE_KEYS[name]) or f"the keys are {', '.join(_TABLE_KEYS[name])}"
+            if not name and key in _USER_KEYS:
                 hint = "a project file cannot name servers or credentials; use your own profile: stepflow config "
                 hint += "set profiles.NAME.url URL"
-            elif name and key in _KEYS[""]:
+            elif name and key in _TABLE_KEYS[""]:
                 hint = f"move {key} to the top level, out of {name}"
             raise _make_error(self._file, f"{self._file}: unknown key {f'{name}.{key}' if name else key}", hint)
         return value
@@ -287,7 +287,7 @@ def find_server_config(*folders: Path) -> Path | None:
         FlowFileError: If a folder contains two such files.
     """
     for folder in folders:
-        configs = [name for name in _CONFIGS if (folder / name).is_file()]
+        configs = [name for name in _CONFIG_NAMES if (folder / name).is_file()]
         if len(configs) > 1:
             where = "the working folder" if folder == Path() else folder
             message = f"{where} has both {configs[0]} and {configs[1]}"

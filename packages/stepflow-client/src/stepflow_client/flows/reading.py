@@ -27,8 +27,8 @@ MAX_FILE_BYTES = 256 * 2**20
 """Maximum file size in bytes. Servers accept requests of up to 250 MiB (2 MiB on older ones)."""
 MAX_YAML_LENGTH = 32 * 2**20
 """Maximum YAML length in characters. Parsing that much takes minutes and uses up to 150 times as much memory."""
-_PIPE_SECONDS = 30.0
-_CHUNK = 2**20
+_PIPE_TIMEOUT_SECONDS = 30.0
+_CHUNK_SIZE = 2**20
 
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
@@ -108,7 +108,7 @@ def _read_open_file(file: FileIO, name: str) -> bytes:
     if stat.S_ISFIFO(status.st_mode):
 
         def read_pipe(size: int) -> bytes | None:
-            seconds = limit_by_deadline(current_deadline(), _PIPE_SECONDS)
+            seconds = limit_by_deadline(current_deadline(), _PIPE_TIMEOUT_SECONDS)
             poll = select.poll()
             poll.register(file.fileno(), select.POLLIN)
             if not poll.poll(seconds * 1000):
@@ -132,7 +132,7 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     """
     chunks: list[bytes] = []
     left = MAX_FILE_BYTES
-    while chunk := read(_CHUNK):
+    while chunk := read(_CHUNK_SIZE):
         left -= len(chunk)
         if left < 0:
             raise FlowFileError(format_file_too_large(name), path=name)
@@ -239,9 +239,9 @@ FLOW_HINT = "a flow has steps: [...] and output: ..."
 """Hint for errors about values that aren't flows."""
 
 _FLOW_ID = re.compile("[0-9a-f]{64}")
-_OWN = ("stepflow_client", "stepflow_api")
+_OWN_PACKAGES = ("stepflow_client", "stepflow_api")
 # Keys that flows share with many other kinds of documents.
-_LIKE_OTHERS = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
+_COMMON_KEYS = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
 # Other tools' files, recognized by their keys.
 _OTHER_FILES = {
     "on jobs": "a GitHub Actions workflow",
@@ -291,7 +291,7 @@ def resolve_flow_argument(flow: FlowSource) -> FlowSource:
     if isinstance(source, (PathLike, Mapping)):
         return source
     # Check for flow objects last: results also have an output, and a run's step list also has steps.
-    if is_data_object(source) and type(source).__module__.partition(".")[0] not in _OWN:
+    if is_data_object(source) and type(source).__module__.partition(".")[0] not in _OWN_PACKAGES:
         return source
     message = f"a flow must be a path, a mapping, a builder, or an object with steps, not {type(source).__name__}"
     raise InvalidArgumentError(message, hint=FLOW_HINT)
@@ -363,7 +363,7 @@ def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     if isinstance(document.get("flow"), Mapping):
         return "the flow is under the key 'flow'", f"remove the key 'flow': {FLOW_HINT}"
-    keys = [key for key in document if key not in _LIKE_OTHERS] or list(document)
+    keys = [key for key in document if key not in _COMMON_KEYS] or list(document)
     has = ", ".join(cut(repr(key), 40) for key in keys[:4])
     what = next((name for marks, name in _OTHER_FILES.items() if document.keys() >= {*marks.split()}), None)
     reason = f"has {has}, but neither steps nor output" if keys else "is empty"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently ignore any others."""
 # Keys that can make a schema allow names it doesn't list.
-_OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
+_OPEN_SCHEMA_KEYWORDS = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
 
 
 class RunRequirements(NamedTuple):
@@ -223,7 +223,7 @@ def find_allowed_variables(steps: FlowSteps, *, keeps_none: bool = False) -> fro
 
 
 def _allows_unlisted_names(schema: Any) -> bool:
-    return isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
+    return isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA_KEYWORDS)
 
 
 def _find_read_variables(steps: FlowSteps) -> set[str]:

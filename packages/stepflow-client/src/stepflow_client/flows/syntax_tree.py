@@ -27,7 +27,7 @@ else:
     yaml_format = lazy_module("stepflow_client._data.yaml_format")
 
 _NO_ITEMS: Mapping[str, Any] = {}
-_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class Key(NamedTuple):
@@ -276,7 +276,7 @@ def parse_tree(text: str, source: str) -> Node:
     if value is not _NOT_JSON:
         # Parse the JSON text as YAML, just to get the positions. YAML supports all of JSON except tabs between tokens
         # and escaped surrogates, so replace these.
-        text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
+        text = _SURROGATE_ESCAPE.sub(r"\\u0020", text.replace("\t", " "))
     try:
         root: Node = yaml_format.read_yaml(
             text, source, lambda reader, node: node and _TreeBuilder(text, reader, value).build_node(node, value, None)
@@ -300,8 +300,8 @@ def _parse_if_json(text: str, source: str) -> Any:
 
 
 _NOT_JSON: Any = object()
-_TAGS = {"SequenceNode": "tag:yaml.org,2002:seq", "MappingNode": "tag:yaml.org,2002:map"}
-_MERGE = "tag:yaml.org,2002:merge"
+_DEFAULT_TAGS = {"SequenceNode": "tag:yaml.org,2002:seq", "MappingNode": "tag:yaml.org,2002:map"}
+_MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 class _TreeBuilder:
@@ -338,7 +338,7 @@ class _TreeBuilder:
                 made.line, made.column = key.line, key.column
         else:
             assert isinstance(node, yaml.CollectionNode)
-            if node.tag != _TAGS[type(node).__name__]:
+            if node.tag != _DEFAULT_TAGS[type(node).__name__]:
                 self.reader.reject_tag(node)
             made.is_flow = bool(node.flow_style)
             made.last = (
@@ -362,7 +362,7 @@ class _TreeBuilder:
             child = self.build_node(value_node, value, key)
             last = max(last, key.end, child.end)
             child.set_parent(made, name)
-            if name_node.tag != _MERGE:
+            if name_node.tag != _MERGE_TAG:
                 own[name], keys[name] = child, key
             else:
                 made.merges = [*made.merges, (key, child)]

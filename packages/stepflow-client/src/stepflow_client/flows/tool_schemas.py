@@ -14,24 +14,24 @@ from .._base.text_formatting import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
 from .graph import find_reachable_names
 from .json_schema import get_list_element_schemas, get_type_names, parse_ref_name, resolve_ref
-from .type_system import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
+from .type_system import COUNT_KEYWORDS, SCHEMA_LIST_VALUED, SCHEMA_MAP_VALUED, SCHEMA_VALUED, is_valid_keyword
 
 WRAPPER = "input"
 """The field that holds the value in a wrapped schema."""
 _MAX_DEPTH = 60
 # Stop inlining shared schemas after this many parts.
-_MAX_INLINED = 500
-_COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
-_TEXTS = ("title", "description", "format")
+_MAX_INLINED_PARTS = 500
+_COMBINING_KEYWORDS = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
+_TEXT_KEYWORDS = ("title", "description", "format")
 # Keywords copied unchanged because their values aren't schemas.
-_KEPT = frozenset({
+_COPIED_KEYWORDS = frozenset({
     "type", "enum", "const", "default", "examples", "pattern", "required", "dependentRequired", "multipleOf",
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems", "deprecated", "readOnly", "writeOnly",
-    *COUNTS,
+    *COUNT_KEYWORDS,
 })  # fmt: skip
 
 # Keywords that `find_mismatches` doesn't check as fully as other validators do.
-_UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
+_UNDECIDABLE_KEYWORDS = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
                         "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
                         "uniqueItems", "minProperties", "maxProperties", "minContains", "maxContains",
                         "multipleOf"})  # fmt: skip
@@ -53,7 +53,7 @@ def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool 
 
 def is_plain_object(schema: Mapping[str, Any]) -> bool:
     """Return whether a schema describes an object with no top-level alternatives (which APIs reject)."""
-    return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
+    return schema.get("type") == "object" and not any(key in schema for key in _COMBINING_KEYWORDS)
 
 
 def require_fields_at_paths(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def iter_field_names_and_keywords(schema: Any) -> Iterator[str]:
 
 
 # Keywords whose subschemas apply to the same value.
-_IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
+_IN_PLACE_KEYWORDS = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
 
 def _iter_ref_names(value: Any, *, in_place: bool = False) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _iter_ref_names(value: Any, *, in_place: bool = False) -> Iterator[str]:
             name = _parse_ref_or_root_name(part.get("$ref"))
             if name is not None:
                 yield name
-            waiting += [inner for key, inner in part.items() if not in_place or key in _IN_PLACE]
+            waiting += [inner for key, inner in part.items() if not in_place or key in _IN_PLACE_KEYWORDS]
         elif isinstance(part, list):
             waiting += part
 
@@ -130,10 +130,10 @@ class _SchemaInliner:
         # recursion.
         endless = _find_recursive_schemas(shared, in_place=True)
         self._defs = {name: value for name, value in shared.items() if name not in endless}
-        self._left_out = _UNDECIDED if decided else frozenset()
+        self._omitted_keywords = _UNDECIDABLE_KEYWORDS if decided else frozenset()
         self._decided = decided
-        self._parts = 0
-        self._names: dict[str, str] = {}
+        self._part_count = 0
+        self._shared_names: dict[str, str] = {}
         """Maps shared schemas to their names in the generated `$defs`."""
         self._recursive = _find_recursive_schemas(self._defs)
 
@@ -145,13 +145,13 @@ class _SchemaInliner:
         if isinstance(schema, dict):
             written = schema
         shared: dict[str, Any] = {}
-        while missing := [name for name in self._names if self._names[name] not in shared]:
+        while missing := [name for name in self._shared_names if self._shared_names[name] not in shared]:
             for name in missing:
-                shared[self._names[name]] = self._inline_part(self._defs[name], 1)
+                shared[self._shared_names[name]] = self._inline_part(self._defs[name], 1)
         return {**written, "$defs": shared} if shared else written
 
     def _inline_part(self, schema: Any, depth: int) -> Any:
-        self._parts += 1
+        self._part_count += 1
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
@@ -161,7 +161,7 @@ class _SchemaInliner:
             texts = {key: schema[key] for key in ("title", "description") if key in schema}
             return {**self._copy_texts(texts), "anyOf": [self._inline_part(rest, depth + 1), {"type": "null"}]}
         written = self._copy_texts(schema)
-        kept = _KEPT - self._left_out
+        kept = _COPIED_KEYWORDS - self._omitted_keywords
         written |= {key: value for key, value in schema.items() if key in kept and is_valid_keyword(key, value)}
         if is_secret(schema, self._defs):
             for key in ("default", "examples", "const", "enum"):
@@ -173,7 +173,7 @@ class _SchemaInliner:
         return self._merge_ref_target(written, name, depth)
 
     def _copy_texts(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: visible_lines(schema[key]) for key in _TEXTS if isinstance(schema.get(key), str)}
+        return {key: visible_lines(schema[key]) for key in _TEXT_KEYWORDS if isinstance(schema.get(key), str)}
 
     def _add_subschemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
         if isinstance(schema.get("items"), list):
@@ -181,18 +181,18 @@ class _SchemaInliner:
             first, rest = get_list_element_schemas(schema)
             schema = {**schema, "prefixItems": first, "items": rest}
         for key, value in schema.items():
-            if key in self._left_out:
+            if key in self._omitted_keywords:
                 continue
-            if key in WITH_SCHEMA and isinstance(value, (bool, Mapping)):
+            if key in SCHEMA_VALUED and isinstance(value, (bool, Mapping)):
                 written[key] = self._inline_part(value, depth + 1)
-            elif key in WITH_LIST and isinstance(value, list) and value:
+            elif key in SCHEMA_LIST_VALUED and isinstance(value, list) and value:
                 name = "anyOf" if key == "oneOf" and self._decided else key
                 parts = [self._inline_part(element, depth + 1) for element in value]
                 if name in written:
                     written["allOf"] = [*written.get("allOf", ()), {name: parts}]
                 else:
                     written[name] = parts
-            elif key in WITH_MAPPING and isinstance(value, Mapping):
+            elif key in SCHEMA_MAP_VALUED and isinstance(value, Mapping):
                 names = [name for name in value if key != "patternProperties" or is_valid_keyword("pattern", name)]
                 written[key] = {str(name): self._inline_part(value[name], depth + 1) for name in names}
         if self._decided and "patternProperties" in schema:
@@ -200,7 +200,7 @@ class _SchemaInliner:
 
     def _merge_ref_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
         """Combine a schema with the shared schema it refers to."""
-        if name in self._recursive or self._parts > _MAX_INLINED:
+        if name in self._recursive or self._part_count > _MAX_INLINED_PARTS:
             target: Any = {"$ref": f"#/$defs/{self._get_definition_name(name)}"}
         else:
             target = self._inline_part(self._defs[name], depth + 1)
@@ -214,10 +214,10 @@ class _SchemaInliner:
         return {**written, "allOf": [*written.get("allOf", ()), target]}
 
     def _get_definition_name(self, name: str) -> str:
-        if name not in self._names:
+        if name not in self._shared_names:
             plain = re.sub(r"[^A-Za-z0-9_.-]", "_", "root" if name == "#" else name) or "_"
-            used, unique, number = {*self._names.values()}, plain, 2
+            used, unique, number = {*self._shared_names.values()}, plain, 2
             while unique in used:
                 unique, number = f"{plain}_{number}", number + 1
-            self._names[name] = unique
-        return self._names[name]
+            self._shared_names[name] = unique
+        return self._shared_names[name]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _MAX_PATH_DEPTH = 3
 _MAX_PATHS = 200
-_MISMATCH = "mismatch"
+_MISMATCH_PROBLEM = "mismatch"
 _MAX_VALUES = 20
 # Maximum number of distinct object types, and of list types, in a union.
-_MAX_MEMBERS = 8
+_MAX_UNION_MEMBERS = 8
 
 
 class Anything:
@@ -156,8 +156,8 @@ def make_union(types: Iterable[Type]) -> Type:
         plains.pop("integer", None)
     # Put null last.
     null = [plains.pop("null")] if "null" in plains else []
-    few_objects = objects if len(objects) <= _MAX_MEMBERS else [ObjectOf({}, UNKNOWN)]
-    few_lists = lists if len(lists) <= _MAX_MEMBERS else [ListOf(UNKNOWN)]
+    few_objects = objects if len(objects) <= _MAX_UNION_MEMBERS else [ObjectOf({}, UNKNOWN)]
+    few_lists = lists if len(lists) <= _MAX_UNION_MEMBERS else [ListOf(UNKNOWN)]
     return Type((*plains.values(), *few_objects, *few_lists, *null), is_secret)
 
 
@@ -202,7 +202,7 @@ def look_up_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
         types = [lookup.type for lookup in lookups if lookup.problem is None]
         if not types and lookups:
             is_certain = all(lookup.is_certain for lookup in lookups) and not null
-            reason = next((lookup for lookup in lookups if lookup.problem != _MISMATCH), None)
+            reason = next((lookup for lookup in lookups if lookup.problem != _MISMATCH_PROBLEM), None)
             if reason is not None:
                 return Lookup(UNKNOWN, reason.problem, reason.hint, is_certain)
             read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
@@ -237,7 +237,7 @@ def _look_up_part(member: Member, part: str | int) -> Lookup:
                 return Lookup(extra)
             problem = f"the schema has no field {part!r}"
             return Lookup(UNKNOWN, problem, suggest_or_list(part, fields, "fields are"), extra is None)
-    return Lookup(UNKNOWN, _MISMATCH, None, True)
+    return Lookup(UNKNOWN, _MISMATCH_PROBLEM, None, True)
 
 
 def iter_typed_paths(type: Type) -> Iterator[tuple[str, Type]]:
@@ -257,30 +257,30 @@ def iter_typed_paths(type: Type) -> Iterator[tuple[str, Type]]:
                 waiting.append((f"{path}[0]", items, depth + 1))
 
 
-WITH_SCHEMA = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
+SCHEMA_VALUED = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
                "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
 """Keywords whose value is a schema."""
-WITH_LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
+SCHEMA_LIST_VALUED = ("allOf", "anyOf", "oneOf", "prefixItems")
 """Keywords whose value is a list of schemas."""
-WITH_MAPPING = ("properties", "patternProperties", "dependentSchemas")
+SCHEMA_MAP_VALUED = ("properties", "patternProperties", "dependentSchemas")
 """Keywords whose value maps names to schemas."""
-COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
+COUNT_KEYWORDS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
           "maxContains")  # fmt: skip
 
-_CLASSES: dict[str, tuple[type, ...]] = {
+_CLASSES_BY_KIND: dict[str, tuple[type, ...]] = {
     "": (object,), "text": (str,), "a boolean": (bool,), "a list": (list,), "a mapping": (dict,),
     "a schema": (dict, bool, list), "examples": (list,),
 }  # fmt: skip
 KEYWORDS = {
-    **dict.fromkeys((*WITH_SCHEMA, "additionalItems"), "a schema"),
-    **dict.fromkeys((*WITH_LIST, "enum"), "a list"),
-    **dict.fromkeys((*WITH_MAPPING, "$defs", "definitions", "discriminator", "xml"), "a mapping"),
+    **dict.fromkeys((*SCHEMA_VALUED, "additionalItems"), "a schema"),
+    **dict.fromkeys((*SCHEMA_LIST_VALUED, "enum"), "a list"),
+    **dict.fromkeys((*SCHEMA_MAP_VALUED, "$defs", "definitions", "discriminator", "xml"), "a mapping"),
     **dict.fromkeys(("title", "description", "format", "$ref", "$schema", "$id", "id", "$anchor", "$comment",
                      "env_var"), "text"),
     **dict.fromkeys(("nullable", "deprecated", "readOnly", "writeOnly", "uniqueItems", "is_secret"), "a boolean"),
     **dict.fromkeys(("minimum", "maximum"), "a number"),
     **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), "a limit"),
-    **dict.fromkeys(COUNTS, "a count"),
+    **dict.fromkeys(COUNT_KEYWORDS, "a count"),
     **dict.fromkeys(("const", "default", "example"), ""),
     "type": "a type", "multipleOf": "a positive number", "pattern": "a pattern", "required": "names",
     "dependentRequired": "names by name", "examples": "examples",
@@ -310,7 +310,7 @@ def has_expected_kind(value: Any, kind: str) -> bool:
             return is_list and len({*value}) == len(value)
         case "names by name":
             return isinstance(value, Mapping) and all(has_expected_kind(part, "names") for part in value.values())
-    return isinstance(value, _CLASSES[kind])
+    return isinstance(value, _CLASSES_BY_KIND[kind])
 
 
 def is_valid_keyword(keyword: str, value: Any) -> bool:
@@ -320,12 +320,12 @@ def is_valid_keyword(keyword: str, value: Any) -> bool:
 
 _TYPE_KEYWORDS = ("type", "properties", "required", "additionalProperties", "items")
 # An `anyOf` alternative with one of these keywords defines a type of its own.
-_TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
+_DEFINING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
 _MAX_DEPTH = 30
 # Maximum number of subschemas to read. The rest are treated as unknown.
 _MAX_PARTS = 5_000
 # Maximum number of subschemas to generate.
-_MAX_WRITTEN = 2_000
+_MAX_GENERATED_PARTS = 2_000
 _MAX_ELEMENTS = 200
 
 
@@ -347,32 +347,32 @@ class _SchemaConverter:
     def __init__(self, defs: Mapping[str, Any], is_source: bool) -> None:
         self._defs = defs
         self._is_source = is_source
-        self._known: dict[str, Type] = {}
-        self._open: set[str] = set()
-        self._parts = 0
+        self._converted_types: dict[str, Type] = {}
+        self._names_in_progress: set[str] = set()
+        self._part_count = 0
 
     def convert(self, schema: Any, depth: int) -> Type:
         type = self._convert_ignoring_secrecy(schema, depth)
         return type._replace(is_secret=True) if is_secret(schema) else type
 
     def _convert_ignoring_secrecy(self, schema: Any, depth: int) -> Type:
-        self._parts += 1
+        self._part_count += 1
         if schema is False:
             return NEVER
-        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._part_count > _MAX_PARTS:
             return UNKNOWN
         if schema.get("nullable") is True:
             return make_union([self.convert({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
             name = parse_ref_name(schema["$ref"])
             # Shared schemas can be missing: servers report builtin components without them.
-            if name is None or name not in self._defs or name in self._open:
+            if name is None or name not in self._defs or name in self._names_in_progress:
                 return UNKNOWN
-            if name not in self._known:
-                self._open.add(name)
-                self._known[name] = self.convert(self._defs[name], depth + 1)
-                self._open.discard(name)
-            return self._known[name]
+            if name not in self._converted_types:
+                self._names_in_progress.add(name)
+                self._converted_types[name] = self.convert(self._defs[name], depth + 1)
+                self._names_in_progress.discard(name)
+            return self._converted_types[name]
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         if isinstance(values, list):
             return make_union(value_to_type(value, is_literal=False) for value in values)
@@ -380,7 +380,7 @@ class _SchemaConverter:
             parts = schema.get(key)
             # An alternative with none of these keywords only restricts the type.
             if isinstance(parts, list) and any(
-                part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_TELLING)) for part in parts
+                part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_DEFINING)) for part in parts
             ):
                 # Keywords next to `anyOf` apply to every alternative.
                 rest = _keep_type_keywords(schema)
@@ -450,7 +450,7 @@ def _get_type_if_equal(types: list[Type]) -> Type:
 
 def _alternative_needs_siblings(part: Any) -> bool:
     """Return whether an `anyOf` alternative only defines a type together with the keywords next to `anyOf`."""
-    return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
+    return isinstance(part, Mapping) and part.keys().isdisjoint(_DEFINING - {"type"})
 
 
 def _keep_type_keywords(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -483,7 +483,7 @@ def type_to_schema(type: Type, depth: int = 0, parts: Iterator[int] | None = Non
     Shared parts are repeated wherever they're used. `parts` counts the parts generated so far.
     """
     parts = count(1) if parts is None else parts
-    is_too_large = next(parts) > _MAX_WRITTEN
+    is_too_large = next(parts) > _MAX_GENERATED_PARTS
     secret = {"is_secret": True} if type.is_secret else {}
     if is_unknown(type) or depth > _MAX_DEPTH or is_too_large:
         return secret

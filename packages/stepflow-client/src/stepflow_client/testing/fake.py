@@ -31,7 +31,7 @@ from ..errors import InvalidArgumentError
 from ..flows.expected_results import ERROR_CODES, get_code_number
 from ..flows.expressions import find_references
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import BROKEN, Failure, Interpreter, StepRun, apply_overrides
+from ..flows.interpreter import EXPRESSION_ERRORS, Failure, Interpreter, StepRun, apply_overrides
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
@@ -113,7 +113,7 @@ class FakeRun:
 
     def make_summary(self) -> dict[str, Any]:
         """Return the run's summary in the format that servers use."""
-        counts = {word: sum(item.status == number for item in self.items) for word, number in _COUNTS.items()}
+        counts = {word: sum(item.status == number for item in self.items) for word, number in _STATUS_NUMBERS.items()}
         name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
         parent = {"parentRunId": self.parent.run_id} if self.parent is not None else {}
         end = {"completedAt": self.completed_at, "finishedAtSeqno": len(self.journal)} if self.is_over else {}
@@ -126,7 +126,7 @@ class FakeRun:
         return [step for item in self.items for step in item.records.values()]
 
 
-_COUNTS = {"completed": _COMPLETED, "running": _RUNNING, "failed": _FAILED, "cancelled": _CANCELLED}
+_STATUS_NUMBERS = {"completed": _COMPLETED, "running": _RUNNING, "failed": _FAILED, "cancelled": _CANCELLED}
 
 
 class _FakeItem(Interpreter):
@@ -172,7 +172,7 @@ class _FakeItem(Interpreter):
             return
         except Failure as failure:
             end, status = _error_fields(failure), _FAILED
-        except BROKEN as error:
+        except EXPRESSION_ERRORS as error:
             end, status = _error_fields(Failure(8, str(error))), _FAILED
         self.status, self.end = status, {"completedAt": self.fake_run.server._format_now(), **end}
 
@@ -217,7 +217,7 @@ class _FakeItem(Interpreter):
                 self._record_step_start(done, done.attempts)
             if path in server._held or "*" in server._held:
                 raise CallHeld
-            if path in SUB_FLOWS:
+            if path in SUB_FLOW_COMPONENTS:
                 outcome, delay = self._run_subflow_component(attempt, path, given), 0.0
             else:
                 outcome, delay = server._call_component(path, given)
@@ -258,7 +258,7 @@ class _FakeItem(Interpreter):
             return _convert_fails_to_failure(run_map_or_iterate(path, step_id, given, run_or_hold))
         try:
             (result,) = run_or_hold(server._flows[given["flow_id"]], [given["input"]])
-        except BROKEN:
+        except EXPRESSION_ERRORS:
             return Failure(5, f'step "{step_id}" failed', is_own=True)
         return {"result": result, "run_id": self.fake_run.run_id}
 
@@ -328,11 +328,11 @@ def _run_create_messages_component(given: Any) -> dict[str, Any]:
     return {"messages": [*messages, {"role": "user", "content": given["user_prompt"]}]}
 
 
-SUB_FLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
+SUB_FLOW_COMPONENTS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
 """The builtin components that run a flow."""
 
 
-_API = "/api/v1"
+_API_PATH = "/api/v1"
 # Number of seconds between checks for new events in an open stream.
 _POLL_SECONDS = 0.005
 # Number of seconds between keep-alive comments in an open stream that has no new events.
@@ -425,8 +425,8 @@ class FakeServer:
             InvalidArgumentError: If a component doesn't exist.
         """
         for path in components:
-            if path not in (*self.components, *SUB_FLOWS):
-                hint = suggest_or_list(path, (*self.components, *SUB_FLOWS), "there are")
+            if path not in (*self.components, *SUB_FLOW_COMPONENTS):
+                hint = suggest_or_list(path, (*self.components, *SUB_FLOW_COMPONENTS), "there are")
                 raise InvalidArgumentError(f"unknown component {path!r} to hold", hint=hint)
         with self._lock:
             self._held |= {*components} or {"*"}
@@ -441,7 +441,7 @@ class FakeServer:
             components: The components' paths in flows. Defaults to all components.
         """
         with self._lock:
-            held = {*self.components, *SUB_FLOWS} if "*" in self._held else self._held
+            held = {*self.components, *SUB_FLOW_COMPONENTS} if "*" in self._held else self._held
             self._held = held - ({*components} or held)
             self._execute_runs()
 
@@ -493,7 +493,7 @@ class FakeServer:
     # Requests
 
     def _handle_request(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix(_API)
+        path = request.url.path.removeprefix(_API_PATH)
         with self._lock:
             self.requests.append((request.method, path))
             for route, respond in _ROUTES.items():
@@ -516,7 +516,7 @@ class FakeServer:
 
     def _list_components(self, request: httpx.Request) -> dict[str, Any]:
         listed = []
-        for path in (*self.components, *SUB_FLOWS):
+        for path in (*self.components, *SUB_FLOW_COMPONENTS):
             plugin, _, rest = path.strip("/").partition("/")
             listed.append({"componentId": f"/{rest or plugin}", "path": f"/{rest or plugin}", "plugin": plugin})
         return {"components": listed, "complete": True, "failedPlugins": []}

@@ -19,7 +19,7 @@ from .._cases import step_mocks
 from .._cases.step_mocks import Mock
 from .._codec.call_arguments import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
-from .._data.values import LOCAL_DEPTH, check_json
+from .._data.values import MAX_LOCAL_DEPTH, check_json
 from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.atomic_file_writes import write_text
 from .._sync.client import SyncStepflowClient
@@ -120,7 +120,7 @@ class Recording:
 
 def _hash_input(given: Any) -> str:
     """Return an input's digest, which doesn't depend on key order."""
-    given = check_json(given, "given", max_depth=LOCAL_DEPTH)
+    given = check_json(given, "given", max_depth=MAX_LOCAL_DEPTH)
     return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -53,22 +53,22 @@ def _get_configured_file(config: pytest.Config, name: str) -> Path | None:
     return Path(config.rootpath, value) if value else None
 
 
-_SERVERS: pytest.StashKey[testing.Servers] = pytest.StashKey()
-_NOTES: pytest.StashKey[dict[str, None]] = pytest.StashKey()
-_COVERAGE: pytest.StashKey[dict[Path, testing.FlowCoverage]] = pytest.StashKey()
+_SERVERS_KEY: pytest.StashKey[testing.Servers] = pytest.StashKey()
+_NOTES_KEY: pytest.StashKey[dict[str, None]] = pytest.StashKey()
+_COVERAGE_KEY: pytest.StashKey[dict[Path, testing.FlowCoverage]] = pytest.StashKey()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers started for flow files."""
-    if _SERVERS in config.stash:
-        config.stash[_SERVERS].close()
+    if _SERVERS_KEY in config.stash:
+        config.stash[_SERVERS_KEY].close()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print which configurations come from project settings, and the flow coverage."""
-    for text in config.stash.get(_NOTES, {}):
+    for text in config.stash.get(_NOTES_KEY, {}):
         terminalreporter.write_line(f"stepflow: {text}")
-    covered = config.stash.get(_COVERAGE, {})
+    covered = config.stash.get(_COVERAGE_KEY, {})
     if covered:
         from .flow_coverage import iter_coverage_lines
 
@@ -162,12 +162,12 @@ class FlowFile(pytest.File):
         config = testing.config_of(self.tests, _get_configured_file(self.config, "config"))
         if config.project is not None:
             text = f"the embedded server uses configuration {config.label}, set in {config.project}"
-            stash.setdefault(_NOTES, {})[text] = None
-        if _SERVERS not in stash:
-            stash[_SERVERS] = testing.Servers()
+            stash.setdefault(_NOTES_KEY, {})[text] = None
+        if _SERVERS_KEY not in stash:
+            stash[_SERVERS_KEY] = testing.Servers()
         if self.config.getoption("--stepflow-coverage"):
-            coverage = stash.setdefault(_COVERAGE, {}).setdefault(self.path, testing.FlowCoverage(self.tests.flow))
-        client = stash[_SERVERS].get(config).sync_client
+            coverage = stash.setdefault(_COVERAGE_KEY, {}).setdefault(self.path, testing.FlowCoverage(self.tests.flow))
+        client = stash[_SERVERS_KEY].get(config).sync_client
         replay = None if recording is None else testing.Recording.load(recording)
         only = bool(self.config.getoption("--stepflow-replay-only"))
         return testing.run_cases(client, self.tests, cases, replay=replay, replay_only=only, coverage=coverage)

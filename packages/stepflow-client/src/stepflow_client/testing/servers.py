@@ -99,7 +99,7 @@ class Servers:
         self.close()
 
 
-_TEST_NAMES = [f"stepflow{sign}config.test.{ending}" for sign in "-_" for ending in ("yml", "yaml")]
+_TEST_CONFIG_NAMES = [f"stepflow{sign}config.test.{ending}" for sign in "-_" for ending in ("yml", "yaml")]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> 
     project = find_project(tests.path)
     if project.test_config is not None:
         return TestConfig(require_existing_file(project, "test.config", project.test_config), project=project.file)
-    named = next((folder / name for name in _TEST_NAMES if (folder / name).is_file()), None)
+    named = next((folder / name for name in _TEST_CONFIG_NAMES if (folder / name).is_file()), None)
     if named is not None:
         return TestConfig(path=named)
     if project.config is not None:

@@ -21,7 +21,7 @@ from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, 
 from .statuses import ENUMS, parse_enum_member
 
 __all__ = [
-    "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
+    "FIELD_TYPES", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
     "frozen_model", "get_data_frame_maker", "register_ipython_list_formatter", "to_plain_data",
 ]  # fmt: skip
 
@@ -151,7 +151,7 @@ def to_plain_data(value: Any) -> Any:
 
 Kind = TypeVar("Kind", bound="Model")
 
-KINDS: dict[str, type[Any]] = {
+FIELD_TYPES: dict[str, type[Any]] = {
     **ENUMS,
     **{kind.__name__: kind for kind in (bool, datetime, dict, float, int, list, str, tuple, Mapping, Sequence)},
 }
@@ -317,15 +317,15 @@ def frozen_model(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> 
     compared = [definition.name for definition in fields(made) if definition.compare]
     made._compared = attrgetter(*compared) if compared else type
     made._setters = tuple(getattr(made, definition.name).__set__ for definition in fields(made))
-    KINDS[made.__name__] = made
+    FIELD_TYPES[made.__name__] = made
     return made
 
 
 def _make_field_spec(definition: Any) -> _FieldSpec:
     annotation, is_optional, other = str(definition.type).partition(" | None")
     head, _, entry = annotation.partition("[")
-    field_type = None if other else KINDS.get(head)
-    entries = KINDS.get(entry[:-1]) if head == "list" else None
+    field_type = None if other else FIELD_TYPES.get(head)
+    entries = FIELD_TYPES.get(entry[:-1]) if head == "list" else None
     nested = entries or field_type
     first, *words = definition.name.split("_")
     return _FieldSpec(

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .._base.error_classes import StepflowClientError
-from .model_base import KINDS, LOCAL, Model, Shown, field, frozen_model
+from .model_base import FIELD_TYPES, LOCAL, Model, Shown, field, frozen_model
 from .statuses import FAILED_STATUSES, NO_REASON, NO_ROUTE, ErrorCode, ExecutionStatus
 
 __all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "Outcome", "OutputT"]
 
-_RETRYABLE = frozenset(
+_RETRYABLE_CODES = frozenset(
     {ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE, ErrorCode.RESOURCE_UNAVAILABLE, ErrorCode.LOST_BEFORE_START}
 )
 
@@ -47,7 +47,7 @@ class FlowError(Model):
         for both. Note that a retry runs every step again, even one that timed out or whose worker died.
         """
         is_routing = self.code is ErrorCode.ORCHESTRATOR and self.message == NO_ROUTE
-        return is_routing or self.code in _RETRYABLE
+        return is_routing or self.code in _RETRYABLE_CODES
 
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     class _Generic(Generic[OutputT]): ...
 else:
     FlowErrorOrNone = FlowError | None
-    KINDS["FlowErrorOrNone"] = FlowError
+    FIELD_TYPES["FlowErrorOrNone"] = FlowError
     OutputT = TypeVar("OutputT")
 
     class _Generic:

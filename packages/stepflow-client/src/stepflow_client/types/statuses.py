@@ -104,12 +104,12 @@ class DiagnosticLevel(_OpenEnum):
     WARNING = "warning"
 
 
-_NUMBERS: dict[type[Enum], dict[int, Any]] = {
+_MEMBERS_BY_NUMBER: dict[type[Enum], dict[int, Any]] = {
     ExecutionStatus: STATUS_NUMBERS,
     ErrorCode: dict(zip(range(1, 11), ErrorCode, strict=False)),
     DiagnosticLevel: dict(enumerate(DiagnosticLevel, start=1)),
 }
-ENUMS: dict[str, type[Enum]] = {kind.__name__: kind for kind in _NUMBERS}
+ENUMS: dict[str, type[Enum]] = {kind.__name__: kind for kind in _MEMBERS_BY_NUMBER}
 
 
 def parse_enum_member(kind: type[Enum], value: object) -> Any:
@@ -121,7 +121,7 @@ def parse_enum_member(kind: type[Enum], value: object) -> Any:
     if isinstance(value, str):
         return kind(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        member = _NUMBERS[kind].get(value)
+        member = _MEMBERS_BY_NUMBER[kind].get(value)
         return member if member is not None else kind(f"unknown_{value}")
     raise ValueError(f"it is neither a name nor a number of {kind.__name__}")
 

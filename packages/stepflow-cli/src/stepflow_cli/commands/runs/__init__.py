@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...params.click_commands import LazyGroup
 
-_COMMANDS = {
+_COMMAND_SUMMARIES = {
     "list": "List runs, newest first.",
     "get": "Show a run's current state and why it failed.",
     "watch": "Show a run's steps live, or wait for several runs to end.",
@@ -25,7 +25,7 @@ _COMMANDS = {
 
 command = LazyGroup(
     "runs",
-    summaries=_COMMANDS,
+    summaries=_COMMAND_SUMMARIES,
     package=__name__,
     shared={
         **dict.fromkeys(("get", "flow", "items", "steps", "result", "eval"), "print_run_parts"),

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
     from stepflow_client._command import RunQuery
 
-_LIMIT = 30
-_MAX_COUNTED = 10
+_DEFAULT_LIMIT = 30
+_MAX_COUNTED_RUNS = 10
 # Look for sub-runs with failed items in at most this many recent runs.
-_MAX_SEARCHED = 300
+_MAX_SEARCHED_RUNS = 300
 
 
 @click.command(
@@ -58,7 +58,7 @@ _MAX_SEARCHED = 300
 @labels_option("List only runs that have this label in this machine's history. Repeatable.")
 @option("--since TIME", "List only runs created since this time, such as 2026-11-25, or 1h for an hour ago.", type=TIME)
 @option("--until TIME", "List only runs created before this time (local unless you add a time zone).", type=TIME)
-@limit_option("List at most N runs.", default=_LIMIT)
+@limit_option("List at most N runs.", default=_DEFAULT_LIMIT)
 @option("--all", "List all runs. With -o jsonl or name, print each run as it arrives.", to="everything")
 @running_server_options
 @watch_option
@@ -102,7 +102,7 @@ def command(
         "until": given["until"] or fields.get("until"),
         "labels": given["labels"] or None,
     }
-    limit = limit or _LIMIT
+    limit = limit or _DEFAULT_LIMIT
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
         client = target.client
@@ -140,17 +140,17 @@ def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetai
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
     # Use a single request to find the few runs whose steps we need, rather than fetching every run.
-    created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
+    created = client.list_runs(limit=_MAX_SEARCHED_RUNS).runs if completed else []
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
 
     def fetch_counted_run(run_id: str) -> RunDetails:
         return client.snapshot(run_id, include="counts").details
 
-    reads = [partial(fetch_counted_run, run_id) for run_id in counted[:_MAX_COUNTED]]
+    reads = [partial(fetch_counted_run, run_id) for run_id in counted[:_MAX_COUNTED_RUNS]]
     with_sub_runs = [run for run in completed if run.run_id in parents]
-    reads += [partial(add_failed_sub_run_item_count, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
-    detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
+    reads += [partial(add_failed_sub_run_item_count, client, run) for run in with_sub_runs[:_MAX_COUNTED_RUNS]]
+    detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED_RUNS) if reads else ())}
     return list(detailed.values())
 
 

@@ -183,9 +183,9 @@ def _get_item_or_raise(results: list[Each], item: int, run_id: str) -> Each:
 
 
 # The error code for an expression that reads a step that wasn't executed.
-_NOT_RUN = 9
+_STEP_NOT_RUN_CODE = 9
 
-_VALUE = View(columns("run_id:id", "index:number", Column("value", show=format_json_cell)))
+_VALUE_VIEW = View(columns("run_id:id", "index:number", Column("value", show=format_json_cell)))
 
 
 @click.command("eval", cls=Command)
@@ -210,7 +210,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
     from stepflow_client._rules.operations_and_releases import require_capability
     from stepflow_client._runs.explanation import iter_item_records
     from stepflow_client.flows.expressions import find_references
-    from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
+    from stepflow_client.flows.interpreter import EXPRESSION_ERRORS, Failure, NotKnownError
     from stepflow_client.flows.reading import parse_yaml
 
     parsed = parse_yaml(expression, "the expression")
@@ -235,7 +235,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
             message = failure.message
             if failure.step is not None and (step := record.listed.get(failure.step)) is not None and step.error:
                 message = f"{message}: {step.error.message}"
-            if failure.code == _NOT_RUN:
+            if failure.code == _STEP_NOT_RUN_CODE:
                 message = f"{message}: the run did not need it"
             raise Problem(f"the expression fails: {message}", kind="expression") from None
         except NotKnownError as error:
@@ -243,9 +243,9 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
                 raise Problem(f"the value depends on {error}, which has not ended", kind="expression") from None
             hint = "the history only has runs started by 'stepflow run' or clients with history=True"
             raise Problem(f"the value depends on {error}, which is unknown", kind="expression", hint=hint) from None
-        except BROKEN as error:
+        except EXPRESSION_ERRORS as error:
             raise usage(f"cannot evaluate the expression: {' '.join(str(error).split())}") from None
     if output.format:
-        output.print_record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")
+        output.print_record({"run_id": run_id, "index": item, "value": value}, _VALUE_VIEW, default="json")
     else:
         output.print_value(value)

@@ -225,7 +225,7 @@ def _build_rerun_arguments(
     return arguments
 
 
-_DELETION = View(columns("run_id:id", "status:status"))
+_DELETION_VIEW = View(columns("run_id:id", "status:status"))
 
 
 @click.command("cancel", cls=Command)
@@ -273,7 +273,7 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
         if ids:
             confirm(f"delete {describe_runs(ids)}")
         deletions = list(for_each_run(ids, partial(delete_run_and_get_status, target.client), problems))
-    print_processed_runs(output, deletions, _DELETION)
+    print_processed_runs(output, deletions, _DELETION_VIEW)
     note_undeleted_objects(deletions)
     raise_worst_problem(problems)
 

@@ -34,7 +34,7 @@ from ...runs.explain_failures import read_explained_run
 from ...runs.find_runs import connect_to_run, connect_to_runs, find_history_run_by_position, is_complete_run_id
 from ...runs.process_several_runs import add_view_commands_hint, hinting_return
 from ...server.connect import Target
-from ...server.server_log_files import LEVELS, KeptLogLine, find_logged_run_ids_with_prefix, read_run_log_lines
+from ...server.server_log_files import KEPT_LEVELS, KeptLogLine, find_logged_run_ids_with_prefix, read_run_log_lines
 from ...settings.run_history import get_history_setting
 from ...settings.server_choice import ServerOptions
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ...runs.watch import RunWatch
 
 # These events carry no status, so no line is printed for them.
-_QUIET = ("run_created", "steps_needed", "step_ready")
+_UNPRINTED_TYPES = ("run_created", "steps_needed", "step_ready")
 
 
 @click.command("watch", cls=Command)
@@ -102,7 +102,7 @@ def _watch_and_print_events(watch: RunWatch, output: Output) -> None:
     from ...runs.watch import describe_event
 
     def print_event_line(event: RunEvent, seconds: float | None, error: str | None) -> None:
-        if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.details.run_id):
+        if event.type not in _UNPRINTED_TYPES or (event.type == "run_created" and event.run_id == watch.details.run_id):
             line = describe_event(event, watch.progress, seconds, error)
             output.write_texts([f"{escape(line)}\n"], flush=True)
 
@@ -111,7 +111,7 @@ def _watch_and_print_events(watch: RunWatch, output: Output) -> None:
         output.write_texts([f"{watch.details.text}\n"])
 
 
-TYPES = (
+EVENT_TYPES = (
     *("run_created", "steps_needed", "step_ready", "step_started", "step_completed", "run_completed"),
     "sub_run_created",
 )
@@ -133,9 +133,9 @@ class _EventOptions(NamedTuple):
     option("--after CURSOR", "Print only events after this cursor, or starting at this event number."),
     option(
         "--type TYPE",
-        f"Print only events of these types; repeatable: {', '.join(TYPES)}.",
+        f"Print only events of these types; repeatable: {', '.join(EVENT_TYPES)}.",
         to="types",
-        type=Choice(TYPES),
+        type=Choice(EVENT_TYPES),
         multiple=True,
     ),
     option("--include-results", "Include step outputs."),
@@ -221,7 +221,7 @@ def _format_event_line(event: RunEvent, run_id: str) -> str:
     return escape(f"{event.cursor:<6}  {format_log_line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"
 
 
-_FIELDS = ("time", "level", "target", "message", "times", "exception")
+_LOG_LINE_FIELDS = ("time", "level", "target", "message", "times", "exception")
 _LINE = View(columns("time", "level:status", "message", "times:number"), fields=("target", "exception"), name="message")
 
 
@@ -230,8 +230,8 @@ _LINE = View(columns("time", "level:status", "message", "times:number"), fields=
 @option(
     "--level LEVEL",
     "Print lines at this level and above: info, warn, error. [default: info]",
-    type=Choice(LEVELS),
-    default=LEVELS[0],
+    type=Choice(KEPT_LEVELS),
+    default=KEPT_LEVELS[0],
 )
 @limit_option("Print only the last N lines.")
 @option("--all", "Include lines that name only other runs.", to="everything")
@@ -260,14 +260,14 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
         if get_history_setting().value == "off":
             hint = "logs are kept only if the history is on: stepflow config set history on"
         raise Problem(f"no log was kept for run {run_id}", kind="not_found", hint=hint)
-    levels = LEVELS[LEVELS.index(level) :]
+    levels = KEPT_LEVELS[KEPT_LEVELS.index(level) :]
     shown = [line for line in lines if line.level in levels][-(limit or 0) :]
     if not shown:
         note(f"none of the {len(lines)} lines of run {run_id} has level {level} or above")
     if (output.format or "table") == "table" and not output.fields:
         output.write_texts(map(_format_log_line, shown))
     else:
-        output.print_records(({name: getattr(line, name) for name in _FIELDS} for line in shown), _LINE)
+        output.print_records(({name: getattr(line, name) for name in _LOG_LINE_FIELDS} for line in shown), _LINE)
 
 
 def _format_log_line(line: KeptLogLine) -> str:

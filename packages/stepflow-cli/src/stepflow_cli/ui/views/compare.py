@@ -13,7 +13,7 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import format_path
 
-from ..item_reports import PARTS, build_masked_report
+from ..item_reports import ITEM_PAGE_PARTS, build_masked_report
 from ..item_reruns import get_item_page_path
 from ..site_state import Site, get_site, parse_query_index_or_none
 
@@ -108,7 +108,7 @@ async def compare_runs_page(request: Request) -> Response:
 
 
 async def _read_compared_item(site: Site, run: RunDetails, index: int) -> ComparedSide:
-    snapshot = await site.read_snapshot(run.run_id, PARTS, index)
+    snapshot = await site.read_snapshot(run.run_id, ITEM_PAGE_PARTS, index)
     items = snapshot.items or ()
     item = next((item for item in items if item.index == index), None)
     if item is None:

@@ -22,12 +22,12 @@ from ..site_state import Site, get_site
 from .runs import follow_running_batches, parse_number_parameter, parse_run_list_query
 
 # Minimum time in seconds between events to the page, because thousands of run events can arrive at once.
-_MIN_INTERVAL = 0.5
+_MIN_EVENT_SECONDS = 0.5
 _POLL_SECONDS = 1.5
 # How often, in seconds, to tell a page to refresh if it's still open after the last event of its run.
-_FINAL_INTERVAL = 3.0
+_FINAL_REFRESH_SECONDS = 3.0
 _KEEPALIVE_INTERVAL = 10
-_CHANGE = "event: change\ndata: {}\n\n"
+_CHANGE_EVENT = "event: change\ndata: {}\n\n"
 
 
 HasChanged = Callable[[], Awaitable[bool]]
@@ -85,7 +85,7 @@ async def stream_run_changes(request: Request) -> Response:
             # After the run is cancelled, steps that are still being executed don't send a final event.
             state = follower.list_started_steps_of_item(index), (await site.read_run_details(run.run_id)).status
         # The server may still report a run as running after its last event.
-        ended = time.monotonic() // _FINAL_INTERVAL if follower.has_ended else None
+        ended = time.monotonic() // _FINAL_REFRESH_SECONDS if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)
         return bool(seen != before)
 
@@ -126,10 +126,10 @@ async def _iter_messages(
                 is_new = is_up and await asyncio.wait_for(has_changed(), _POLL_SECONDS * 2)
             except (StepflowClientError, TimeoutError):
                 is_new = False
-                await asyncio.sleep(_MIN_INTERVAL)
+                await asyncio.sleep(_MIN_EVENT_SECONDS)
             if is_new:
-                yield _CHANGE
+                yield _CHANGE_EVENT
             quiet = 0 if is_new else quiet + 1
             if quiet % _KEEPALIVE_INTERVAL == _KEEPALIVE_INTERVAL - 1:
                 yield ": \n\n"
-            await asyncio.sleep(_MIN_INTERVAL)
+            await asyncio.sleep(_MIN_EVENT_SECONDS)

@@ -19,13 +19,13 @@ from stepflow_client.types.run_explanation import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..graphs_and_timelines import draw_item_graph, draw_run_graph, draw_run_timeline, parse_timeline_span
-from ..item_reports import MAX_DRAWN_ITEMS, PARTS, ItemReport, build_masked_report, read_item_report
+from ..item_reports import ITEM_PAGE_PARTS, MAX_DRAWN_ITEMS, ItemReport, build_masked_report, read_item_report
 from ..item_reruns import list_item_attempts
 from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_statuses_with_event_codes
 from ..run_list import PAGE, SortOrder
 from ..site_state import Site, get_site, parse_query_index_or_none
-from ..step_rows import STEP_KEYS, SelectedStep, build_step_rows, find_selected_step_details, find_sub_run_creator
+from ..step_rows import STEP_SORT_KEYS, SelectedStep, build_step_rows, find_selected_step_details, find_sub_run_creator
 from .flows import format_sorted_flow_yaml_lines
 from .runs import parse_number_parameter
 
@@ -43,7 +43,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
     # Servers don't report items until the whole run has ended, so don't request the items of a large batch before then.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
-    snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
+    snapshot = await site.read_snapshot(run.run_id, [part for part in ITEM_PAGE_PARTS if part not in left_out])
     progress, followed, times = follower.get_progress(), follower.get_item_state_codes(), follower.list_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
@@ -131,7 +131,7 @@ def _build_item_sort_keys(
     }
 
 
-_MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
+_STATUS_ICONS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
 
 
 async def run_page(request: Request) -> Response:
@@ -175,7 +175,7 @@ def parse_item_index_or_zero(request: Request) -> int:
 async def download_run_report(request: Request) -> Response:
     """Download a run's report as a self-contained HTML file, with secrets masked."""
     site = get_site(request)
-    snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
+    snapshot = await site.read_snapshot(request.path_params["run_id"], (*ITEM_PAGE_PARTS, "counts"))
     report = await build_masked_report(site, snapshot)
     # The ID is a UUID, so it doesn't need quoting.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
@@ -200,7 +200,7 @@ async def _render_item_page(
     live = await site.followers.get_live_stream_path(run)
     item_report = await read_item_or_404(site, run, index)
     query = request.query_params
-    order = SortOrder.parse(query.get("sort", ""), STEP_KEYS)
+    order = SortOrder.parse(query.get("sort", ""), STEP_SORT_KEYS)
     span = query.get("span", "") if parse_timeline_span(query.get("span", "")) else ""
     urls = ItemUrls(run.run_id, index, item_report.total != 1, query.get("show") == "all", order.url_text, span)
     account = item_report.account
@@ -247,7 +247,7 @@ async def _build_panel_values(
         follower = await site.followers.get_or_create_follower(run.run_id)
         code = follower.get_item_state_codes()[item.index : item.index + 1]
         state = STATES[merge_statuses_with_event_codes([item], code, is_cancelled=status == "cancelled")[0]]
-        has_ended = state in _MARKS and state != "running"
+        has_ended = state in _STATUS_ICONS and state != "running"
         status = state if has_ended or not run.is_finished else status
         time = next((item_time for item_time in follower.list_item_times() if item_time.index == item.index), None)
         began, ended = (time.start, time.end if has_ended else None) if time is not None else (None, None)
@@ -257,7 +257,7 @@ async def _build_panel_values(
         "status_of_item": status,
         "began": began,
         "ended": ended,
-        "shape": _MARKS.get(status, ""),
+        "shape": _STATUS_ICONS.get(status, ""),
         "total": item_report.total,
         "urls": urls,
         "given": given,

@@ -22,7 +22,7 @@ from ..site_state import Site, build_changed_query, get_site, parse_query_index_
 
 _MAX_FLOWS = 5
 # Maximum number of running batches in a list to follow.
-_MAX_FOLLOWED = 8
+_MAX_FOLLOWED_RUNS = 8
 
 
 async def redirect_to_landing_page(request: Request) -> Response:
@@ -44,7 +44,7 @@ def parse_number_parameter(request: Request, name: str, least: int = 1) -> int:
 
 async def follow_running_batches(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
     """Follow the running batches in a list, and return their progress (where known) by run ID."""
-    running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
+    running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED_RUNS]
     progress = {run.run_id: (await site.followers.get_or_create_follower(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
 

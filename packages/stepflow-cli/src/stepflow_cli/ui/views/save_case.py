@@ -23,7 +23,7 @@ from ..flow_folder import FlowFile
 from ..security import get_accepted_form
 from ..site_state import Site, build_changed_query, get_site, parse_query_index_or_none
 
-_MAX_LINES = 1_000
+_MAX_DIFF_LINES = 1_000
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ async def _render_case_preview(
         files=files,
         run=item.run,
         draft=draft,
-        lines=[(kinds.get(line[:1], "same"), line) for line in draft.diff[:_MAX_LINES]],
+        lines=[(kinds.get(line[:1], "same"), line) for line in draft.diff[:_MAX_DIFF_LINES]],
         has_folder=site.flows is not None,
         problem=problem,
         done=f"{site.flows.root / file.name}" if site.flows and file and done in names else "",

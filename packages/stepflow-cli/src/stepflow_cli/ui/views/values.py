@@ -20,9 +20,9 @@ from ..links import ItemUrls
 from ..site_state import get_site, parse_query_index_or_none
 from .run import parse_item_index_or_zero, read_item_or_404
 
-_MAX_FOUND = 100
+_MAX_MATCHES = 100
 # Maximum number of values that a search looks at.
-_MAX_SEARCHED = 2_000_000
+_MAX_SEARCHED_VALUES = 2_000_000
 _ABSENT: Any = object()
 
 
@@ -46,7 +46,7 @@ async def value_page(request: Request) -> Response:
     if text:
         matches = iter_matching_entries(shown.value, text, shown.path, shown.decoder)
         places = await run_in_threadpool(
-            lambda: [(place, decoder.restore_value(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
+            lambda: [(place, decoder.restore_value(value)) for place, value, decoder in islice(matches, _MAX_MATCHES)]
         )
     return get_site(request).render(
         request,
@@ -62,7 +62,7 @@ async def value_page(request: Request) -> Response:
         start=parse_query_index_or_none(request.query_params, "from") or 0,
         text=text,
         places=places,
-        limit=_MAX_FOUND,
+        limit=_MAX_MATCHES,
     )
 
 
@@ -118,7 +118,7 @@ def iter_matching_entries(
         yield path, value, decoder
     waiting = [(path, value, decoder)] if isinstance(value, (dict, list)) else []
     count = 0
-    while waiting and count < _MAX_SEARCHED:
+    while waiting and count < _MAX_SEARCHED_VALUES:
         below: list[tuple[Path, Any, OutputDecoder]] = []
         for place, outer, outer_decoder in waiting:
             count += len(outer)
@@ -140,7 +140,7 @@ def _format_scalar_for_search(value: Any) -> str:
 
 
 # Approximate number of bytes to send at once.
-_CHUNK = 1_000_000
+_CHUNK_SIZE = 1_000_000
 
 
 def _encode_json_in_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
@@ -156,7 +156,7 @@ def _encode_json_in_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes
     waiting = bytearray()
     for part in _iter_json_parts(value, decoder, 2, encode_scalar):
         waiting += part
-        if len(waiting) >= _CHUNK:
+        if len(waiting) >= _CHUNK_SIZE:
             yield bytes(waiting)
             waiting.clear()
     yield bytes(waiting) + b"\n"

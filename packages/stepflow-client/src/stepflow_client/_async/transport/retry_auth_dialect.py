@@ -45,13 +45,13 @@ class Retry(Middleware):
     def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
         super().__init__(inner)
         self._policy = policy
-        self._budget = RetryBudget(policy)
+        self._retry_budget = RetryBudget(policy)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request, retrying it as often as the policy allows. If it fails, the error lists all `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
-        self._budget.requests += 1
+        self._retry_budget.requests += 1
         outcome: HttpError | HttpResponse
         while True:
             try:
@@ -65,7 +65,7 @@ class Retry(Middleware):
             delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
             )
-            if delay is None or not request.is_retried or not self._budget.try_spend_retry():
+            if delay is None or not request.is_retried or not self._retry_budget.try_spend_retry():
                 break
             logger.info("%s: %s; retrying in %.2f s", request, attempts[-1], delay)
             count_resend()
@@ -198,8 +198,8 @@ async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpReq
 
 
 # Operations whose responses are always parsed here, regardless of the server's release.
-_ALWAYS_READ = frozenset({api.health_check.name, api.list_components.name})
-_UNAUTHORIZED = frozenset({401, 403, 407})
+_ALWAYS_PARSED_OPERATIONS = frozenset({api.health_check.name, api.list_components.name})
+_UNAUTHORIZED_STATUSES = frozenset({401, 403, 407})
 
 
 class DialectTranslator(Middleware):
@@ -227,7 +227,7 @@ class DialectTranslator(Middleware):
     def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request that's in the current format, and return the response in the same format."""
         server = self.server
-        if server is None or request.operation in _ALWAYS_READ or server.needs_translation:
+        if server is None or request.operation in _ALWAYS_PARSED_OPERATIONS or server.needs_translation:
             return self._detect_and_send(request)
         return self.inner.send(request)
 
@@ -260,7 +260,7 @@ class DialectTranslator(Middleware):
         response = await self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
-            if response.status not in _UNAUTHORIZED and not is_transient_status(response.status):
+            if response.status not in _UNAUTHORIZED_STATUSES and not is_transient_status(response.status):
                 raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
             return response, None
         server = self.server if self.pinned else api.identify_server(self.url, health)

@@ -14,13 +14,13 @@ from ..._rules.server_loads import ServerLoads
 from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
 
-_MIN_BACKOFF, _MAX_BACKOFF = 0.5, 30.0
+_MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 30.0
 # How many seconds a failed server has to respond to the health check that precedes its next run.
 _TRIAL = 3.0
 # Statuses a proxy returns when its server is unavailable.
-_UNAVAILABLE = frozenset({502, 503, 504})
+_UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
 # Errors that mean a server is down or unresponsive.
-_FAILURES = (
+_SERVER_DOWN_ERRORS = (
     message_codec.ConnectFailed,
     message_codec.ConnectionBroken,
     message_codec.ReadTimeout,
@@ -43,7 +43,7 @@ class Failover(Transport):
         self._servers = servers
         self._spread = spread
         self._current = 0
-        self._backoff_seconds = [_MIN_BACKOFF] * len(servers)
+        self._backoff_seconds = [_MIN_BACKOFF_SECONDS] * len(servers)
         self._backoff_until = [0.0] * len(servers)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Failover(Transport):
                     # All connections to the server are busy, so it must be responding.
                     if not left:
                         raise
-                except _FAILURES as error:
+                except _SERVER_DOWN_ERRORS as error:
                     error.server = number
                     self._record_failure(number)
                     # Leave broken connections to the retry policy, since it backs off first.
@@ -94,7 +94,7 @@ class Failover(Transport):
                 self._record_response(number, stream.status)
                 is_open = True
                 yield stream
-        except _FAILURES as error:
+        except _SERVER_DOWN_ERRORS as error:
             error.server = number
             # A silent stream may just have no events, so silence doesn't count as a failure.
             if not (is_open and isinstance(error, message_codec.ReadTimeout)):
@@ -110,7 +110,7 @@ class Failover(Transport):
         return sorted(around, key=self._is_backing_off)
 
     def _has_failed(self, number: int) -> bool:
-        return self._backoff_seconds[number] > _MIN_BACKOFF
+        return self._backoff_seconds[number] > _MIN_BACKOFF_SECONDS
 
     def _is_backing_off(self, number: int) -> bool:
         return self._backoff_until[number] > time.monotonic()
@@ -143,15 +143,15 @@ class Failover(Transport):
 
     def _record_failure(self, number: int) -> None:
         self._backoff_until[number] = time.monotonic() + self._backoff_seconds[number]
-        self._backoff_seconds[number] = min(self._backoff_seconds[number] * 2, _MAX_BACKOFF)
+        self._backoff_seconds[number] = min(self._backoff_seconds[number] * 2, _MAX_BACKOFF_SECONDS)
 
     def _record_response(self, number: int, status: int) -> None:
-        if status in _UNAVAILABLE:
+        if status in _UNAVAILABLE_STATUSES:
             self._record_failure(number)
             return
         if self._spread is None or self._is_backing_off(self._current):
             self._current = number
-        self._backoff_seconds[number] = _MIN_BACKOFF
+        self._backoff_seconds[number] = _MIN_BACKOFF_SECONDS
         self._backoff_until[number] = 0.0
 
 

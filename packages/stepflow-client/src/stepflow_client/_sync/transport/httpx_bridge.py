@@ -94,7 +94,7 @@ class HttpxTransport(Transport):
     def _open_response(self, request: HttpRequest, sent: httpx.Request) -> Generator[httpx.Response, None, None]:
         """Send a request and return the response as soon as its headers have been read."""
         # Allow time for every phase, plus extra time to upload a large body over a slow connection.
-        longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
+        longest = sum(request.timeout.as_dict().values()) + len(request.content) / _MIN_UPLOAD_SPEED
         with _convert_from_httpx_errors():
             send = partial(self._transport.handle_request, sent)
             response = sync_call_with_timeout(send, request.get_seconds_allowed(longest) + _GRACE)
@@ -221,7 +221,7 @@ def _convert_to_httpx_errors(sender: Transport, request: httpx.Request) -> Itera
         sender.forget_server()
         kind: type[httpx.TransportError] = httpx.RemoteProtocolError
         if not isinstance(error, (message_codec.NotHttp, message_codec.TooLarge, message_codec.Unreadable)):
-            kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
+            kind = next((theirs for theirs, ours in _ERROR_TYPES if isinstance(error, ours)), httpx.ReadError)
         raise kind(str(error), request=request) from error
 
 
@@ -271,15 +271,15 @@ class ForkSafeTransport(httpx.HTTPTransport):
         self._home = home
 
 
-_CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+_HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 """Headers that only apply to a single connection, so they aren't copied to another request."""
 # Extra seconds for the transport, so that it can report which of its own timeouts expired.
 _GRACE = 0.2
 # The slowest upload speed to allow for, in bytes per second.
-_SLOWEST = 16_384
+_MIN_UPLOAD_SPEED = 16_384
 
 
-_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+_ERRNO_PREFIX = re.compile(r"^\[Errno -?\d+\] ")
 
 
 @contextmanager
@@ -291,7 +291,7 @@ def _convert_from_httpx_errors() -> Iterator[None]:
         # Don't convert failed assertions, which come from tests that use their own transport.
         raise
     except Exception as error:
-        message = _ERRNO.sub("", str(error)) or type(error).__name__
+        message = _ERRNO_PREFIX.sub("", str(error)) or type(error).__name__
         if not isinstance(error, (httpx.HTTPError, OSError)):
             message = f"{type(error).__name__}: {error}"
         raise _choose_client_error_for_httpx_error(error)(message) from error
@@ -302,7 +302,7 @@ def _choose_client_error_for_httpx_error(error: Exception) -> type[HttpError]:
         is_broken = "disconnected" in str(error) or "peer closed" in str(error)
         return message_codec.ConnectionBroken if is_broken else message_codec.NotHttp
     if isinstance(error, httpx.HTTPError):
-        return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), message_codec.Unreadable)
+        return next((ours for theirs, ours in _ERROR_TYPES if isinstance(error, theirs)), message_codec.Unreadable)
     if isinstance(error, httpx.InvalidURL):
         return message_codec.CannotSend
     if isinstance(error, TimeoutError):
@@ -310,7 +310,7 @@ def _choose_client_error_for_httpx_error(error: Exception) -> type[HttpError]:
     return message_codec.ConnectionBroken if isinstance(error, OSError) else message_codec.Unreadable
 
 
-_ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
+_ERROR_TYPES: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
     (httpx.ConnectTimeout, message_codec.ConnectTimeout),
     (httpx.PoolTimeout, message_codec.PoolTimeout),
     (httpx.WriteTimeout, message_codec.WriteTimeout),
@@ -381,7 +381,7 @@ def replace_headers_from_httpx_request(request: HttpRequest, signed: object) -> 
 
 def _get_end_to_end_headers(request: httpx.Request) -> dict[str, str]:
     return {
-        k: v for k, v in message_codec.normalize_headers(request.headers.multi_items()).items() if k not in _CONNECTION
+        k: v for k, v in message_codec.normalize_headers(request.headers.multi_items()).items() if k not in _HOP_HEADERS
     }
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import ssl
 
 # Size, in bytes, of the largest body to send in one piece with the headers.
-_MAX_SINGLE_SEND = 64 * 1024
+_MAX_SINGLE_SEND_BYTES = 64 * 1024
 # How many seconds to wait for a response that the server may have sent before the connection broke.
-_EARLY_RESPONSE_TIMEOUT = 0.5
+_EARLY_RESPONSE_SECONDS = 0.5
 
 
 class Pool(Transport):
@@ -82,7 +82,7 @@ class Pool(Transport):
                 seconds = request.timeout.write
                 if request.deadline is not None:
                     seconds = request.get_seconds_allowed(seconds)
-                if len(request.content) <= _MAX_SINGLE_SEND:
+                if len(request.content) <= _MAX_SINGLE_SEND_BYTES:
                     connection.send(head + request.content, seconds)
                 else:
                     connection.send(head, seconds)
@@ -92,11 +92,11 @@ class Pool(Transport):
                 connection.read_whole_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
             except message_codec.ConnectionBroken as error:
-                if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
+                if reader.complete or len(request.content) <= _MAX_SINGLE_SEND_BYTES:
                     raise
                 # Look for an early response, since servers may reject a large body before they've read all of it.
                 try:
-                    connection.read_whole_response(request, _EARLY_RESPONSE_TIMEOUT)
+                    connection.read_whole_response(request, _EARLY_RESPONSE_SECONDS)
                 except HttpError:
                     raise error from error.__cause__
             return HttpResponse(reader.status, reader.headers, reader.take_body())

@@ -40,13 +40,13 @@ from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, collect_secrets
 
 # Polling interval, in seconds.
-_INTERVAL = 0.05
+_POLL_SECONDS = 0.05
 # How many seconds to wait for the synchronous version's threads to finish, so that the folder can be used again.
-_GRACE = 5.0
+_GRACE_SECONDS = 5.0
 # Maximum number of items waiting for scores. Once it's reached, no more outcomes are read until some have been scored.
-_MAX_WAITING = 2_000
+_MAX_WAITING_ITEMS = 2_000
 # Maximum share of the evaluation's time to spend reading durations. Fast flows emit many events per second.
-_SHARE = 0.05
+_MAX_READ_SHARE = 0.05
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Evaluator:
         self._total = self.store.read_setting("count") * self.repeat
         """Number of items per variant."""
         self._count = BatchCount(self._total * len(self.variants))
-        self._room = _MAX_WAITING
+        self._room = _MAX_WAITING_ITEMS
         """Number of outcomes that may still be read before finished items are next stored and scored."""
 
     def run_and_score(self, progress: ProgressOption) -> None:
@@ -98,7 +98,7 @@ class Evaluator:
         finally:
             self._turns.is_over = True
             self._threads.shutdown(wait=False, cancel_futures=True)
-            self._workers.close(grace=_GRACE)
+            self._workers.close(grace=_GRACE_SECONDS)
 
     def _start_variants(self) -> None:
         ended = {number: self.store.read_block_lengths(number) for number in self._by_number}
@@ -119,7 +119,7 @@ class Evaluator:
 
     def _store_and_score_finished(self) -> None:
         """Wait briefly for something to finish, then store finished items and start scoring them."""
-        until = time.monotonic() + _INTERVAL
+        until = time.monotonic() + _POLL_SECONDS
         try:
             self._scores_running -= self._workers.wait_for_result(until)
         except TimeoutError:
@@ -139,7 +139,7 @@ class Evaluator:
             waiting.extend((block, places) for block in blocks if (places := block.completed_positions))
         self._start_scorers()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
-        self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
+        self._room = _MAX_WAITING_ITEMS - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
     def _read_item_durations(self, block: ItemBlock) -> int:
         """Read the durations of a block's items. Return 0, because no scorer has ended."""
@@ -181,7 +181,7 @@ class Evaluator:
                 self._room -= len(chunk)
                 # Pause while too many items are waiting to be scored.
                 while self._room < 0 and not self._turns.is_over:  # noqa: ASYNC110 - rarely, and in threads too
-                    time.sleep(_INTERVAL / 10)
+                    time.sleep(_POLL_SECONDS / 10)
                 if self._turns.is_over:
                     break
         return 0
@@ -219,8 +219,8 @@ class _DurationBudget:
     def __init__(self, include: bool | None) -> None:
         """Start the clock."""
         self._include = include
-        self._began = time.monotonic()
-        self._spent = 0.0
+        self._started_at = time.monotonic()
+        self._read_seconds = 0.0
         self._open = 0
         self._decided: dict[int, bool] = {}
         """Maps the number of a run's first item to whether the run's durations are read."""
@@ -230,7 +230,7 @@ class _DurationBudget:
         if self._include is not None:
             return self._include
         if first not in self._decided:
-            is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
+            is_late = self._open or self._read_seconds > (time.monotonic() - self._started_at) * _MAX_READ_SHARE
             self._decided[first] = not is_late
         self._open += self._decided[first]
         return self._decided[first]
@@ -238,7 +238,7 @@ class _DurationBudget:
     def record_reading_time(self, seconds: float) -> None:
         """Record how long it took to read the durations of a block."""
         self._open -= 1
-        self._spent += seconds
+        self._read_seconds += seconds
 
 
 class _VariantTurns:
@@ -247,7 +247,7 @@ class _VariantTurns:
     def __init__(self, count: int) -> None:
         self._order = list(range(count))
         self._random = Random(0)
-        self._round = 0.0
+        self._current_round = 0.0
         self.inputs_read: list[float] = [0] * count
         """The number of inputs each variant has read, by position. Infinite once a variant needs no more inputs."""
         self.is_over = False
@@ -256,15 +256,15 @@ class _VariantTurns:
     def wait_for_turn(self, place: int) -> bool:
         """Wait for a variant's turn. Return False if the variants should stop."""
         while self.find_next_variant() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
-            time.sleep(_INTERVAL / 10)
+            time.sleep(_POLL_SECONDS / 10)
         return not self.is_over
 
     def find_next_variant(self) -> int:
         """Return the position of the variant whose turn it is."""
         fewest = min(self.inputs_read)
-        if fewest != self._round:
+        if fewest != self._current_round:
             # The variant that goes first finds the server idle more often, so shuffle the order in each round.
-            self._round = fewest
+            self._current_round = fewest
             self._random.shuffle(self._order)
         return next(place for place in self._order if self.inputs_read[place] == fewest)
 
@@ -306,7 +306,7 @@ class _VariantInputs(SyncInputReader):
 
 
 # Maximum number of runs read concurrently.
-_AT_ONCE = 16
+_MAX_CONCURRENT_READS = 16
 
 
 def history_cases(
@@ -342,7 +342,7 @@ def history_cases(
     entries = client.history.search(query, status="completed", server=list_server_aliases(client.url), limit=limit)
     values = parse_run_variables(variables)
     calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
-    cases_by_run = sync_gather(calls, _AT_ONCE)
+    cases_by_run = sync_gather(calls, _MAX_CONCURRENT_READS)
     left_out = sum(not run_cases for run_cases in cases_by_run)
     if left_out:
         why = "they had different variables, overrides or kept steps, or the server no longer has them"
