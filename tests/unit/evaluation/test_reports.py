@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -194,6 +195,7 @@ def test_a_report_can_be_written_as_json() -> None:
 
 def test_junit_has_a_case_for_each_gate() -> None:
     items = [*rows("s", one=[1.0, 0.2]), failed(2, "one\x00"), item(3, "one", {"cost": 9}, duration=0.5)]
+    items.append(replace(failed(4, "one\x00"), run_id=None))
     evaluation = report(items, lower_is_better=["cost"])
     suites = ElementTree.fromstring(
         evaluation.to_junit(gates=evaluation.gates({"s": 0.5, "cost": 3})).partition("\n")[2]
@@ -207,6 +209,8 @@ def test_junit_has_a_case_for_each_gate() -> None:
     properties = {each.attrib["name"]: each.attrib["value"] for each in suites.iter("property")}
     assert properties["1"] == "s=0.200, run run-1-one"
     assert properties["2"] == "failed: no <model>, run run-2-one·"
+    # The input couldn't be sent.
+    assert properties["4"] == "failed: no <model>"
 
 
 @pytest.mark.parametrize(

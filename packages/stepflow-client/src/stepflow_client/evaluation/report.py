@@ -539,14 +539,13 @@ class EvaluationReport(ShownAsTable):
         suites = {name: ElementTree.SubElement(root, "testsuite", name=name) for name in self.variants}
         properties = {name: ElementTree.SubElement(suite, "properties") for name, suite in suites.items()}
         for item in self:
-            parts = []
-            if not item.is_success:
-                parts.append(f"{item.status}: {item.error}" if item.error else item.status)
+            parts = [] if item.is_success else [f"{item.status}: {item.error}" if item.error else item.status]
             for name, value in item.scores.items():
                 parts.append(f"{name}={format_number(value) if isinstance(value, (int, float)) else value}")
-            repeat = f" ({item.repeat})" if item.repeat else ""
-            shown = self._secrets.hide_in_text(", ".join([*parts, f"run {item.run_id}"]))
-            attributes = {"name": f"{item.case}{repeat}", "value": shown}
+            if item.run_id is not None:
+                parts.append(f"run {item.run_id}")
+            name = f"{item.case} ({item.repeat})" if item.repeat else item.case
+            attributes = {"name": name, "value": self._secrets.hide_in_text(", ".join(parts))}
             ElementTree.SubElement(properties[item.variant], "property", attributes)
         for gate in self.gates() if gates is None else arguments.check_instances(gates, "gates", Gate):
             case = ElementTree.SubElement(suites[gate.variant], "testcase", classname=gate.variant, name=gate.condition)
