@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,11 @@ def test_cases_of_a_file(blocking_client: SyncStepflowClient, tmp_path: Path) ->
     ]
     assert [each.attempt for each in done] == [1] * 5 + [2] * 5
     assert len({each.result.run_id for each in done if each.result}) == 1
+    # An input that can't be sent doesn't affect the other cases.
+    deep: Any = reduce(lambda value, _: [value], range(200), 1)
+    done = run_cases(blocking_client, tests, [replace(tests.cases[0], input=deep), *tests.cases[1:]])
+    assert [each.verdict for each in done] == ["error", "passed", "failed", "failed", "unchecked"]
+    assert "nested" in done[0].message
     path.write_text(json.dumps({"output": {"$input": "$.x"}, "test": {"cases": cases[3:4]}}))
     tests = read_tests(path)
     (failed,) = run_cases(blocking_client, tests, tests.cases)

@@ -19,7 +19,7 @@ from .._data.arguments import check_flag, check_function, check_instance, check_
 from .._rules.operations_and_releases import require_capability
 from .._runs.failure_causes import ItemRecord
 from .._sync.client import SyncStepflowClient
-from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
+from ..errors import InvalidArgumentError, InvalidRequestError, RunTimeoutError, StepflowClientError
 from ..flows.expected_results import Difference, compute_verdict
 from ..flows.graph import find_inner_flow, get_steps_by_id
 from ..types import FlowResult, StepDetails
@@ -172,23 +172,25 @@ class _CaseRunner:
         report, started = self.on_progress, time.monotonic()
         try:
             inputs = [attempt.case.input for attempt in attempts]
-            variables = get_case_variables(self.tests, attempts[0].case)
+            values, timeout = get_case_variables(self.tests, attempts[0].case), self.timeout
             # Don't check the inputs: a case may test how the flow handles invalid input.
-            options: dict[str, Any] = {"variables": variables, "timeout": self.timeout, "check_input": False}
-            run_id = self.client.submit(self.tests.flow, inputs, **options)
-            left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
+            run_id = self.client.submit(self.tests.flow, inputs, variables=values, timeout=timeout, check_input=False)
+            left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
             if report is not None:
                 self.client.wait_run(run_id, timeout=left, progress=lambda counts: report(finished + counts.done))
                 left = None
             results = self.client.get_results(run_id, timeout=left)
             seconds = time.monotonic() - started
             steps = self._read_outcomes_and_durations(run_id, len(attempts), seconds, include_times=self.include_times)
-            read = zip(attempts, steps, strict=True)
-            records = [self._get_steps_to_record(attempt.case, outcomes) for attempt, (outcomes, _) in read]
+            return [
+                _judge_case(attempt, result, seconds, self._get_steps_to_record(attempt.case, outcomes))
+                for attempt, result, (outcomes, seconds) in zip(attempts, results, steps, strict=True)
+            ]
         except StepflowClientError as error:
+            if isinstance(error, (InvalidArgumentError, InvalidRequestError)) and len(attempts) > 1:
+                # The input of a single case may be to blame.
+                return [result for attempt in attempts for result in self._run_batch([attempt], finished)]
             return [self._make_error_result(attempt, error, started) for attempt in attempts]
-        done = zip(attempts, results, steps, records, strict=True)
-        return [_judge_case(attempt, result, seconds, recorded) for attempt, result, (_, seconds), recorded in done]
 
     def _run_separately(self, attempt: CaseResult) -> CaseResult:
         """Run a case with mocked steps. The case's duration includes any runs needed to compute step inputs."""
