@@ -142,6 +142,7 @@ def test_variants_are_compared_and_stored(stepflow: Stepflow) -> None:
     shown = stepflow("eval", "eval", "-o", "json")
     assert json.loads(shown.stdout) == report
     assert stepflow("eval", "eval", "-o", "name").stdout == "eval\n"
+    assert stepflow("eval", "eval", "-o", "name", "--output", "-").stdout == "eval\n"
     again = evaluate(stepflow, *options, "--output", "eval")
     assert (again.code, again.stderr.splitlines()[0]) == (2, "stepflow: eval already has an evaluation")
 

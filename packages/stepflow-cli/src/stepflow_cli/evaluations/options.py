@@ -405,11 +405,13 @@ def _has_evaluation_started_runs(folder: str) -> bool:
 def split_folder_and_report_paths(paths: Iterable[str]) -> OutputPaths:
     """Separate the folder from the report files in the `--output` values.
 
+    `-` is ignored, because the report is printed to standard output anyway.
+
     Raises:
         Problem: If there are two folders.
     """
     folders, reports = [], []
-    for path in paths:
+    for path in (path for path in paths if path != "-"):
         ending = "" if path.endswith(("/", os.sep)) else path.lower().rpartition(".")[2]
         if ending in _KIND_BY_EXTENSION and not os.path.isdir(path):
             reports.append((_KIND_BY_EXTENSION[ending], path))

@@ -11,8 +11,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
 from ..errors import Problem
 from ..inputs.file_io import write_bytes
 from ..output.colors_and_escaping import escape, is_terminal
@@ -124,7 +122,7 @@ def print_and_write_report(
                     + "\n"
                     for case in worst or ()
                 )
-        _write_report_text(path, text)
+        write_bytes(path, text.encode())
     raise_failed_gates(gates)
 
 
@@ -170,13 +168,6 @@ def print_score_trend(options: EvalOptions, output: Output) -> None:
         output.print_records(records, _TREND_VIEW, default="json")
     for kind, path in options.files.reports:
         text = render_trend_page(points) if kind == "html" else format_safe_json(records) + "\n"
-        _write_report_text(path, text)
-
-
-def _write_report_text(path: str, text: str) -> None:
-    if path == "-":
-        click.echo(text, nl=False)
-    else:
         write_bytes(path, text.encode())
 
 
