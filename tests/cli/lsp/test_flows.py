@@ -244,6 +244,13 @@ def test_truncated_flows_are_handled(editor: Editor, name: str) -> None:
     assert isinstance(editor.diagnostics(name), list)
 
 
+@pytest.mark.parametrize("invalid", ["\0", "\ud83d"])
+def test_flows_with_invalid_characters_get_no_completions(editor: Editor, invalid: str) -> None:
+    text = f"steps:\n- id: {invalid}\n  "
+    editor.replace("plain.yaml", text)
+    assert editor.labels("plain.yaml", len(text)) == []
+
+
 @flows
 def test_definitions_and_references(editor: Editor, name: str) -> None:
     text = FLOWS[name]

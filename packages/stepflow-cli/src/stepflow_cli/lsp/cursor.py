@@ -202,7 +202,7 @@ def _find_open_marks(text: str) -> list[str]:
             # The scanner buffers possible keys and loses them on an error, so scan the text before the quote again.
             start = error.context_mark.index
             return [*_find_open_marks(text[:start]), text[start]]
-    except yaml.reader.ReaderError:
+    except (yaml.reader.ReaderError, UnicodeEncodeError):
         pass
     return marks
 
