@@ -85,15 +85,14 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
 def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
     """Explain why PyYAML couldn't parse some text. `loader` is the loader class that raised the error."""
     problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
-    if mark is None:
-        return Fault(problem or context)
+    assert mark is not None
+    # The marks don't count a byte order mark.
+    text = text.removeprefix("\ufeff")
     found = _explain_common_mistake(text, problem, error.context_mark or mark, mark, loader)
-    if found is not None:
-        return found
     reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
     # If a key is unfinished, the problem mark points to the token after it, so use the context mark instead.
     where = error.context_mark if "simple key" in context and error.context_mark is not None else mark
-    return build_fault(text, where.index, reason.strip())
+    return found or build_fault(text, where.index, reason.strip())
 
 
 def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
