@@ -151,14 +151,13 @@ class AgentRuns:
         if self._count_unfinished_runs() < self.bounds.runs:
             return True
         for run_id in list(self._unfinished):
-            with suppress(StepflowClientError):
-                try:
-                    has_ended = (await self.client.get_run(run_id)).is_finished
-                except NotFoundError:
-                    # The server has lost the run, for example because it keeps runs in memory and was restarted.
-                    has_ended = True
-                if has_ended:
-                    self._unfinished.discard(run_id)
+            try:
+                has_ended = (await self.client.get_run(run_id)).is_finished
+            except StepflowClientError as error:
+                # A server that keeps its runs in memory loses them if it is restarted.
+                has_ended = isinstance(error, NotFoundError)
+            if has_ended:
+                self._unfinished.discard(run_id)
         # Count again, because other calls may have started runs in the meantime.
         return self._count_unfinished_runs() < self.bounds.runs
 

@@ -51,13 +51,19 @@ async def rerun_failed_parts(request: Request) -> Response:
     return redirect_to_started_runs(site, [run_id], await _start_runs_of_rerun(site, run_id, keep="succeeded"))
 
 
-async def _start_runs_of_rerun(site: Site, run_id: str, keep: Literal["nothing", "succeeded"]) -> list[str]:
+async def _start_runs_of_rerun(
+    site: Site, run_id: str, keep: Literal["nothing", "succeeded"], already_started: Sequence[str] = ()
+) -> list[str]:
     """Rerun a run with its original arguments, and return the IDs of the runs that were started."""
     try:
         return [handle.run_id for handle in await site.client.start_rerun(run_id, keep=keep)]
-    except InvalidArgumentError as error:
+    except StepflowClientError as error:
         if error.hint is not None and error.hint.startswith("pass "):
             error.hint = f"enter the missing values with 'Change and run' on the page of run {run_id}"
+        if already_started:
+            # Without this, users would try again and rerun the earlier ones twice.
+            hint = f"these reruns of other selected runs were started: {', '.join(already_started)}"
+            error.hint = hint if error.hint is None else f"{error.hint}; {hint}"
         raise
 
 
@@ -114,14 +120,8 @@ async def act_on_selected_runs(request: Request) -> Response:
     started: list[str] = []
     for run in runs:
         # If a run completed, rerun every step.
-        is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
-        try:
-            started += await _start_runs_of_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
-        except StepflowClientError as error:
-            # Otherwise, the user would try again and rerun the earlier ones twice.
-            already = f"these reruns of other selected runs were started: {', '.join(started)}" if started else None
-            error.hint = "; ".join(filter(None, (error.hint, already))) or None
-            raise
+        keep: Literal["nothing", "succeeded"] = "succeeded" if run.status in UNSUCCESSFUL_STATUSES else "nothing"
+        started += await _start_runs_of_rerun(site, run.run_id, keep, started)
     return redirect_to_started_runs(site, run_ids, started)
 
 
