@@ -108,6 +108,7 @@ def test_json_that_is_no_yaml_has_positions(source: str) -> None:
     ("text", "message"),
     [
         ("a: [", "is not YAML"),
+        ("\ufeffa: 1\nb: [1,\nc: 2", r"this \[ is not closed \(line 2, column 4\)"),
         ("a: 1\na: 2", "appears twice"),
         ("a: !!set {}", "no JSON"),
         ("? [1]\n: 2", "a key must"),
@@ -190,6 +191,8 @@ def test_a_missing_node_has_no_elements() -> None:
         *root.elements_at("x"),
         *root.elements_at("a", 2),
     ] == []
+    assert root.items_at("b").keys() == {"c"}
+    assert [*root.items_at("a"), *root.items_at("x")] == []
     assert root.at("x", 0, "y") is None
     assert (root.items["a"].start, root.items["a"].end, root.items["a"].is_flow) == (-1, -1, True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from stepflow_client._command import FlowAnalysis, LocatedReference
@@ -57,8 +57,7 @@ class _MentionCollector:
     def __init__(self, model: FlowAnalysis, text: str, mocking_cases: Sequence[Node]) -> None:
         self.model, self.flow, self.text, self.mocking_cases = model, model.root, text, mocking_cases
         self.input, self.variables = model.find_schema("input"), model.find_schema("variables")
-        shared = self.flow.at("schemas", "$defs")
-        self.shared: Mapping[str, Node] = shared.items if shared is not None else {}
+        self.shared = self.flow.items_at("schemas", "$defs")
 
     def iter_mentions(self) -> Iterator[Mention]:
         for step in self.model.steps:
@@ -75,8 +74,7 @@ class _MentionCollector:
         # A mock replaces every step with its ID, both in the outermost flow and in all flows nested in its steps.
         for case in self.mocking_cases:
             yield from self.iter_step_key_mentions(case.get("mocks"))
-        examples = self.flow.get("examples")
-        for case in (*self.model.cases, *(examples.elements if examples is not None else ())):
+        for case in (*self.model.cases, *self.flow.elements_at("examples")):
             yield from self.iter_test_data_fields(case.get("input"), self.input, "input")
             yield from self.iter_test_data_fields(case.get("variables"), self.variables, "variable")
 
@@ -86,10 +84,9 @@ class _MentionCollector:
     ) -> Mention:  # fmt: skip
         """Create a mention. If `span` is omitted, the name is the whole value."""
         span, name = span or (0, len(text)), text if name is None else name
-        starts = _find_character_starts(self.text[node.start : node.end], text)
+        starts = _find_character_starts(self.text, node, text)
         at = text.find(name, span[0])
-        start, end = (starts[at], starts[at + len(name)]) if starts else (0, node.end - node.start)
-        start, end = node.start + start, node.start + end
+        start, end = (starts[at], starts[at + len(name)]) if starts else (node.start, node.end)
         scope = scope or (kind if kind == "component" else (kind, id(self.flow)))
         return Mention(kind, name, scope, start, end, node, text, span, self.flow, **more)
 
@@ -116,11 +113,11 @@ class _MentionCollector:
         if schema is None:
             return
         kind: Kind = "variable" if is_top else "field"
-        properties, required = schema.get("properties"), schema.get("required")
+        properties = schema.get("properties")
         if properties is not None and schema.original is None:
             for name, key in properties.keys.items():
                 yield self.make_mention(kind, key, name, scope=_make_fields_scope_key(properties), is_definition=True)
-            for element in required.elements if required is not None else ():
+            for element in schema.elements_at("required"):
                 if isinstance(element.value, str):
                     yield self.make_mention(kind, element, element.value, scope=_make_fields_scope_key(properties))
         for keyword in ("properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf"):
@@ -169,16 +166,17 @@ class _MentionCollector:
         return schema
 
 
-def _find_character_starts(written: str, text: str) -> list[int]:
-    """Return where each character of `text` starts in its written form, plus where the last one ends.
+def _find_character_starts(source: str, node: Node | Key, text: str) -> Sequence[int]:
+    """Return where each character of a value starts in its file, plus where the last one ends.
 
-    The list is empty if that can't be determined, because the value is an alias, or contains rare escapes.
+    The result is empty if that can't be determined, because the value is an alias, or contains rare escapes.
     """
-    escape = {"'": "''", '"': r"\\(?:u....|.)"}.get(written[:1])
-    if escape is None or len(written) < 2:
-        return list(range(len(text) + 1)) if written == text else []
-    starts = [match.start() for match in re.finditer(rf"{escape}|.", written[:-1], re.DOTALL)][1:]
-    return [*starts, len(written) - 1] if len(starts) == len(text) else []
+    escape = {"'": "''", '"': r"\\(?:u[dD][89abAB]..\\u....|u....|.)"}.get(source[node.start : node.start + 1])
+    if escape is None:
+        return range(node.start, node.end + 1) if source[node.start : node.end] == text else ()
+    tokens = re.compile(rf"{escape}|.", re.DOTALL).finditer(source, node.start + 1, node.end - 1)
+    starts = [*(token.start() for token in tokens), node.end - 1]
+    return starts if len(starts) == len(text) + 1 else ()
 
 
 def _make_fields_scope_key(properties: Node) -> Hashable:
@@ -240,11 +238,7 @@ def list_rename_edits(text: str, mentions: Sequence[Mention], mention: Mention, 
 def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
-    try:
-        value = json.loads(written) if quote == '"' else written[1:-1].replace("''", "'") if quote else written
-    except ValueError:
-        value = None
-    if value != mention.text:
+    if mention.start == whole.start and written != mention.text:
         raise ValueError(f"the name is written with escapes or as an alias: {written}")
     if _NAME_AFTER_DOT.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name

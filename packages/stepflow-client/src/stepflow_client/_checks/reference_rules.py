@@ -80,8 +80,7 @@ def _check_input_read(read: LocatedReference, type: Type, findings: Findings) ->
 
 def _report_unused_input_defaults(schema: Node, findings: Findings) -> None:
     """Report defaults for input fields, since they have no effect."""
-    properties = schema.get("properties")
-    for name, node in properties.items.items() if properties is not None else ():
+    for name, node in schema.items_at("properties").items():
         if "default" in node.items:
             findings.add("dead-default", "warning", node, f"this default is never used: servers do not add {name!r} to "
                          "an input without it", "pass the field with each input, or read it with $if and write the "

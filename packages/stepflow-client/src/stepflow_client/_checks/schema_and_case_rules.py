@@ -40,8 +40,7 @@ _FOLDED = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in
 def check_schemas(model: FlowAnalysis, findings: Findings) -> None:
     """Report problems in the flow's schemas and in the parts of the flow that they describe."""
     defs = model.defs
-    shared = model.root.at("schemas", "$defs")
-    for node in shared.items.values() if shared else ():
+    for node in model.root.items_at("schemas", "$defs").values():
         _check_schema(node, defs, findings)
     for name in ("input", "output", "variables"):
         schema = model.find_schema(name)

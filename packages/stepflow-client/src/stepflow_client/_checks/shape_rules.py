@@ -141,13 +141,13 @@ def _check_test_section(test: Node, findings: Findings) -> None:
     for case in test.elements_at("cases"):
         if not _check_entries(case, "a test case", _CASE, ("name", "input"), findings):
             continue
-        expected, mocks = case.get("output"), case.get("mocks")
+        expected = case.get("output")
         if expected is not None and isinstance(expected.value, dict):
             _check_expected_output(expected, findings)
         elif expected is not None and expected.value is None:
             findings.add("expected-output", "warning", expected, "output: null expects nothing", "write {outcome: "
                          "success, result: null} to expect null")  # fmt: skip
-        for mock in mocks.items.values() if mocks is not None else ():
+        for mock in case.items_at("mocks").values():
             for outcome in mock.elements or (mock,):
                 _check_mock_outcome(outcome, findings)
         for tag in case.elements_at("tags"):

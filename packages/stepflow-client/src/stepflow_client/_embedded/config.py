@@ -348,8 +348,7 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
         hint = suggest_or_list(match["word"], re.findall(r"`(\w+)`", match["types"]), "the types are")
         return f"{name} has the unknown type {match['word']!r}", node.get("type") or node, hint
     if match := re.search(r"plugin not found: ([^:]+)", reason):
-        routes = root.get("routes")
-        for route, rules in routes.items.items() if routes is not None else ():
+        for route, rules in root.items_at("routes").items():
             for rule in rules.elements:
                 plugin = rule.get("plugin")
                 if plugin is not None and plugin.value == match[1]:

@@ -110,6 +110,11 @@ class Node:
         node = self.at(*path)
         return node.elements if node is not None else ()
 
+    def items_at(self, *path: str | int) -> Mapping[str, Node]:
+        """Return the values of the mapping at a path by key, or an empty mapping if there is no such mapping."""
+        node = self.at(*path)
+        return node.items if node is not None else {}
+
     def walk(self, *, below_aliases: bool = False) -> Iterator[Node]:
         """Yield this node and its descendants. Aliases are followed only if `below_aliases` is set."""
         yield self
