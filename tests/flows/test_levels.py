@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from stepflow_client import InvalidArgumentError
+from stepflow_client.flows import check
 
 from tests.flows.findings import find_in_text
 
@@ -190,6 +191,12 @@ def test_a_wrong_reference_causes_no_other_finding() -> None:
 def test_a_duplicate_step_does_not_count_as_reading_itself() -> None:
     text = _flow("{$step: a}", f"id: a, {_NOOP}", f"id: a, {_NOOP}, input: {{$step: a}}")
     assert [rule for rule, _ in _check(text)] == ["duplicate-id"]
+
+
+def test_first_of_two_steps_is_located_in_flows_that_are_in_no_file() -> None:
+    steps = [{"id": "a", "component": "/builtin/noop", "mustExecute": True}] * 2
+    (finding,) = check({"name": "f", "description": "d", "steps": steps, "output": 1}).diagnostics
+    assert finding.message == "two steps have the ID 'a'; the first is at $.steps[0].id"
 
 
 def test_merge_keys_have_their_own_rule() -> None:

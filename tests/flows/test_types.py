@@ -320,6 +320,8 @@ def test_conflicts_are_reported_against_the_first_use_with_a_known_type() -> Non
     assert [(each.rule, each.message.partition(" for ")[0]) for each in findings] == [
         ("input-conflict", "step 'stock' expects [string], but step 'price' expects string")
     ]
+    # A flow that isn't in a file has no lines.
+    assert str(findings[0].hint).endswith("(the other use is at $.steps[1].input.sku)")
 
 
 def test_the_initial_iterate_input_must_have_the_declared_type() -> None:

@@ -150,9 +150,9 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
         if not step.id.strip() and not findings.is_unchecked_by_server:
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's ID is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
-            level, line = "warning" if findings.is_unchecked_by_server else "fatal", first.node.items["id"].line
+            level, place = "warning" if findings.is_unchecked_by_server else "fatal", first.node.items["id"].place
             findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the ID {step.id!r}; the first "
-                         f"is on line {line}", "rename one of them")  # fmt: skip
+                         f"is {place}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
     for user in (*model.steps, None):
         for read in model.output_reads if user is None else user.reads:

@@ -125,8 +125,8 @@ def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:
             earlier, later = format_type(first.expected, 60), format_type(part.expected, 60)
             message = f"{user} expects {later}, but {first_user} expects {earlier} for the same input"
             findings.add("input-conflict", "warning", part.node, f"{message}: no value matches both",
-                         "read another field, or convert it in an earlier step (the other use is on line "
-                         f"{first.node.line})")  # fmt: skip
+                         "read another field, or convert it in an earlier step (the other use is "
+                         f"{first.node.place})")  # fmt: skip
 
 
 def _describe_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:

@@ -89,6 +89,11 @@ class Node:
             node = node.parent
         return "$" + text
 
+    @property
+    def place(self) -> str:
+        """Where the node is, for messages, e.g. `on line 5`, or `at $.steps[0].input` if the line is unknown."""
+        return f"on line {self.line}" if self.line else f"at {self.path}"
+
     def get(self, key: str) -> Node | None:
         """Return the value for a key, or None if the key doesn't exist."""
         return self.items.get(key)
