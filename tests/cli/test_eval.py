@@ -170,6 +170,8 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert "exact.category of v2 is not worse than baseline  failed" in worse.stdout
     assert "Changes are relative to baseline" in worse.stdout
     assert stepflow("eval", "now", "--baseline", "main", "--tolerance", "exact.category=0.9").code == 0
+    named = evaluate(stepflow, "--variant", "baseline", "--baseline", "main", "-o", "json")
+    assert (named.code, json.loads(named.stdout)["variants"]) == (0, ["earlier", "baseline"]), named
     trend = stepflow("eval", ".", "--output", "trend.html")
     assert trend.stdout.splitlines()[0].split()[:3] == ["SCORE", "VARIANT", "EVALUATION"]
     assert trend.stdout.splitlines()[1].split()[:3] == ["exact.category", "flow", "main"]

@@ -83,7 +83,8 @@ def print_and_write_report(
     from stepflow_client.evaluation.report_text import format_slice_cells
 
     if options.baseline is not None:
-        report = report.with_baseline(EvaluationReport.load(options.baseline))
+        name = "earlier" if "baseline" in report.variants else "baseline"
+        report = report.with_baseline(EvaluationReport.load(options.baseline), name=name)
     worst = None
     if options.worst is not None:
         worst = report.worst(int(options.worst.number), score=options.worst.score, variant=options.worst.variant)
