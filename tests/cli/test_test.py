@@ -92,7 +92,9 @@ def test_junit(stepflow: Stepflow) -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "1", "1")
     failures = [case.find("failure") for case in suite if case.get("name") == "differs"]
     assert failures[0] is not None
-    assert 'expected "Alice", got "Eve"' in str(failures[0].text)
+    difference, output = str(failures[0].text).splitlines()
+    assert (difference, failures[0].get("message")) == ('$.result.who: expected "Alice", got "Eve"', difference)
+    assert output.startswith("the output was")
 
 
 def recorded_step(recording: dict[str, Any], case: str, step: str) -> Any:

@@ -15,7 +15,7 @@ from stepflow_client.testing.flow_coverage import get_reached_percent, iter_cove
 
 from ..errors import Problem
 from ..inputs.file_io import write_bytes
-from ..output.colors_and_escaping import escape
+from ..output.colors_and_escaping import escape, escape_lines_for_terminal
 from ..output.columns import View, columns
 from ..records.diagnostics import format_github_annotation
 from .run_test_files import FileResults, build_expected_output
@@ -141,7 +141,7 @@ def write_junit_report(path: str, done: Sequence[FileResults], seconds: float) -
                 element.set("line", str(record["line"]))
             if record["verdict"] in ("failed", "error"):
                 kind = "failure" if record["verdict"] == "failed" else "error"
-                message = escape(record["message"])
+                message = escape_lines_for_terminal(record["message"])
                 ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
             elif record["verdict"] == "unchecked":
                 ElementTree.SubElement(element, "skipped", message="the case has no expected output")
