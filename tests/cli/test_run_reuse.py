@@ -83,6 +83,13 @@ def test_runs_of_the_name_are_reused_if_the_file_has_none_on_the_server(three: S
     assert plan_of(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
 
 
+def test_batches_of_unrecorded_inputs_are_not_reused(three: Stepflow, server: str) -> None:
+    assert three("run", "three.json", "--input-json", ADA).code == 0
+    (three.folder / "cases.jsonl").write_text(f"{ADA}\n{ADA}\n")
+    assert three("eval", "three.json", "--cases", "cases.jsonl", "--score", "latency").code == 0
+    assert plan_of(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
+
+
 def test_arguments_are_reused_only_without_an_input(three: Stepflow, server: str) -> None:
     three("run", "three.json", "--input-json", ADA, "--set", "c.input.x=7")
     again = three("run", "three.json", "--reuse", "@last")

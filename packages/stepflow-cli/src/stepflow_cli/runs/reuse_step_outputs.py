@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import Keep, StepflowClientError
+from stepflow_client import Keep, NotFoundError, StepflowClientError
 from stepflow_client._command import parse_declared_variables
 from stepflow_client._data.secrets import contains_secret
 
@@ -80,9 +80,15 @@ def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
 
     def is_reusable(entry: HistoryEntry) -> bool:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
+        if entry.has_more_runs or not (entry.server in servers or is_kept):
+            return False
+        if "input" in entry.omitted and not is_kept:
+            # An evaluation's inputs aren't recorded, and neither are large inputs.
+            with suppress(NotFoundError):
+                return target.client.get_run(entry.run_id).items.total == 1
+            return False
         # If a single input is a list, it is recorded inside another list.
-        has_one_item = "input" in entry.omitted or not isinstance(entry.input, list) or len(entry.input) == 1
-        return (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs
+        return not isinstance(entry.input, list) or len(entry.input) == 1
 
     has_match = False
     for entry in [] if file is None else target.history.search(flow_file=file, limit=_MAX_SEARCHED_RUNS):
