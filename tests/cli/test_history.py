@@ -87,7 +87,8 @@ def test_history_can_be_turned_off(stepflow: Stepflow, server: str, source: str)
     labelled = stepflow("run", "hello.yaml", "--input-json", "{}", "--label", "a=b", **environment)
     assert (labelled.code, "history, which is off" in labelled.stderr) == (2, True)
     last = stepflow("runs", "get", "@last", **environment)
-    assert (last.code, "recording is off" in last.stderr) == (1, True)
+    hint = "unset STEPFLOW_HISTORY" if source == "variable" else "stepflow config set history on"
+    assert (last.code, f"recording is off: {hint}" in last.stderr, hint in labelled.stderr) == (1, True, True)
     if source == "file":
         assert stepflow("config", "unset", "history").code == 0
         assert stepflow("config", "get", "history").stdout == "on\n"

@@ -10,7 +10,7 @@ from ..errors import ARGUMENT_HINTS, usage
 from ..inputs.command_line_values import Form, RunValues, ValueArgument
 from ..inputs.flow_loading import list_project_flows
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
-from ..settings.run_history import HISTORY_VARIABLE, get_history_setting
+from ..settings.run_history import find_hint_if_off
 from .click_commands import list_parameters_in_command_line_order
 from .options import (
     BATCH,
@@ -297,8 +297,7 @@ batch_conflicts = (
 
 def _build_labels_and_note(**given: Any) -> dict[str, Any]:
     about = {name: value for name, value in given.items() if value}
-    if about and (setting := get_history_setting()).value == "off":
-        hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
+    if about and (hint := find_hint_if_off()):
         raise usage("--label and --note are stored in the history, which is off", hint)
     return about
 

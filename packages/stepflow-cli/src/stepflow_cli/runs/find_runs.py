@@ -13,7 +13,7 @@ from uuid import UUID
 from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
 from ..server.connect import Target, connect, get_server_kept_by_session, is_port_open
-from ..settings.run_history import get_history_setting, open_history
+from ..settings.run_history import find_hint_if_off, open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 
 if TYPE_CHECKING:
@@ -234,9 +234,8 @@ def find_history_run_by_position(text: str, url: str | None = None) -> HistoryEn
     servers = None if url is None else list_equivalent_urls(url)
     entries = open_history().search(server=servers, limit=1, offset=parse_history_position(text))
     if not entries:
-        hint = "to see the recorded runs, run 'stepflow history list'"
-        if get_history_setting().value == "off":
-            hint = "recording is off: stepflow config set history on"
+        off_hint = find_hint_if_off()
+        hint = f"recording is off: {off_hint}" if off_hint else "to see the recorded runs, run 'stepflow history list'"
         where = "" if url is None else f" of {url}"
         raise Problem(f"the history has no run {text}{where}", kind="not_found", hint=hint)
     (entry,) = entries

@@ -42,6 +42,14 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
     return Setting("history", "on", "default")
 
 
+def find_hint_if_off() -> str | None:
+    """Return how to turn recording on, or None if it is on."""
+    setting = get_history_setting()
+    if setting.value != "off":
+        return None
+    return f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
+
+
 def open_history() -> History:
     """Open the history. The file isn't read until it's needed, and isn't created until the first run is recorded.
 
