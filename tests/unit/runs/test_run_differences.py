@@ -94,6 +94,12 @@ def test_a_batch_of_two_items() -> None:
     assert [each.path for each in differences] == ["$.items[1].steps.a.output", "$.items[1].output"]
 
 
+def test_an_empty_batch_lacks_the_item_of_the_other_run() -> None:
+    (difference,) = find_run_differences(batch(), batch(1))
+    assert (difference.path, difference.kind, difference.item_index) == ("$.items[0]", "added", 0)
+    assert find_run_differences(batch(), batch()) == []
+
+
 def test_a_step_of_only_one_run_is_reported() -> None:
     (difference,) = find_run_differences(run(1, a=1), run(1))
     assert (difference.path, difference.kind, difference.step_id) == ("$.steps.a", "removed", "a")

@@ -82,7 +82,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     before, after = ({"status": run.details.status.value, "flow": _index_flow_steps(run.flow or {})} for run in (a, b))
     differences = [make_difference(change) for change in find_value_changes(before, after, (), ignored)]
     items = [_get_compared_values_by_item(snapshot) for snapshot in (a, b)]
-    is_batch = any(len(item) > 1 for item in items)
+    is_batch = any(len(item) != 1 for item in items)
     for item in () if is_batch else (*items[0].values(), *items[1].values()):
         # A run's only item has the same status as the run, so don't compare it twice.
         item.pop("status", None)
