@@ -203,6 +203,11 @@ class Editor:
         self.notify("exit", None)
         assert self._process.wait(_DEADLINE) == 0, self.log()
 
+    def stop(self, signal_number: int) -> int:
+        """Send a signal and return the exit code."""
+        self._process.send_signal(signal_number)
+        return self._process.wait(_DEADLINE)
+
     def close(self) -> None:
         self.wait()
         assert self.log() == ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stepflow_cli.signals import STOP
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
@@ -309,6 +311,19 @@ def test_other_commands_do_not_import_pygls(stepflow: Stepflow) -> None:
     program = "import sys, stepflow_cli.main as m; m.cli.get_command(None, 'lsp'); print('pygls' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("signal_number", STOP)
+def test_signal_stops_it_while_it_waits_for_messages(
+    folder: Path, command: Stepflow, signal_number: signal.Signals
+) -> None:
+    editor = Editor(folder, command.environment)
+    try:
+        # Once it has answered this, it waits for the next message.
+        editor.request_for("hover", "plain.yaml", position={"line": 0, "character": 0})
+        assert (editor.stop(signal_number), editor.log()) == (0, "")
+    finally:
+        editor.kill()
 
 
 def test_completions_do_not_wait_for_a_check(editor: Editor) -> None:

@@ -15,6 +15,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from .._version import VERSION
+from ..signals import using_stop_signal_handler
 from . import navigation
 from .completion import TRIGGER_CHARACTERS, list_completions
 from .cursor import DocumentText
@@ -65,8 +66,7 @@ class StepflowLanguageServer(LanguageServer):
 
     def publish_diagnostics(self, uri: str, diagnostics: list[types.Diagnostic], version: int | None = None) -> None:
         """Send a document's diagnostics to the client."""
-        params = types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics, version=version)
-        self.text_document_publish_diagnostics(params)
+        self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics, version))
 
 
 def serve_editor(components: str | None = None, *, type_check: bool = False) -> None:
@@ -85,8 +85,10 @@ def serve_editor(components: str | None = None, *, type_check: bool = False) -> 
     logging.getLogger("pygls.protocol.json_rpc").addFilter(
         lambda record: record.exc_info is None or not isinstance(record.exc_info[1], JsonRpcInvalidParams)
     )
-    # Duplicate the streams: pygls closes them, but the command flushes stdout on exit.
-    with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as responses:
+    # Exit at once on a stop signal, because pygls would wait for the thread that reads stdin. Duplicate the streams,
+    # because pygls closes them, but the command flushes stdout on exit.
+    stopping = using_stop_signal_handler(lambda *_: os._exit(0))
+    with stopping, os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as responses:
         server.start_io(requests, responses)
 
 
