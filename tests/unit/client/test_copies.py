@@ -98,7 +98,8 @@ def test_each_call_with_a_private_copy_stores_its_own_flow() -> None:
     assert len(set(stored_tags(server))) == 4
 
 
-def test_a_flow_the_server_lost_is_stored_again_with_the_same_tag() -> None:
+@pytest.mark.parametrize("earlier_runs", [0, 1])
+def test_a_flow_the_server_lost_is_stored_again_with_the_same_tag(earlier_runs: int) -> None:
     server = Server()
 
     def restarted(request: httpx.Request) -> httpx.Response:
@@ -108,7 +109,9 @@ def test_a_flow_the_server_lost_is_stored_again_with_the_same_tag() -> None:
         return answer
 
     with SyncStepflowClient(URL, transport=httpx.MockTransport(restarted), server_release="0.13.0") as client:
-        client.run(FLOW, 1)
+        for _ in range(earlier_runs):
+            client.run(FLOW, 1)
+        # Without an earlier run, the server was restarted after this call had stored the flow.
         server.responses[RUN] = httpx.Response(404, json=UNKNOWN)
         assert client.run(FLOW, 2).is_success
     first, second = stored_tags(server)

@@ -244,7 +244,7 @@ class RunCreator:
         registry = flows.registries.of_current_process
         shared = registry.find_shared_flow_id(digest)
         # If runs are spread across several servers, the servers share a store that survives any one of them restarting.
-        for again in (self._connection.spread is None and shared is not None, False):
+        for again in (self._connection.spread is None, False):
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
