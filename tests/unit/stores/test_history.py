@@ -116,6 +116,7 @@ def test_search_finds_by_text_label_and_status_newest_first(location: str) -> No
     assert find_ids("flow:orde") == []
     assert find_ids(labels={"env": "prod"}, status="completed") == ["2"]
     assert find_ids(labels={"env": "nowhere"}) == []
+    assert find_ids(server=[]) == []
 
 
 def test_no_secret_is_in_the_store(request: pytest.FixtureRequest, location: str) -> None:

@@ -398,7 +398,7 @@ class History:
             require("status = ?", arguments.check_text(status, "status"))
         if server is not None:
             servers = arguments.check_texts(server, "server")
-            require(f"server IN ({', '.join('?' * len(servers))})", *servers)
+            require(f"server IN ({', '.join('?' * len(servers)) or 'NULL'})", *servers)
         if run_id is not None:
             prefix = _get_run_id(run_id)
             require("substr(run_id, 1, ?) = ?", len(prefix), prefix)
