@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def test_a_malformed_expression_is_rejected(expression: str) -> None:
 def test_all_conditions_apply_together() -> None:
     assert [each.name for each in select_cases(CASES, ["*tea"], ["slow"], expression="a")] == ["black tea"]
     assert select_cases(CASES, ["green*"], ["slow"]) == []
+    # A name with brackets selects its own case.
+    listed = replace(CASES[0], name="tea [1]")
+    assert select_cases([*CASES, listed], ["tea [1]"]) == [listed]
 
 
 FLOW = """

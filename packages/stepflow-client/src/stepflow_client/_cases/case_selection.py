@@ -25,8 +25,8 @@ def select_cases(
 
     Args:
         cases: The cases.
-        patterns: Glob patterns. The name must match at least one of them. Defaults to an empty list, which matches
-            every name.
+        patterns: Glob patterns. The name must match or equal at least one of them. Defaults to an empty list, which
+            matches every name.
         tags: Tags. The case must have at least one of them. Defaults to an empty list, which matches every case.
         expression: Text that the name or a tag must contain, ignoring case. You can combine strings using `and`, `or`,
             `not` and parentheses, e.g. `tea and not slow`. Defaults to None, which matches every case.
@@ -39,7 +39,7 @@ def select_cases(
     return [
         case
         for case in check_instances(cases, "cases", FlowCase)
-        if (not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns))
+        if (not patterns or case.name in patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns))
         and (not tags or any(tag in case.tags for tag in tags))
         and (matches is None or matches(case))
     ]
