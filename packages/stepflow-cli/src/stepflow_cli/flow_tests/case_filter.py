@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def load_last_failed_case_names(flow: Path) -> set[str]:
     """Return the names of a flow file's cases that failed when they last ran."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(StepflowClientError, OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_failed_cases_file(flow).read_text("utf-8"))
         # The file also contains the flow's path (for people who open the file). Make sure that the path matches.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
@@ -46,7 +46,7 @@ def save_failed_case_names(tests: FlowTests, results: Sequence[CaseResult]) -> N
     after = failed | ((before & {case.name for case in tests.cases}) - ran)
     if after == before:
         return
-    with suppress(OSError, RuntimeError):
+    with suppress(StepflowClientError, OSError, RuntimeError):
         file = _get_failed_cases_file(tests.path)
         if not after:
             file.unlink(missing_ok=True)
@@ -57,11 +57,8 @@ def save_failed_case_names(tests: FlowTests, results: Sequence[CaseResult]) -> N
 
 
 def _get_failed_cases_file(flow: Path) -> Path:
-    try:
-        folder = get_stepflow_user_folder("cache")
-    except StepflowClientError as error:
-        raise OSError(error.message) from None
-    return folder / "failed-cases" / f"{hashlib.sha256(str(flow.resolve()).encode()).hexdigest()[:32]}.json"
+    name = hashlib.sha256(str(flow.resolve()).encode()).hexdigest()[:32]
+    return get_stepflow_user_folder("cache") / "failed-cases" / f"{name}.json"
 
 
 @dataclass(frozen=True)
