@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from stepflow_client import (
+    ClientClosedError,
     LogConfig,
     RequestTimeoutError,
     ServerStartTimeoutError,
@@ -121,3 +122,18 @@ async def test_cleanup_is_completed_in_a_cancel_scope_of_anyio(tmp_path: Path) -
         assert [connection._ended for connection in connections] == [True] * 3
         await leave(use_runtime, 1.5)
         assert [started.is_alive for started in runtimes] == [False]
+
+
+async def test_stopping_a_runtime_closes_the_clients_of_all_event_loops() -> None:
+    runtime = StepflowRuntime.start()
+    await runtime.await_ready()
+
+    async def use_client() -> StepflowClient:
+        assert (await runtime.client.health_check()).status == "healthy"
+        return runtime.client
+
+    clients = [await use_client(), await asyncio.to_thread(asyncio.run, use_client())]
+    runtime.stop()
+    for client in clients:
+        with pytest.raises(ClientClosedError):
+            await client.health_check()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from functools import update_wrapper, wraps
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
+from weakref import WeakKeyDictionary, finalize
 
 from ._async.client import StepflowClient
 from ._base.suggestions import SuggestsNames, with_argument_suggestions
@@ -118,13 +118,12 @@ class StepflowRuntime(SuggestsNames):
         """Don't call this; use `StepflowRuntime.start`."""
         self._supervisor = supervisor
         self._history: History | None = None
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient]
-        self._clients = weakref.WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
         self._clients_lock = threading.Lock()
         # At exit, let the supervisors' own exit hook stop the server. Unlike this finalizer, it can wait until the
         # server has stopped.
-        weakref.finalize(self, supervisor.stop_in_background).atexit = False
+        finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
     @with_argument_suggestions
@@ -382,7 +381,7 @@ class StepflowRuntime(SuggestsNames):
             InvalidArgumentError: If the timeout is not positive.
         """
         _check_seconds("timeout", timeout)
-        self._close_sync_client()
+        self._close_clients()
         self._supervisor.stop(timeout)
 
     async def aclose(self) -> None:
@@ -390,7 +389,7 @@ class StepflowRuntime(SuggestsNames):
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
-        self._close_sync_client()
+        self._close_clients()
         stopped: Future[None] = Future()
         # Mark the future as running, so that it isn't cancelled if the caller gives up. The thread still sets its
         # result.
@@ -452,9 +451,13 @@ class StepflowRuntime(SuggestsNames):
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 
-    def _close_sync_client(self) -> None:
+    def _close_clients(self) -> None:
         with self._clients_lock:
             client, self._sync_client = self._sync_client, None
+            for loop in list(self._clients):
+                # Only its own event loop can close a client's connections. But don't let the client send requests,
+                # because another server may use the port by then.
+                self._clients.pop(loop)._connection.dialect.closed = True
         if client is not None:
             client.close()
 
