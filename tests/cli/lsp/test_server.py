@@ -122,6 +122,13 @@ def test_yaml_syntax_error(editor: Editor) -> None:
     assert "read by `keep`" in editor.request_at("hover", "plain.yaml", "ask")["contents"]["value"]
 
 
+def test_syntax_error_after_line_separators(editor: Editor) -> None:
+    """PyYAML counts them as the ends of lines, so the error's line is past the end of the text."""
+    editor.replace("plain.yaml", f"# {chr(0x2028)}{chr(0x85)}\noutput: 1\noutput: 2")
+    [diagnostic] = editor.diagnostics("plain.yaml")
+    assert "appears twice" in diagnostic["message"]
+
+
 def test_expensive_schemas_do_not_hang_the_check(editor: Editor) -> None:
     both = ", ".join(["{$ref: '#/schemas/$defs/T%d'}"] * 2)
     nested = "".join(f"    T{number - 1}: {{anyOf: [{both % (number, number)}]}}\n" for number in range(1, 31))

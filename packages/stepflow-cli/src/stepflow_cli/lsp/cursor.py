@@ -287,10 +287,10 @@ def _extract_typed_word(flow: FlowText, at: int, offset: int, part: _ParseableSe
 def blank_invalid_lines(flow: FlowText) -> FlowText:
     """Replace invalid lines with spaces, which keeps the positions of all other lines."""
     for _ in range(_MAX_REMOVED_LINES):
-        line = flow.error.line if flow.error is not None else None
-        if line is None:
+        line, lines = flow.error.line if flow.error is not None else None, flow.text.split("\n")
+        # PyYAML counts more line separators than editors do, so an error can be past the end.
+        if line is None or line > len(lines):
             break
-        lines = flow.text.split("\n")
         lines[line - 1] = " " * len(lines[line - 1])
         flow = FlowText("\n".join(lines), flow.name)
     return flow
