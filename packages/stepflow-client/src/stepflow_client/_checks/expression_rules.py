@@ -157,8 +157,9 @@ def _check_path_syntax(node: Node, keyword: str, findings: Findings) -> None:
         findings.add("ambiguous-path", "warning", node, reason)
     elif reason:
         level = "error" if _is_always_evaluated(node) else "warning"
-        findings.add("ambiguous-path", level, node, f"{reason}, or {format_path([node.value])} for the field",
-                     f"write $.{node.value.strip()}")  # fmt: skip
+        path = f"$.{node.value.strip()}".replace("$..", "$.").replace("$.[", "$[")
+        findings.add("ambiguous-path", level, node, f"{reason}; write {path!r} for a path, or "
+                     f"{format_path([node.value])} for the field", f"write {path}")  # fmt: skip
 
 
 def _is_always_evaluated(node: Node) -> bool:

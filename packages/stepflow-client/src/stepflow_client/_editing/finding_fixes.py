@@ -199,8 +199,8 @@ class _FindingRewriter:
             case "misplaced-key" if holder is not None and (match := re.match(r"(\w+) belongs to the step", hint)):
                 value = at.items[key].value
                 return [*build_key_removal(text, at, key), *build_key_addition(text, holder, match[1], value)], False
-            case "ambiguous-path" if isinstance(at.value, str) and not at.value.strip().startswith("$"):
-                return self.make_replacement(at, format_inline(text, f"$.{at.value.strip()}")), True
+            case "ambiguous-path" if match := re.fullmatch(r"write (.+)", hint):
+                return self.make_replacement(at, format_inline(text, match[1])), True
             case "duplicate-key" | "config-twice" if key:
                 return build_key_removal(text, at, key), False
         return (), False

@@ -196,7 +196,7 @@ def explain_ambiguous_path(text: str) -> str | None:
         # Servers write names without quotes, so `["a.b"]` becomes `.a.b` and empty names vanish.
         if isinstance(part, str) and (not part or "." in part or "[" in part):
             if is_bare:
-                return f"{text!r} is a single field name; write {'$.' + text!r} for a path"
+                return f"{text!r} is a single field name"
             return f"the quoted name {part!r} is read as a path if a step is overridden; rename the field"
     return None
 
