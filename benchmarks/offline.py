@@ -14,7 +14,7 @@ import httpx
 from stepflow_client import StepflowClient
 from stepflow_client._checks.checker import check_source
 from stepflow_client._codec import responses
-from stepflow_client._data.values import decode_keeping_floats
+from stepflow_client._data.wire import decode_keeping_floats
 from stepflow_client.flows.syntax_tree import FlowText
 
 from benchmarks.workload import large_input, steps_in_order

@@ -26,7 +26,7 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
 )
-from stepflow_client._data.values import check_json
+from stepflow_client._data.wire import check_json
 from stepflow_client.flow_models import TypedFlow
 
 from tests.cli.codegen_flows import FLOWS, flow_with_schemas

@@ -16,7 +16,7 @@ import pytest
 from pydantic import TypeAdapter
 from stepflow_cli.codegen.python_names import make_variable_name, to_camel_case
 from stepflow_cli.codegen.typed_flows_module import generate_flow_module
-from stepflow_client._data.values import check_json
+from stepflow_client._data.wire import check_json
 
 from tests.cli.codegen_flows import FLOWS, flow_with_schemas
 from tests.cli.schema_values import make_validator, valid_values

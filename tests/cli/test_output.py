@@ -10,8 +10,8 @@ import yaml
 from stepflow_cli.errors import Problem, find_color_option, wants_json
 from stepflow_cli.output import tables
 from stepflow_cli.output.colors_and_escaping import escape
-from stepflow_cli.output.columns import Column, View, select_record_fields
 from stepflow_cli.output.printing import Output, format_safe_json
+from stepflow_cli.output.record_views import Column, View, select_record_fields
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
 RECORDS: list[dict[str, Any]] = [

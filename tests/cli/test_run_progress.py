@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from stepflow_cli.runs.watch import describe_event
+from stepflow_cli.runs.follow_run import describe_event
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import (
     RunCompletedEvent,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from rich.console import Console
-from stepflow_cli.runs.watch import build_run_tree
+from stepflow_cli.runs.follow_run import build_run_tree
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepsNeededEvent
 

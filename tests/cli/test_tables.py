@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.columns import Column, View, format_json_cell
+from stepflow_cli.output.record_views import Column, View, format_json_cell
 from stepflow_cli.output.tables import format_terminal_table, get_display_width, truncate_to_width
 
 from tests.cli.command import Stepflow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.call_arguments import parse_declared_variables
+from stepflow_client._codec.call_checks import parse_declared_variables
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client.flows import check
 from stepflow_client.flows.run_requirements import find_requirements

@@ -12,8 +12,8 @@ from stepflow_api.api.flow import store_flow
 from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
 from stepflow_cli.main import cli
 from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
-from stepflow_client._codec.call_arguments import remove_valid_max_retries
-from stepflow_client._runs.changes_before_storing import remove_cases
+from stepflow_client._codec.call_checks import remove_valid_max_retries
+from stepflow_client._runs.strip_and_restore_flow import remove_cases
 from stepflow_client.authoring import builtin, each, flow
 from stepflow_client.flows import check
 from stepflow_client.flows.reading import load_file

@@ -12,7 +12,7 @@ import pytest
 from stepflow_client import ExecutionStatus
 from stepflow_client._base.gc_pauses_and_slices import pause_garbage_collector
 from stepflow_client._codec import responses
-from stepflow_client._data.values import decode_keeping_floats
+from stepflow_client._data.wire import decode_keeping_floats
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ import pydantic
 import pytest
 from fastapi.testclient import TestClient
 from stepflow_client import Outcome, OutcomeStream, SyncOutcomeStream, types
-from stepflow_client._codec.call_arguments import parse_declared_variables
+from stepflow_client._codec.call_checks import parse_declared_variables
 from stepflow_client.errors import InvalidArgumentError, RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, decode_event
 from stepflow_client.types import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.inputs.server_config import find_duplicate_keys
+from stepflow_cli.inputs.server_config_checks import find_duplicate_keys
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden

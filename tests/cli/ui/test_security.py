@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.server.accepted_addresses import AcceptedAddresses
+from stepflow_cli.server.host_origin_checks import AcceptedAddresses
 from stepflow_cli.ui.security import RESPONSE_HEADERS, FormTokens, Sessions
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.runs.watch import RunningRunsFollower
+from stepflow_cli.runs.follow_run import RunningRunsFollower
 from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text_formatting import duration_text
 from stepflow_client._rules.failure_groups import group_failures

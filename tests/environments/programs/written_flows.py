@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from pydantic import VERSION, TypeAdapter
-from stepflow_client._data.values import check_json
+from stepflow_client._data.wire import check_json
 
 sys.path.insert(0, str(Path.cwd()))
 

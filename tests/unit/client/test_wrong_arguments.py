@@ -42,9 +42,9 @@ from stepflow_client._calls import method_options as options_module
 from stepflow_client._calls.method_options import ClientOptions
 from stepflow_client._data.arguments import argument_error
 from stepflow_client.authoring import Flow, flow
+from stepflow_client.authoring._placeholders import Read, Value
 from stepflow_client.authoring._run_methods import FlowMethods
 from stepflow_client.authoring._scopes import Scope
-from stepflow_client.authoring._values import Read, Value
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
 from stepflow_client.flow_models import TypedFlow
 from stepflow_client.flows import infer

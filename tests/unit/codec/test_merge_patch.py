@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from stepflow_client._data.values import apply_patch, make_merge_patch
+from stepflow_client._data.wire import apply_patch, make_merge_patch
 
 SCALARS = st.booleans() | st.integers(-2, 2) | st.text("ab$", max_size=2)
 VALUES: st.SearchStrategy[Any] = st.recursive(

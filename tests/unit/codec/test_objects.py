@@ -15,7 +15,7 @@ import pydantic.dataclasses
 import pytest
 from pydantic import ConfigDict, Field
 from stepflow_client import InvalidArgumentError
-from stepflow_client._data.values import check_json
+from stepflow_client._data.wire import check_json
 from stepflow_client.flows.reading import load_flow
 
 FLOW = {

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
-from stepflow_client._codec import item_failure_details, responses
-from stepflow_client._codec.call_arguments import parse_declared_variables
+from stepflow_client._codec import errors_from_steps, responses
+from stepflow_client._codec.call_checks import parse_declared_variables
 from stepflow_client._codec.responses import StartedRun
 from stepflow_client._data.secrets import Secrets
-from stepflow_client._data.values import OutputDecoder
-from stepflow_client._runs.changes_before_storing import RerunOrigin
+from stepflow_client._data.wire import OutputDecoder
+from stepflow_client._runs.strip_and_restore_flow import RerunOrigin
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
@@ -488,14 +488,14 @@ def test_failed_steps_complete_the_errors_of_items(
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = item_failure_details.add_failed_step_to_errors(listed, [0], {0: steps.steps}, {})
+    explained = errors_from_steps.add_failed_step_to_errors(listed, [0], {0: steps.steps}, {})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None
     assert (result.error.message, result.error.step_id, result.error.code) == expected
     assert explained.items[1] == listed.items[1]
-    assert item_failure_details.add_failed_step_to_errors(listed, [0], {}, {}) == listed
-    assert item_failure_details.add_failed_step_to_errors(listed, [0], {0: []}, {}) == listed
+    assert errors_from_steps.add_failed_step_to_errors(listed, [0], {}, {}) == listed
+    assert errors_from_steps.add_failed_step_to_errors(listed, [0], {0: []}, {}) == listed
 
 
 @pytest.mark.parametrize(
@@ -519,8 +519,8 @@ def test_the_flow_is_needed_unless_one_step_failed_like_its_item(
     common: dict[str, Any] = {"stepIndex": 0, "itemIndex": 4}
     failed = [{**common, "stepId": "a", "status": 3, "errorMessage": text, "errorCode": code} for text, code in errors]
     steps = {4: responses.read_steps(RUN_ID, [*failed, {**common, "stepId": "b", "status": 2}]).steps}
-    assert item_failure_details.is_failure_cause_ambiguous(listed, [0], steps) is is_ambiguous
-    assert not item_failure_details.is_failure_cause_ambiguous(listed, [1], {5: steps[4]}), "the step has not failed"
+    assert errors_from_steps.is_failure_cause_ambiguous(listed, [0], steps) is is_ambiguous
+    assert not errors_from_steps.is_failure_cause_ambiguous(listed, [1], {5: steps[4]}), "the step has not failed"
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_an_error_names_only_the_step_that_failed_the_item(
     listed = responses.read_items(RUN_ID, [item])
     answers = [{"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "output": {}}]
     answers += [{"stepId": "m", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "Path $.x not found"}]
-    explained = item_failure_details.add_failed_step_to_errors(
+    explained = errors_from_steps.add_failed_step_to_errors(
         listed, [0], {0: responses.read_steps(RUN_ID, answers).steps}, flow
     )
     error = explained.items[0].error
@@ -567,7 +567,7 @@ def test_unfinished_items_of_a_failed_run_are_lost(
         for index, status in enumerate(statuses or [])
     ]
     started = {} if statuses is None else {1: responses.read_steps(RUN_ID, answers).steps}
-    lost = item_failure_details.add_lost_run_errors(listed, ExecutionStatus.FAILED, started)
+    lost = errors_from_steps.add_lost_run_errors(listed, ExecutionStatus.FAILED, started)
     assert lost.items[0] == listed.items[0]
     result = lost.items[1].result
     assert (lost.items[1].status, result and result.status) == ("failed", "failed")
@@ -943,7 +943,7 @@ def test_only_the_requested_step_is_read() -> None:
 
 def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 1}])
-    lost = item_failure_details.add_lost_run_errors(listed, ExecutionStatus.COMPLETED, {})
+    lost = errors_from_steps.add_lost_run_errors(listed, ExecutionStatus.COMPLETED, {})
     item = lost.items[0].result
     assert item is not None
     assert item.status == "failed"

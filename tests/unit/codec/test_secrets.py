@@ -17,7 +17,7 @@ from stepflow_client import StepflowClient, SyncStepflowClient
 from stepflow_client._data.secrets import find_variable_secrets
 from stepflow_client._embedded.config import ServerConfig
 from stepflow_client._embedded.supervisor import LaunchPlan
-from stepflow_client._http.message_codec import HttpRequest, HttpResponse
+from stepflow_client._http.http1_format import HttpRequest, HttpResponse
 from stepflow_client._http.settings import TokenAuth, parse_url
 from stepflow_client.errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from stepflow_client.types import FlowVariable

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, RequestTimeoutError
 from stepflow_client._concurrency import async_compute, sync_compute
-from stepflow_client._rules.timeouts import deadline_scope
+from stepflow_client._rules.deadlines import deadline_scope
 from stepflow_client.flows.json_schema import find_mismatches
 
 from tests.unit.both_twins import FLOW, HEALTH, TWINS, call_with_handler

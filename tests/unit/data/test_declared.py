@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
-from stepflow_client._codec.call_arguments import parse_declared_variables
+from stepflow_client._codec.call_checks import parse_declared_variables
 from stepflow_client._data.flow_declarations import get_unset_value, get_variable_declarations, is_secret
 from stepflow_client._data.secrets import (
     HIDDEN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._rules.run_search import RunQuery, parse_run_query, quote_word
+from stepflow_client._rules.run_queries import RunQuery, parse_run_query, quote_word
 
 
 @pytest.mark.parametrize(

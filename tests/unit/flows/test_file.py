@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings, strategies as st
 from stepflow_client._checks.checker import check_source
 from stepflow_client._data import yaml_format
-from stepflow_client._rules.timeouts import deadline_scope
+from stepflow_client._rules.deadlines import deadline_scope
 from stepflow_client.errors import FlowFileError
 from stepflow_client.flows import reading
 from stepflow_client.flows.reading import load_file, load_flow, parse_json, parse_yaml

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.call_arguments import parse_declared_variables
-from stepflow_client._data.values import PLAIN, unify_overrides
+from stepflow_client._codec.call_checks import parse_declared_variables
+from stepflow_client._data.wire import PLAIN, unify_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (
     RunRequirements,

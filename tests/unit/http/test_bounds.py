@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidResponseError, RequestTimeoutError, RunTimeoutError
-from stepflow_client._http.message_codec import MAX_FIELDS, MAX_HEAD_LENGTH, MAX_INTERIM_RESPONSES, ResponseReader
+from stepflow_client._http.http1_format import MAX_FIELDS, MAX_HEAD_LENGTH, MAX_INTERIM_RESPONSES, ResponseReader
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
 from tests.unit.both_twins import CALLS, EVENT, RUN_ID, TWINS, URL, call

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import StepflowClientError
-from stepflow_client._http.message_codec import HttpError, ResponseReader
+from stepflow_client._http.http1_format import HttpError, ResponseReader
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer
 from tests.unit.both_twins import EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import stepflow_client
 from stepflow_client import RetryPolicy, SyncStepflowClient
-from stepflow_client._http.message_codec import PoolTimeout
+from stepflow_client._http.http1_format import PoolTimeout
 from stepflow_client._http.sync_socket import SyncRequestSlots
 
 from tests.raw_server import HEALTHY, RawServer, answers
@@ -23,7 +23,7 @@ SENDING = {
     for name in (
         "_sync/transport/pool.py",
         "_http/connecting.py",
-        "_http/message_codec.py",
+        "_http/http1_format.py",
         "_http/sync_socket.py",
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._http.message_codec import ConnectionBroken, ResponseReader, TooLarge
+from stepflow_client._http.http1_format import ConnectionBroken, ResponseReader, TooLarge
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\nX-A: 1\r\nx-a: 2\r\n\r\n"
 BODY = b'{"a":1}'

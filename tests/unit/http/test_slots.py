@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from stepflow_client._http.async_socket import AsyncRequestSlots
-from stepflow_client._http.message_codec import PoolTimeout
+from stepflow_client._http.http1_format import PoolTimeout
 
 
 async def test_a_free_slot_goes_to_the_longest_waiting_call() -> None:

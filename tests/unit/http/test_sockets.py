@@ -21,7 +21,7 @@ import pytest
 from stepflow_client import RequestTimeoutError, RetryPolicy, ServerConnectionError, StepflowClient, SyncStepflowClient
 from stepflow_client._http import connecting
 from stepflow_client._http.async_socket import AsyncSocket
-from stepflow_client._http.message_codec import HttpRequest
+from stepflow_client._http.http1_format import HttpRequest
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
 from tests.unit.both_twins import EVENT, RUN_ID, TWINS

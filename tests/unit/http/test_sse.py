@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 from hypothesis import given, strategies as st
-from stepflow_client._http.message_codec import EventDecoder, TooLarge
+from stepflow_client._http.http1_format import EventDecoder, TooLarge
 
 STREAM = (
     b"\xef\xbb\xbf: a comment\n\ndata: one\n\ndata:two\r\n\r\ndata: a\rdata: b\r\rid: \x00\nretry: soon\nevent: e\n"

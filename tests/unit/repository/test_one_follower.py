@@ -95,7 +95,7 @@ def constants(module: str) -> Iterator[tuple[str, str]]:
 
 def test_event_readers_have_no_silence_timers() -> None:
     readers = users(*EVENTS)
-    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/run_followers.py", f"{ASYNC}/watching.py"} <= readers
+    assert {"stepflow_cli/runs/follow_run.py", "stepflow_cli/ui/run_followers.py", f"{ASYNC}/watching.py"} <= readers
     timers = {
         (module, name)
         for module in readers - FOLLOWER
@@ -104,7 +104,7 @@ def test_event_readers_have_no_silence_timers() -> None:
     }
     assert timers == {
         # How long the list of runs waits for events in flight.
-        ("stepflow_cli/runs/watch.py", "_SILENCE"),
+        ("stepflow_cli/runs/follow_run.py", "_SILENCE"),
         # When the displayed elapsed time is updated.
         (f"{ASYNC}/watching.py", "_IDLE_SECONDS"),
         # When a page asks whether a worker is running.

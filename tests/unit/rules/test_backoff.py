@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 from stepflow_client import InvalidArgumentError, RetryPolicy
-from stepflow_client._http.message_codec import HttpResponse
+from stepflow_client._http.http1_format import HttpResponse
 from stepflow_client._rules.retries import (
     Backoff,
     RetryBudget,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from stepflow_client import NOT_GIVEN, ConflictError, InvalidArgumentError, StepflowClient
 from stepflow_client._http.settings import MAX_TIMEOUT, Timeouts
-from stepflow_client._rules.timeouts import call_scope, current_deadline, current_timeouts
+from stepflow_client._rules.deadlines import call_scope, current_deadline, current_timeouts
 
 from tests.unit.both_twins import CALLS, TWINS, Server, call_with_handler
 from tests.unit.http.test_whole_calls import Limited

@@ -8,7 +8,7 @@ import os
 import pytest
 from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
 from stepflow_client._codec.responses import find_response_error
-from stepflow_client._http.message_codec import (
+from stepflow_client._http.http1_format import (
     CannotSend,
     ConnectFailed,
     ConnectionBroken,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, StepDetails
-from stepflow_client._runs.changes_before_storing import (
+from stepflow_client._runs.strip_and_restore_flow import (
     RerunOrigin,
     add_tag_to_flow,
     collect_examples,

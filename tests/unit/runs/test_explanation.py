@@ -9,6 +9,7 @@ from weakref import WeakSet
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs import explanation
+from stepflow_client._runs.component_input_hints import find_run_error_hint, may_component_return
 from stepflow_client._runs.explanation import (
     add_states_to_snapshot as with_states,
     explain_item,
@@ -18,7 +19,6 @@ from stepflow_client._runs.explanation import (
     iter_item_records,
 )
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.rejected_input_hints import find_run_error_hint, may_component_return
 from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import ItemCounts, RunArguments, RunItem
 from stepflow_client.types.run_explanation import StepAccount, format_state, get_displayed_step_state

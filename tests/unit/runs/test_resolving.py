@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from stepflow_client._runs.component_input_hints import ResolvedInput, resolve_step_input
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.rejected_input_hints import ResolvedInput, resolve_step_input
 from stepflow_client.flows.interpreter import NOT_KNOWN
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, StepDetails
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, InvalidArgumentError, RunDetails, StepDetails
-from stepflow_client._runs.changes_before_storing import RerunOrigin, add_tag_to_flow
 from stepflow_client._runs.run_differences import find_run_differences, parse_ignored_paths, reduce_to_item
+from stepflow_client._runs.strip_and_restore_flow import RerunOrigin, add_tag_to_flow
 from stepflow_client.types import RunItem
 from stepflow_client.types.runs import RunSnapshot
 

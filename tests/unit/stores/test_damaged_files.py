@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, JournalError, Outcome, ResultCache, StepflowClientError
-from stepflow_client._stores.journal import Journal
+from stepflow_client._stores.batch_journal import Journal
 from stepflow_client.history import History
 from stepflow_client.testing import FakeServer, fake_server
 

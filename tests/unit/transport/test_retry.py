@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
-from stepflow_client._http.message_codec import (
+from stepflow_client._http.http1_format import (
     CannotSend,
     ConnectFailed,
     ConnectionBroken,

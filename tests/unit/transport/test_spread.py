@@ -26,7 +26,7 @@ from stepflow_client import (
 )
 from stepflow_client._async.transport import failover
 from stepflow_client._async.transport.base import Transport
-from stepflow_client._http.message_codec import ConnectFailed, HttpRequest, HttpResponse
+from stepflow_client._http.http1_format import ConnectFailed, HttpRequest, HttpResponse
 from stepflow_client._rules.server_loads import ServerLoads
 
 from tests.scripted_server import decoded, listening, message

@@ -18,7 +18,7 @@ from stepflow_client.flows.reading import is_flow_id
 from .errors import ExitCode, convert_to_problem, current_session, usage
 from .inputs.file_io import DATA_SUFFIXES, Signature, get_file_signature
 from .inputs.flow_loading import is_python_flow, list_flow_module_files, load_project_settings
-from .inputs.server_config import read_config_bytes_or_empty
+from .inputs.server_config_checks import read_config_bytes_or_empty
 from .output.colors_and_escaping import format_diff_line, uses_color
 from .output.messages import note, print_problem
 from .server.connect import Target, connect

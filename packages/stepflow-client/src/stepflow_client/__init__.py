@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         RunOptions,
         SubmitOptions,
     )
-    from ._codec.call_arguments import FlowId, RunId, Variables
+    from ._codec.call_checks import FlowId, RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcome_files import OutcomeWriter, write_outcomes
     from ._rules.chunks import RetryOn
@@ -105,7 +105,7 @@ _find, _names = make_lazy_exports(
         "_async.client": ["StepflowClient"],
         "_async.run_handle": ["RunHandle"],
         "_base.not_given": ["NOT_GIVEN", "NotGiven"],
-        "_codec.call_arguments": ["FlowId", "RunId", "Variables"],
+        "_codec.call_checks": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcome_files": ["OutcomeWriter", "write_outcomes"],
         "_rules.chunks": ["RetryOn"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 from ._base.error_classes import InvalidArgumentError
 from ._base.suggestions import suggest_or_list
 from ._data.arguments import check_texts
-from ._data.values import PLAIN, OutputDecoder
+from ._data.wire import PLAIN, OutputDecoder
 from .types.model_base import Model, decode_model, field, frozen_model
 from .types.statuses import ExecutionStatus
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ._base.not_given import NOT_GIVEN, NotGiven
-from ._codec.call_arguments import RunId, Variables
+from ._codec.call_checks import RunId, Variables
 from .flows.reading import FlowSource
 from .progress import ProgressOption
 from .result_cache import ResultCache

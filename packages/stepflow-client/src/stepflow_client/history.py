@@ -25,7 +25,7 @@ from uuid import UUID, uuid4
 from ._base.lazy import make_lazy_exports
 from ._data import arguments, secrets
 from ._data.flow_declarations import has_secret_part
-from ._rules.run_search import RunQuery, parse_run_query
+from ._rules.run_queries import RunQuery, parse_run_query
 from ._stores.atomic_file_writes import get_stepflow_user_folder
 from ._stores.shared_sqlite_file import SharedFile
 from .errors import InvalidArgumentError
@@ -34,7 +34,7 @@ from .types.statuses import ExecutionStatus
 if TYPE_CHECKING:
     import sqlite3
 
-    from ._codec.call_arguments import RunId
+    from ._codec.call_checks import RunId
     from ._stores.postgres_history import SharedDatabase
     from .types.runs import HistoryEntry
 

@@ -26,7 +26,7 @@ from .types.statuses import ExecutionStatus
 if TYPE_CHECKING:
     import sqlite3
 
-    from ._codec.call_arguments import RunArguments
+    from ._codec.call_checks import RunArguments
 
 __all__ = ["ResultCache", "default_path"]
 

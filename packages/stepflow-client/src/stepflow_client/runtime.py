@@ -19,7 +19,7 @@ from ._data import arguments
 from ._embedded.config import ConfigSource, build_default_config, build_server_config
 from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
-from ._rules.timeouts import compute_deadline, deadline_scope, get_seconds_left
+from ._rules.deadlines import compute_deadline, deadline_scope, get_seconds_left
 from ._sync.client import SyncStepflowClient
 from .errors import InvalidArgumentError, RequestTimeoutError
 from .logs import LogConfig, LogEntry

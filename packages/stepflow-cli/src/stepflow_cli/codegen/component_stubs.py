@@ -12,7 +12,7 @@ from stepflow_client.flows.components import BUILTINS
 
 from ..errors import Problem, usage
 from ..output.messages import note
-from .named_schemas import LenientSchemaDocument, NamedSchemas
+from .normalized_schemas import LenientSchemaDocument, NamedSchemas
 from .python_names import RESERVED_NAMES, UniqueNames, make_snake_case_name, to_camel_case
 from .python_types import PythonTypeGenerator, choose_field_names, format_docstring, python_literal
 

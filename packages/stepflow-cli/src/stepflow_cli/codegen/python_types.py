@@ -14,7 +14,7 @@ from typing import Any
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..output.colors_and_escaping import escape_lines_for_terminal
-from .named_schemas import SCHEMA_REF_PREFIX
+from .normalized_schemas import SCHEMA_REF_PREFIX
 from .python_names import UniqueNames, make_snake_case_name
 
 _SCALAR_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import usage
 from ..inputs.flow_loading import is_python_flow, load_flow_argument
-from .named_schemas import NamedSchemas, list_typed_parts
+from .normalized_schemas import NamedSchemas, list_typed_parts
 from .pydantic_models import drop_invalid_defaults, generate_models
 from .python_names import UniqueNames, make_variable_name, to_camel_case
 from .python_types import python_literal

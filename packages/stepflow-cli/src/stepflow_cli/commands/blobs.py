@@ -15,8 +15,8 @@ from ..errors import ARGUMENT_HINTS, convert_to_problem, usage
 from ..inputs.command_line_values import ValueArgument, read_value_argument
 from ..inputs.file_io import DATA_SUFFIXES, read_bytes
 from ..inputs.flow_loading import load_flow_argument
-from ..output.columns import View, columns
 from ..output.printing import Output, write_document_bytes
+from ..output.record_views import View, columns
 from ..params.click_commands import LazyGroup
 from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
 from ..params.runs import stored_id_type

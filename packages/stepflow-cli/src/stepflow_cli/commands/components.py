@@ -13,9 +13,9 @@ from ..errors import Problem, usage
 from ..inputs.command_line_values import RunValues
 from ..inputs.flow_loading import load_project_settings
 from ..output.colors_and_escaping import escape_json_for_terminal
-from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import GeneratedFile, Output, write_document_bytes
+from ..output.record_views import View, columns
 from ..params.click_commands import LazyGroup
 from ..params.flow_run_options import input_options, one_input
 from ..params.options import (

@@ -10,9 +10,9 @@ from stepflow_client._base.text_formatting import format_url_without_credentials
 
 from ..errors import Problem, suggest, usage
 from ..output.colors_and_escaping import escape
-from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from ..params.click_commands import LazyGroup
 from ..params.options import (
     changed_profile_option,

@@ -9,9 +9,9 @@ import click
 from stepflow_client.types.model_base import to_plain_data
 
 from ..errors import ExitCode, Problem, convert_to_problem, current_session
-from ..output.columns import View, columns
 from ..output.messages import show_spinner
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from ..params.click_commands import Command
 from ..params.options import DURATION, WAITING, option, output_options, record_options, server_options
 from ..server.connect import connect

@@ -14,8 +14,8 @@ from stepflow_client.types.model_base import to_plain_data
 
 from ..errors import current_session
 from ..inputs.flow_loading import load_flow_argument, load_flow_unless_id
-from ..output.columns import View, columns
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from ..params.click_commands import LazyGroup
 from ..params.flow_run_options import flow_argument, flows_argument
 from ..params.options import (

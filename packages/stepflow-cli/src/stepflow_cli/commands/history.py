@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from stepflow_client._base.text_formatting import duration_text
 
 from ..errors import Problem, usage
-from ..output.columns import View, columns
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from ..params.click_commands import LazyGroup
 from ..params.options import (
     DURATION,

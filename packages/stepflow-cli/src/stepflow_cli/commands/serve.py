@@ -13,9 +13,9 @@ import click
 
 from ..errors import ExitCode, Problem, current_session, usage
 from ..output.colors_and_escaping import escape_lines_for_terminal
-from ..output.columns import View, columns
 from ..output.messages import note, noting_worker_warnings, show_spinner
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from ..params.click_commands import Command
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..settings.server_choice import DEFAULT_PORT
@@ -77,7 +77,7 @@ def command(
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_server_config
 
-    from ..inputs.server_config import find_recovery_warnings, note_duplicate_config_keys
+    from ..inputs.server_config_checks import find_recovery_warnings, note_duplicate_config_keys
     from ..server.server_log_files import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))

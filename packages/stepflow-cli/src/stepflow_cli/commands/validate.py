@@ -227,7 +227,7 @@ def _print_verdicts_and_raise(
     # Without the server's checks, even a flow with no findings could be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
-        from ..output.columns import View, columns
+        from ..output.record_views import View, columns
         from ..output.tables import format_aligned_text_table
 
         rows = [

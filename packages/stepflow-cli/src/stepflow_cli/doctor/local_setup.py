@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stepflow_client import FlowFileError
 
 from ..errors import Problem
-from ..inputs.server_config import find_recovery_warnings
+from ..inputs.server_config_checks import find_recovery_warnings
 from ..settings.profiles import Profiles, load_profiles
 from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, format_setting_origin
 from . import CheckResult, error, ok, warning

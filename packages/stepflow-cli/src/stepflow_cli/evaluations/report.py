@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ..errors import Problem
 from ..inputs.file_io import write_bytes
 from ..output.colors_and_escaping import escape, is_terminal
-from ..output.columns import View, columns
 from ..output.printing import Output, format_safe_json
+from ..output.record_views import View, columns
 from ..server.connect import Target
 from .options import get_variant_flow_arguments
 

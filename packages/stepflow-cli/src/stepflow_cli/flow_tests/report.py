@@ -16,7 +16,7 @@ from stepflow_client.testing.flow_coverage import get_reached_percent, iter_cove
 from ..errors import Problem
 from ..inputs.file_io import write_bytes
 from ..output.colors_and_escaping import escape, escape_lines_for_terminal
-from ..output.columns import View, columns
+from ..output.record_views import View, columns
 from ..records.diagnostics import format_github_annotation
 from .run_test_files import FileResults, build_expected_output
 

@@ -28,7 +28,7 @@ from stepflow_client.testing import (
 from ..errors import current_session, usage
 from ..inputs.file_io import read_bytes, write_bytes
 from ..inputs.flow_loading import is_python_flow
-from ..inputs.server_config import note_duplicate_config_keys, read_config_bytes_or_empty
+from ..inputs.server_config_checks import note_duplicate_config_keys, read_config_bytes_or_empty
 from ..output.messages import note, show_spinner
 from ..server.connect import connect, get_server_kept_by_session
 from ..settings.server_choice import ServerOptions, choose_server, format_setting_origin

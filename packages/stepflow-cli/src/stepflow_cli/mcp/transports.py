@@ -26,8 +26,8 @@ from ..errors import current_session, usage
 from ..inputs.command_line_values import RunValues
 from ..output.colors_and_escaping import is_terminal
 from ..output.messages import note
-from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
 from ..server.connect import Target
+from ..server.host_origin_checks import AcceptedAddresses, group_headers_by_name
 from ..settings.run_history import get_history_setting
 from ..signals import using_stop_signal_handler
 from .agent_run_tracking import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns

@@ -16,7 +16,7 @@ from stepflow_client import TransportError
 from ..errors import current_session, usage
 from ..signals import TERMINATION_SIGNALS
 from .colors_and_escaping import is_terminal, uses_color
-from .columns import View
+from .record_views import View
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -15,8 +15,8 @@ from ..output.colors_and_escaping import escape
 from ..stdio import converting_output_errors
 from . import colors_and_escaping as colors
 from .colors_and_escaping import escape_json_for_terminal
-from .columns import View, select_record_fields
 from .messages import note
+from .record_views import View, select_record_fields
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .colors_and_escaping import escape, is_terminal
-from .columns import Column, View, get_nested_field
+from .record_views import Column, View, get_nested_field
 
 STATUS_STYLES = {
     "completed": "green",

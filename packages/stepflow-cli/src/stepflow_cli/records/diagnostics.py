@@ -11,7 +11,7 @@ import click
 
 from ..errors import ExitCode, Problem
 from ..output.colors_and_escaping import escape
-from ..output.columns import View, columns
+from ..output.record_views import View, columns
 
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic

@@ -9,8 +9,8 @@ from stepflow_client._data.flow_declarations import get_variable_declarations
 
 from ..errors import usage
 from ..inputs.flow_loading import list_example_and_case_names, list_step_ids, sort_flow_keys
-from ..output.columns import Column, View, columns
 from ..output.printing import Output
+from ..output.record_views import Column, View, columns
 
 if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow

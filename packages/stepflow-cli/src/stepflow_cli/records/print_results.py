@@ -10,9 +10,9 @@ from stepflow_client import RunFailedError
 from stepflow_client._base.text_formatting import format_rfc3339
 
 from ..errors import ExitCode, Problem
-from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from .runs import OUTPUT_COLUMN
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text_formatting import duration_text, format_rfc3339, short_json
 
-from ..output.columns import Column, View, columns, format_json_cell
+from ..output.record_views import Column, View, columns, format_json_cell
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount

@@ -8,8 +8,8 @@ from typing import Any
 from stepflow_client._data.flow_declarations import get_declared_defs, get_declared_schema, is_secret
 
 from ..errors import current_session
-from ..output.columns import View, columns
 from ..output.messages import note, show_spinner
+from ..output.record_views import View, columns
 from ..records.diagnostics import FlowProblem, diagnostic_records, flow_label, format_counts, note_diagnostics
 from ..server.connect import Target
 from .caching import JobCache

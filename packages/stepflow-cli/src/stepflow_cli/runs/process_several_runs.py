@@ -16,9 +16,9 @@ from stepflow_client.types.statuses import is_given_up_by_server
 
 from ..errors import ExitCode, Problem, convert_to_problem, interrupted_problem
 from ..output.colors_and_escaping import is_terminal
-from ..output.columns import View
 from ..output.messages import note, print_problem
 from ..output.printing import Output, Record
+from ..output.record_views import View
 from ..params.options import WaitOptions
 from ..records.runs import RUN
 from ..server.connect import Target
@@ -169,7 +169,7 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
         Problem: The worst problem, if any run did not complete. All other problems are printed first.
     """
     # Import this only now because it loads rich, which isn't needed to wait for a single run.
-    from .watch import build_failure_problem
+    from .follow_run import build_failure_problem
 
     problems: list[Problem] = []
     late: list[str] = []

@@ -14,9 +14,9 @@ from stepflow_client._data.secrets import contains_secret
 
 from ..errors import Problem, usage
 from ..inputs.command_line_values import RunValues
-from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output
+from ..output.record_views import View, columns
 from ..server.connect import Target
 from ..settings.run_history import open_history
 from .find_runs import expand_run_id, is_complete_run_id, parse_history_position

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import require_extra
-from ..output.columns import Column, View
+from ..output.record_views import Column, View
 from ..server.connect import connect
 from .job_from_options import read_job_from_options
 from .run_options import RunOptions

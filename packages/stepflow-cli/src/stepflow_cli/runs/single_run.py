@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stepflow_client import SyncRunHandle
 
     from .caching import JobCache
-    from .watch import RunWatch
+    from .follow_run import RunWatch
 
 # Number of seconds before the live view appears on a terminal. Runs that end sooner don't need it.
 _LIVE_VIEW_DELAY_SECONDS = 1.0
@@ -128,7 +128,7 @@ class _ProgressDisplay:
         """Yield a watch on the run after a delay. Most runs end sooner and don't need the imports."""
         if self.ended.wait(seconds):
             raise _WaitEnded
-        from .watch import RunWatch
+        from .follow_run import RunWatch
 
         with self._target.create_sync_client() as client:
             yield RunWatch(self._target._replace(client=client), self._run_id)

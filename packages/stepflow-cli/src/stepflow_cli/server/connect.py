@@ -256,7 +256,7 @@ def is_port_open(host: str, port: int) -> bool:
 def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
-    from ..inputs.server_config import note_duplicate_config_keys
+    from ..inputs.server_config_checks import note_duplicate_config_keys
     from .server_log_files import keeping_logs
 
     if choice.url.origin == "default" and sys.stderr.isatty() and is_port_open("localhost", DEFAULT_PORT):

@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepflow_client import StepflowClient, StepflowClientError
 from stepflow_client._command import RunReader, SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
-from stepflow_client.drawing.html_page import LOGO, STATUS_STYLE, THEME_STYLE
 from stepflow_client.drawing.json_tree import TREE_STYLE
+from stepflow_client.drawing.page_frame import LOGO, STATUS_STYLE, THEME_STYLE
 from stepflow_client.drawing.svg import GRAPH_STYLE
 
-from ..server.accepted_addresses import AcceptedAddresses
+from ..server.host_origin_checks import AcceptedAddresses
 from ..settings.run_history import LazyRunHistory
 from .flow_folder import FlowFolder
 from .graphs_and_timelines import draw_flow_graph

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepflow_client._command import BoundedDict
 
-from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
+from ..server.host_origin_checks import AcceptedAddresses, group_headers_by_name
 
 CHECK_PATH = "/flows/check"
 """The path that checks text while the user is typing. It has no side effects, so its form token can be reused."""

@@ -7,8 +7,8 @@ import sys
 import threading
 
 from ..errors import current_session
-from ..server.accepted_addresses import AcceptedAddresses
 from ..server.connect import Target
+from ..server.host_origin_checks import AcceptedAddresses
 
 UI_PACKAGES = ("jinja2", "starlette", "uvicorn")
 """The packages that the pages require."""

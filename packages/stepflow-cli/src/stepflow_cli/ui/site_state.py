@@ -26,8 +26,8 @@ from stepflow_client import (
 from stepflow_client._base.text_formatting import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import BoundedDict, SnapshotReader
 from stepflow_client.drawing.drawn_graph import cut_label
-from stepflow_client.drawing.html_page import STYLED_STATUSES
 from stepflow_client.drawing.json_tree import json_tree
+from stepflow_client.drawing.page_frame import STYLED_STATUSES
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 
@@ -61,7 +61,7 @@ class Site:
     inputs: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
     """The inputs of the latest runs started from these pages, for when the history is off."""
     last_item: Any = None
-    """The last finished item shown (cached by `item_reports`)."""
+    """The last finished item shown (cached by `item_page_data`)."""
     reruns: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Reruns that started several runs (or none), by a random key."""
     trials: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))

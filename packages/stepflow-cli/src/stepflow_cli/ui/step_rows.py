@@ -14,7 +14,7 @@ from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by
 from stepflow_client.types.run_explanation import get_displayed_step_state
 
 from ..server.server_log_files import KeptLogLine
-from .item_reports import ItemReport
+from .item_page_data import ItemReport
 from .links import ItemUrls
 from .run_list import SortOrder
 from .site_state import Site

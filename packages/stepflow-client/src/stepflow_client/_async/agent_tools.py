@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import suggest_or_list
 from .._codec import flow_tools
-from .._codec.call_arguments import Variables, parse_run_variables
+from .._codec.call_checks import Variables, parse_run_variables
 from .._codec.flow_tools import WAIT_RUN_TOOL, FlowToolSpec
 from .._concurrency import async_compute
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds

@@ -19,23 +19,23 @@ from .._base.text_formatting import duration_text
 from .._codec import responses
 from .._concurrency import async_shield
 from .._data.arguments import check_choice, check_integer
-from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, to_json
+from .._data.wire import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, to_json
 from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
-from .._http.message_codec import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
+from .._http.http1_format import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
 from .._http.settings import API_PATH, PoolLimits, ServerUrl, Timeouts
 from .._rules import operations_and_releases as api, timing_constants
+from .._rules.deadlines import current_deadline, current_timeouts
 from .._rules.operations_and_releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
 from .._rules.retries import RetryPolicy, parse_retry_after
 from .._rules.server_loads import ServerLoads
-from .._rules.timeouts import current_deadline, current_timeouts
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, OperationSpan, is_untraced, trace_operation
 from ..errors import ApiError, StepflowClientError
 from .transport.base import Transport
 from .transport.failover import Failover
+from .transport.middlewares import DialectTranslator, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
 from .transport.pool import Pool
-from .transport.retry_auth_dialect import DialectTranslator, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
 
 if TYPE_CHECKING:
     import ssl

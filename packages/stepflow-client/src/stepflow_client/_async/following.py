@@ -19,14 +19,14 @@ from .. import errors
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.not_given import NotGiven
-from .._codec import call_arguments, responses
+from .._codec import call_checks, responses
 from .._data.arguments import check_flag, check_seconds
-from .._http.message_codec import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
+from .._http.http1_format import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
 from .._rules import operations_and_releases as api
+from .._rules.deadlines import compute_deadline, current_deadline, deadline_scope, has_passed
 from .._rules.operations_and_releases import OperationRequest, require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.run_progress import Cursor, StepTimes
-from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import annotate_operation
 from ..types.statuses import ExecutionStatus, RunEnding, is_given_up_by_server
@@ -37,7 +37,7 @@ from .transport.base import Stream
 if TYPE_CHECKING:
     from .. import events
     from .._calls.method_options import EventOptions
-    from .._codec.call_arguments import RunId
+    from .._codec.call_checks import RunId
     from ..events import RunCompletedEvent, RunEvent
     from ..types import RunDetails, StepDetails
     from .client_context import ClientContext
@@ -209,7 +209,7 @@ class Follower:
 
     def run_events(self, run_id: RunId, **options: Unpack[EventOptions]) -> AsyncGenerator[RunEvent, None]:
         """Iterate over a run's events, from the beginning or from a cursor, until the run ends."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
         Cursor.parse(after, "s" if include_sub_runs else "e")
         include_results = check_flag(options.get("include_results", False), "include_results")

@@ -16,15 +16,15 @@ from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text_formatting import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
-from .._codec import call_arguments, idempotency_marker_blobs as markers, responses
-from .._codec.call_arguments import RunArguments, RunCall, parse_declared_variables
+from .._codec import call_checks, idempotency_marker_blobs as markers, responses
+from .._codec.call_checks import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import async_compute
-from .._data.values import PLAIN
-from .._rules import key_lock
-from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
+from .._data.wire import PLAIN
+from .._rules import key_lease
+from .._rules.deadlines import current_deadline, has_passed, limit_by_deadline
+from .._rules.key_lease import KeyLock, KeyRun, PublishedCall
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
-from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
-from .._runs.changes_before_storing import add_tag_to_flow
+from .._runs.strip_and_restore_flow import add_tag_to_flow
 from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import NotFoundError, RequestTimeoutError, StepflowClientError
@@ -75,7 +75,7 @@ class _KeyedCall(NamedTuple):
         """Return the arguments. If requested, first add any variables the flow declares that the environment sets."""
         values = self.arguments.variables
         if self.call.variables_from_env:
-            values = call_arguments.add_env_variables(values, declared, os.environ)
+            values = call_checks.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
     def hash_arguments(self, declared: Mapping[str, FlowVariable]) -> str:
@@ -86,8 +86,8 @@ class _KeyedCall(NamedTuple):
 class KeyedRuns:
     """Creates and finds runs by user-supplied keys.
 
-    `key_lock` decides which of several callers creates the run, and this class carries out its steps. With a scope, all
-    versions of a flow share their marks.
+    `key_lease` decides which of several callers creates the run, and this class carries out its steps. With a scope,
+    all versions of a flow share their marks.
 
     Args:
         context: The state shared by the client's services.
@@ -107,7 +107,7 @@ class KeyedRuns:
         """The server's time as of its last response about a mark."""
         self._was_last_key_new = False
         """Whether the last call's key was new. If so, the next call doesn't look for an existing run first."""
-        self._first_seen: BoundedDict[str, key_lock.FirstSeen] = BoundedDict(_MAX_KEYS_WITHOUT_RUN)
+        self._first_seen: BoundedDict[str, key_lease.FirstSeen] = BoundedDict(_MAX_KEYS_WITHOUT_RUN)
         """The marks seen by calls that failed, by uniqueness key."""
         self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER_RUNS)
         """The flow IDs of existing runs that turned out to use a different version, by run ID."""
@@ -255,7 +255,7 @@ class KeyedRuns:
         if decoder is not PLAIN:
             decoders.put_newest(run.run_id, decoder)
 
-    def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
+    def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lease.FirstSeen) -> KeyLock:
         floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
@@ -265,13 +265,13 @@ class KeyedRuns:
         declared = parse_declared_variables(keyed.flow) if own else await self._flows.get_or_fetch_variables(flow_id)
         return keyed.hash_arguments(declared)
 
-    async def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
+    async def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lease.Steps[Any]) -> Any:
         """Carry out a lock's steps and return their result."""
         sends = 0
         try:
             step = next(steps)
             while True:
-                is_creation = isinstance(step, key_lock.CreateRun)
+                is_creation = isinstance(step, key_lease.CreateRun)
                 sends += is_creation
                 try:
                     result = await self._execute_key_lock_step(keyed, step, sends)
@@ -284,37 +284,37 @@ class KeyedRuns:
         except StopIteration as end:
             return end.value
 
-    async def _execute_key_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
+    async def _execute_key_lock_step(self, keyed: _KeyedCall, step: key_lease.Step, sends: int) -> Any:
         """Carry out a step and return its result. `sends` is the number of creation requests sent so far."""
         match step:
-            case key_lock.CreateRun():
+            case key_lease.CreateRun():
                 return await self._try_create_run(keyed, sends)
-            case key_lock.CompareCall():
+            case key_lease.CompareCall():
                 return step.call.digest == await self._hash_arguments_for_flow(keyed, step.call.flow_id)
-            case key_lock.ReadMark():
+            case key_lease.ReadMark():
                 return await self._read_mark_blob_name(keyed, step.mark)
-            case key_lock.StoreMark():
+            case key_lease.StoreMark():
                 return await self._store_mark(keyed, step.mark, step.name)
-            case key_lock.FindRecord():
+            case key_lease.FindRecord():
                 return await self._fetch_run_from_mark(keyed)
-            case key_lock.SearchRuns():
+            case key_lease.SearchRuns():
                 return await self._search_runs(keyed, step.calls)
-            case key_lock.RecordRun():
+            case key_lease.RecordRun():
                 name = markers.RunMarkerName(step.run.run.run_id, step.run.digest)
                 return await self._store_mark(keyed, ("run",), str(name))
-            case key_lock.Pause():
+            case key_lease.Pause():
                 deadline = current_deadline()
                 await asyncio.sleep(limit_by_deadline(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("timed out")
 
-    async def _read_mark_blob_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
+    async def _read_mark_blob_name(self, keyed: _KeyedCall, mark: key_lease.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         marker = markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark)
         name, self._last_date = await self._blobs.find_blob_name_and_server_date(markers.compute_blob_id(marker))
         return name
 
-    async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
+    async def _store_mark(self, keyed: _KeyedCall, mark: key_lease.Mark, name: str) -> None:
         await self._blobs.store_blob(markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
     async def _fetch_run_from_mark(self, keyed: _KeyedCall) -> KeyRun | None:
@@ -323,7 +323,7 @@ class KeyedRuns:
         if note is None:
             return None
         try:
-            return KeyRun(await self._runs.get_run_without_steps(call_arguments.check_run_id(note.run_id)), note.digest)
+            return KeyRun(await self._runs.get_run_without_steps(call_checks.check_run_id(note.run_id)), note.digest)
         except (NotFoundError, errors.InvalidArgumentError):
             return None
 

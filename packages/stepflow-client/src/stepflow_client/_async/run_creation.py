@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._codec import call_arguments, responses
-from .._codec.call_arguments import RunArguments, RunCall
+from .._codec import call_checks, responses
+from .._codec.call_checks import RunArguments, RunCall
 from .._concurrency import async_compute
 from .._data.arguments import check_flag
 from .._data.secrets import find_variable_secrets
-from .._data.values import PLAIN, OutputDecoder, make_output_decoder, to_json
+from .._data.wire import PLAIN, OutputDecoder, make_output_decoder, to_json
 from .._rules import lost_creation, operations_and_releases as api
+from .._rules.deadlines import current_deadline, deadline_scope, has_passed, limit_by_deadline
 from .._rules.lost_creation import CreationCall, RunRegistry
 from .._rules.operations_and_releases import Server
 from .._rules.retries import Backoff, compute_random_delay
-from .._rules.timeouts import current_deadline, deadline_scope, has_passed, limit_by_deadline
 from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation, count_started_run, is_untraced
 from ..errors import NotFoundError, StepflowClientError
@@ -236,7 +236,7 @@ class RunCreator:
         if not is_untraced():
             annotate_operation(flow_name=content.get("name"))
         hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
-        limit = call_arguments.check_concurrency(call.max_concurrency)
+        limit = call_checks.check_concurrency(call.max_concurrency)
         key: _TemplateKey | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # Don't cache the request, because it differs from the flow's other requests in more than just its inputs.
@@ -257,9 +257,7 @@ class RunCreator:
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
                     self._templates.put_newest(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
-                read = partial(
-                    call_arguments.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers
-                )
+                read = partial(call_checks.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
                 inputs = await async_compute(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None

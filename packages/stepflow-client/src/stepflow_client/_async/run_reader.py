@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import call_arguments, item_failure_details, responses
+from .._codec import call_checks, errors_from_steps, responses
 from .._concurrency import async_gather
 from .._rules import operations_and_releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -20,12 +20,12 @@ from ..types.statuses import FAILED_STATUSES, ExecutionStatus, RunEnding, decide
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec.call_arguments import RunId
-    from .._data.values import OutputDecoder
-    from .._runs import changes_before_storing, pinned_steps
+    from .._codec.call_checks import RunId
+    from .._data.wire import OutputDecoder
+    from .._runs import pinned_steps, strip_and_restore_flow
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
-    changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
+    strip_and_restore_flow = lazy_module("stepflow_client._runs.strip_and_restore_flow")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 ITEM_ENDING_STATUSES = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
@@ -56,7 +56,7 @@ class RunReader:
 
     async def get_run(self, run_id: RunId) -> RunDetails:
         """Return a run's current state."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         return await self._connection.call(api.get_run(run_id), partial(responses.read_run, run_id=run_id))
 
     async def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
@@ -74,13 +74,13 @@ class RunReader:
 
     async def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return a run's items in input order. Items that are still running have no result yet."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         listed = await self.list_items(run_id)
         if not listed.items:
             # For unknown runs, servers may return an empty list instead of a 404.
             await self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if item_failure_details.as_lazy_run_items(listed)._find_unfinished_positions():
+        if errors_from_steps.as_lazy_run_items(listed)._find_unfinished_positions():
             run = await self.get_run_without_steps(run_id)
             if run.status in ITEM_ENDING_STATUSES:
                 # The run and its items may have ended since we requested the items.
@@ -129,7 +129,7 @@ class RunReader:
             listed: The items.
             status: The run's status if it has ended or is lost. Otherwise, or if all items have ended, None will do.
         """
-        items = item_failure_details.as_lazy_run_items(listed)
+        items = errors_from_steps.as_lazy_run_items(listed)
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_positions() if status in ITEM_ENDING_STATUSES else []
         if not failed and not lost:
@@ -140,16 +140,16 @@ class RunReader:
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
             steps = await self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
-            if steps and item_failure_details.is_failure_cause_ambiguous(listed, failed, steps):
+            if steps and errors_from_steps.is_failure_cause_ambiguous(listed, failed, steps):
                 # Ignore errors when reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_run_flow(listed.run_id)
-                    written = None if started is None else changes_before_storing.restore_flow(started)
+                    written = None if started is None else strip_and_restore_flow.restore_flow(started)
                     flow = written or (await self.get_run_flow(listed.run_id)).flow
-            listed = item_failure_details.add_failed_step_to_errors(listed, failed, steps, flow)
+            listed = errors_from_steps.add_failed_step_to_errors(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = await self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
-            listed = item_failure_details.add_lost_run_errors(listed, status, by_item)
+            listed = errors_from_steps.add_lost_run_errors(listed, status, by_item)
         return listed
 
     async def _read_steps_by_item(
@@ -191,8 +191,8 @@ class RunReader:
 
     async def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
         """Return the steps a run has started, sorted by item and then by their order in the flow."""
-        run_id = call_arguments.check_run_id(run_id)
-        index = call_arguments.check_limit(item_index, "item_index")
+        run_id = call_checks.check_run_id(run_id)
+        index = call_checks.check_limit(item_index, "item_index")
         listed = await self.list_steps(run_id, index)
         if not listed.steps:
             # For unknown runs, servers may return an empty list instead of a 404.
@@ -209,18 +209,18 @@ class RunReader:
         if all(step.component != pinned_steps.PIN_COMPONENT for step in steps):
             return steps
         try:
-            stored = await self.get_stored_run_flow(call_arguments.check_run_id(run_id))
+            stored = await self.get_stored_run_flow(call_checks.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # A run that was created by a step may not have a stored flow.
             return steps
-        return changes_before_storing.mark_kept_step_details(steps, stored)
+        return strip_and_restore_flow.mark_kept_step_details(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         path_id, index = (
-            call_arguments.check_path_id(step_id, "step_id"),
-            call_arguments.check_limit(item_index, "item_index"),
+            call_checks.check_path_id(step_id, "step_id"),
+            call_checks.check_limit(item_index, "item_index"),
         )
         return await self._connection.call(
             api.get_run_step(run_id, path_id, item_index=index),
@@ -231,7 +231,7 @@ class RunReader:
 
     async def get_run_flow(self, run_id: RunId) -> StoredFlow:
         """Return a run's flow, without any tag added by the client running it. For its examples, use `get_flow`."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         return await self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     async def get_stored_run_flow(self, run_id: str) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class RunReader:
 
     async def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         now = await self.get_run_without_steps(run_id)
         if now.is_finished:
             message = f"run {run_id} is already {now.status.value}"
@@ -266,5 +266,5 @@ class RunReader:
 
     async def delete_run(self, run_id: RunId) -> None:
         """Ask the server to delete a finished run."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         await self._connection.send(api.delete_run(run_id))

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, get_args
 from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.text_formatting import describe_missing_run_item
-from .._codec import call_arguments, item_failure_details, responses
+from .._codec import call_checks, errors_from_steps, responses
 from .._concurrency import async_gather
 from .._data.arguments import argument_error, check_choice, check_instances, check_texts
 from .._rules import operations_and_releases as api
+from .._rules.deadlines import call_scope
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import RunProgress
-from .._rules.timeouts import call_scope
-from .._runs.changes_before_storing import mark_kept_step_details, parse_rerun_origin, restore_flow
 from .._runs.explanation import add_states_to_snapshot, explain_items, find_component_needing_schema
 from .._runs.pinned_steps import PIN_COMPONENT
+from .._runs.strip_and_restore_flow import mark_kept_step_details, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, convert_to_components
 from ..flows.graph import get_steps_by_id
@@ -30,8 +30,8 @@ from .following import Follower, FollowRequest, IdleSignal
 from .run_reader import ITEM_ENDING_STATUSES, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED, RunReader
 
 if TYPE_CHECKING:
-    from .._codec.call_arguments import RunId
-    from .._data.values import OutputDecoder
+    from .._codec.call_checks import RunId
+    from .._data.wire import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.reruns import RunComparison
     from ..types.run_explanation import RunAccount
@@ -129,7 +129,7 @@ class _LazyRun:
     async def read_items_with_failure_details(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items along with their steps' errors. Items that the server lost count as failed."""
         listed = await self.read_items()
-        items, run = item_failure_details.as_lazy_run_items(listed), self.state
+        items, run = errors_from_steps.as_lazy_run_items(listed), self.state
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_positions() if run.status in ITEM_ENDING_STATUSES else []
         if lost and not (await self._runs.determine_ending(run)).is_finished:
@@ -150,14 +150,14 @@ class _LazyRun:
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         flow: Mapping[str, Any] = {}
-        if item_failure_details.is_failure_cause_ambiguous(listed, failed, by_item):
+        if errors_from_steps.is_failure_cause_ambiguous(listed, failed, by_item):
             # Ignore errors when reading the flow, since it only adds details.
             with suppress(StepflowClientError):
                 flow = restore_flow(await self.fetch_stored_flow())
-        listed = item_failure_details.add_failed_step_to_errors(listed, failed, by_item, flow)
+        listed = errors_from_steps.add_failed_step_to_errors(listed, failed, by_item, flow)
         if lost:
             can = (await self._context.connection.detect_server()).capabilities
-            listed = item_failure_details.add_lost_run_errors(listed, run.status, by_item if can["live_steps"] else {})
+            listed = errors_from_steps.add_lost_run_errors(listed, run.status, by_item if can["live_steps"] else {})
         return listed.items
 
 
@@ -189,8 +189,8 @@ class SnapshotReader:
         If `is_current` is set, request the state even if the run has ended, since the server may no longer have the
         run.
         """
-        run_id = call_arguments.check_run_id(run_id)
-        index = call_arguments.check_limit(item_index, "item_index")
+        run_id = call_checks.check_run_id(run_id)
+        index = call_checks.check_limit(item_index, "item_index")
         parts = {check_choice(text, "include", _SNAPSHOT_PARTS) for text in check_texts(include, "include")}
         run = await self._find_or_read_run(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
@@ -252,7 +252,7 @@ class SnapshotReader:
         if pair is not None and len(pair) != 2:
             raise argument_error("items", "two indexes: an item of the first run and one of the second", items)
         parts = ("items", "steps", "flow")
-        reads = [partial(self.read_snapshot, call_arguments.check_run_id(run_id), parts) for run_id in run_ids]
+        reads = [partial(self.read_snapshot, call_checks.check_run_id(run_id), parts) for run_id in run_ids]
         # Request this first. Otherwise, both concurrent calls would request it.
         can = await self.get_capabilities()
         one, other = await async_gather(reads, 2)
@@ -271,7 +271,7 @@ class SnapshotReader:
             arguments = (await self.read_snapshot(run_id, ("arguments",))).arguments
             assert arguments is not None
         except NotFoundError:
-            run_id = call_arguments.check_run_id(run_id)
+            run_id = call_checks.check_run_id(run_id)
             entry = self._context.recorder.find_history_entry(run_id)
             if entry is None:
                 raise

@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from .._base.logging import logger
-from .._codec import call_arguments, responses
+from .._codec import call_checks, responses
 from .._data.arguments import check_flag
 from .._rules import operations_and_releases as api
+from .._rules.deadlines import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
-from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from ..errors import InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up_by_server, parse_status
 
 if TYPE_CHECKING:
-    from .._codec.call_arguments import RunId
+    from .._codec.call_checks import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .client_context import ClientContext
     from .snapshot_reader import SnapshotReader
@@ -55,7 +55,7 @@ class Waiter:
 
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait for a run to end and return it."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         with deadline_scope(compute_deadline(timeout)):
             return await self.wait_until_ended(run_id)
 
@@ -203,7 +203,7 @@ class Waiter:
             RunTimeoutError: If the run hasn't ended.
             InvalidArgumentError: If the run is a batch and `single` is True.
         """
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         check_flag(wait, "wait")
         with deadline_scope(compute_deadline(timeout)):
             detect = self._connection.detect_server

@@ -9,11 +9,11 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
-from .._codec import call_arguments, responses
+from .._codec import call_checks, responses
 from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
+from .._rules.deadlines import compute_deadline, current_deadline, deadline_scope
 from .._rules.run_progress import BatchCount, RunProgress
-from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up_by_server
@@ -22,7 +22,7 @@ from .snapshot_reader import SnapshotReader, build_initial_progress
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .._codec.call_arguments import RunId
+    from .._codec.call_checks import RunId
     from ..events import RunEvent
     from ..types import FlowResult, RunDetails
     from ..types.results import Outcome
@@ -123,7 +123,7 @@ class RunWatcher:
 
     async def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
         """Wait for a run to end and return it."""
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         began = time.monotonic()
         with deadline_scope(compute_deadline(timeout)), show_progress(progress) as report:
             await self._report_until_ended(run_id, report, began)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import typing_extensions
 
-    from .._codec.call_arguments import RunId, Variables
+    from .._codec.call_checks import RunId, Variables
     from .._rules.chunks import RetryOn
     from ..flows.reading import FlowSource
     from ..progress import ProgressOption

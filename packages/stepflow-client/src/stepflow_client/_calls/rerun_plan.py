@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import call_arguments
-from .._codec.call_arguments import RunId, Variables
+from .._codec import call_checks
+from .._codec.call_checks import RunId, Variables
 from .._codec.idempotency_marker_blobs import check_key
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import get_variable_declarations
 from .._data.secrets import get_hidden_mark, has_hidden_part
-from .._data.values import unify_overrides
+from .._data.wire import unify_overrides
 from .._rules.operations_and_releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
@@ -368,7 +368,7 @@ def build_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, 
         recorded = recorded._replace(overrides={})
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
-    new_variables = call_arguments.parse_run_variables(request.variables)
+    new_variables = call_checks.parse_run_variables(request.variables)
     check_variables(flow, new_variables, [unify_overrides(request.overrides), recorded.overrides])
     if alone is not None:
         flow, overrides = cut_flow_to_step(flow, alone, overrides)

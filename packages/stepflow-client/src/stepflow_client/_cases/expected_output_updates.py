@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from .._data.arguments import argument_error, check_instance, check_mapping, check_text
-from .._data.values import check_json
+from .._data.wire import check_json
 from .._editing import yaml_and_json_edits
 from .._editing.yaml_and_json_edits import Edit, edit_and_verify
 from ..errors import FlowFileError

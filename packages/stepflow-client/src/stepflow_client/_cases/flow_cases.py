@@ -11,7 +11,7 @@ from typing import Any
 from .._base.text_formatting import short_json
 from .._checks.shape_rules import check_flow_shape
 from .._data.arguments import file_path
-from .._runs.changes_before_storing import remove_cases
+from .._runs.strip_and_restore_flow import remove_cases
 from ..errors import FlowFileError
 from ..flows import reading
 from ..flows.expressions import Path as Place, parse_path

@@ -8,6 +8,6 @@ from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
     # Import these lazily, because many programs don't need any of them and the last one imports pydantic.
-    item_failure_details = lazy_module(f"{__name__}.item_failure_details")
+    errors_from_steps = lazy_module(f"{__name__}.errors_from_steps")
     responses = lazy_module(f"{__name__}.responses")
     output_types = lazy_module(f"{__name__}.output_types")

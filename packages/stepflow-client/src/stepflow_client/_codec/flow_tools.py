@@ -14,16 +14,16 @@ from .._base.suggestions import suggest_or_list
 from .._base.text_formatting import cut, format_json_line, visible, visible_lines
 from .._data.flow_declarations import get_declared_schema, get_server_defs
 from .._data.secrets import Secrets, find_secret_values_in_flow, find_variable_secrets
-from .._data.values import check_json
+from .._data.wire import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
-from ..flows import tool_schemas
+from ..flows import schema_inlining
 from ..flows.graph import FlowSteps
 from ..flows.json_schema import Mismatch, Validator, find_mismatches, get_defs, short_repr
 from ..flows.run_requirements import RunRequirements, find_required_input_paths, find_requirements, find_unknown_fields
-from ..flows.tool_schemas import WRAPPER
+from ..flows.schema_inlining import WRAPPER
 from ..types import FlowResult
 from ..types.server import ToolResult
-from .call_arguments import parse_declared_variables
+from .call_checks import parse_declared_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
@@ -162,23 +162,23 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     declared = get_declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
         declared = _infer_input_schema(flow)
-    schema = tool_schemas.inline_schema(declared, get_server_defs(flow, "input"))
+    schema = schema_inlining.inline_schema(declared, get_server_defs(flow, "input"))
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
-    is_wrapped = not tool_schemas.is_plain_object(schema)
+    is_wrapped = not schema_inlining.is_plain_object(schema)
     if not is_wrapped:
         # Servers don't apply the defaults in an input schema, so the run would fail if the field were missing.
-        schema = tool_schemas.require_fields_at_paths(schema, find_required_input_paths(flow))
+        schema = schema_inlining.require_fields_at_paths(schema, find_required_input_paths(flow))
     output = get_declared_schema(flow, "output")
     defs = get_server_defs(flow, "output")
-    output = {} if output is None else tool_schemas.inline_schema(output, defs, checkable_only=True)
-    fields = tool_schemas.iter_field_names_and_keywords([schema, output])
+    output = {} if output is None else schema_inlining.inline_schema(output, defs, checkable_only=True)
+    fields = schema_inlining.iter_field_names_and_keywords([schema, output])
     if (hidden := next((field for field in fields if visible(field) != field), None)) is not None:
         problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
         hint = "rename the field in the flow's schemas"
         raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
     description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_declared_variables(flow))
-    schema = tool_schemas.wrap_schema(schema) if is_wrapped else schema
+    schema = schema_inlining.wrap_schema(schema) if is_wrapped else schema
     return FlowToolSpec(name, description, schema, _build_tool_result_schema(output), is_wrapped, flow, needs)
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._data.arguments import check_text
-from .._data.values import restore_integers
+from .._data.wire import restore_integers
 from ..errors import InvalidArgumentError
-from .call_arguments import RunArguments
+from .call_checks import RunArguments
 
 if TYPE_CHECKING:
     import hashlib
 
-    from .._runs.changes_before_storing import RerunOrigin
+    from .._runs.strip_and_restore_flow import RerunOrigin
     from ..types import FlowVariable
 else:
     hashlib = lazy_module("hashlib")

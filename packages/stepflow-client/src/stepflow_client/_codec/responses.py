@@ -16,7 +16,7 @@ from .. import errors, types
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._base.lazy import lazy_module
 from .._base.text_formatting import cut
-from .._data.values import PLAIN, OutputDecoder, decode, restore_integers, restore_key_order
+from .._data.wire import PLAIN, OutputDecoder, decode, restore_integers, restore_key_order
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXIED_SERVER_HINT
 from ..types.model_base import decode_model
 from ..types.statuses import (
@@ -28,14 +28,14 @@ from ..types.statuses import (
     ExecutionStatus,
     parse_status,
 )
-from .call_arguments import RUN_ID
+from .call_checks import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import changes_before_storing, pinned_steps
-    from .._runs.changes_before_storing import RerunOrigin
+    from .._runs import pinned_steps, strip_and_restore_flow
+    from .._runs.strip_and_restore_flow import RerunOrigin
     from ..types.runs import HistoryEntry
 else:
-    changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
+    strip_and_restore_flow = lazy_module("stepflow_client._runs.strip_and_restore_flow")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 Answer = TypeVar("Answer")
@@ -431,7 +431,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
     """
     content = answer["flow"]
     # Servers may return keys in a different order each time, but idempotency keys and journals need a stable order.
-    written = restore_key_order(changes_before_storing.restore_flow(content)) if isinstance(content, dict) else content
+    written = restore_key_order(strip_and_restore_flow.restore_flow(content)) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is for a different flow, {stored.flow_id}")

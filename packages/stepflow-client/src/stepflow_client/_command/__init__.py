@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from .._cases.expected_output_updates import expectation_of
     from .._cases.flow_cases import parse_tests
-    from .._cases.step_mocks import make_outcome_dict
+    from .._cases.mock_outcomes import make_outcome_dict
     from .._checks.checker import check_source, make_excerpt, make_suppression_check, make_validation_result
     from .._checks.inferred_flow import infer_from_flow_text
     from .._checks.steps_and_references import FlowAnalysis, LocatedReference, get_subflow_node
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         infer_variable_type,
         look_up_reference,
     )
-    from .._codec.call_arguments import (
+    from .._codec.call_checks import (
         add_env_variables,
         check_and_complete_arguments,
         check_run_id,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .._data.arguments import check_text
     from .._data.json_encoding import is_data_object
     from .._data.toml_reader import parse_toml
-    from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, make_merge_patch, to_json, unify_overrides
+    from .._data.wire import PLAIN, OutputDecoder, apply_patch, check_json, make_merge_patch, to_json, unify_overrides
     from .._data.yaml_format import write_yaml
     from .._editing.finding_fixes import add_hints_and_fixes
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
@@ -58,15 +58,15 @@ if TYPE_CHECKING:
     from .._records.inputs import SKIP_HINT
     from .._records.junit_xml import format_junit_xml
     from .._records.outcome_files import OutcomeFormat, iter_outcome_records, resolve_output_format
+    from .._rules.deadlines import compute_deadline, deadline_scope
     from .._rules.failure_groups import MAX_GROUPS_SHOWN, FailureGroup, FailureGroups, group_failures
-    from .._rules.run_search import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
-    from .._rules.timeouts import compute_deadline, deadline_scope
+    from .._rules.run_queries import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
-    from .._runs.changes_before_storing import collect_examples, remove_cases
-    from .._runs.rejected_input_hints import ResolvedInput, find_run_error_hint
+    from .._runs.component_input_hints import ResolvedInput, find_run_error_hint
     from .._runs.run_differences import ABSENT, find_value_changes
+    from .._runs.strip_and_restore_flow import collect_examples, remove_cases
     from .._stores.atomic_file_writes import get_stepflow_user_folder
-    from .._stores.journal import Journal
+    from .._stores.batch_journal import Journal
     from .._sync.snapshot_reader import build_initial_progress
     from .._sync.watching import RunUpdate
     from .._telemetry.history_recorder import list_server_aliases
@@ -107,7 +107,7 @@ __getattr__, __dir__ = make_lazy_exports(
         ],
         "._cases.expected_output_updates": ["expectation_of"],
         "._cases.flow_cases": ["parse_tests"],
-        "._cases.step_mocks": ["make_outcome_dict"],
+        "._cases.mock_outcomes": ["make_outcome_dict"],
         "._checks.checker": ["make_excerpt", "check_source", "make_validation_result", "make_suppression_check"],
         "._checks.steps_and_references": ["FlowAnalysis", "LocatedReference", "get_subflow_node"],
         "._checks.inferred_flow": ["infer_from_flow_text"],
@@ -116,7 +116,7 @@ __getattr__, __dir__ = make_lazy_exports(
             "look_up_reference", "infer_variable_type", "FlowTypes", "StepTypes", "infer_input_from_uses",
             "infer_flow_types",
         ],
-        "._codec.call_arguments": [
+        "._codec.call_checks": [
             "check_run_id", "check_and_complete_arguments", "add_env_variables", "parse_run_arguments",
             "parse_declared_variables",
         ],
@@ -124,7 +124,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.arguments": ["check_text"],
         "._data.json_encoding": ["is_data_object"],
         "._data.toml_reader": ["parse_toml"],
-        "._data.values": [
+        "._data.wire": [
             "make_merge_patch", "apply_patch", "check_json", "to_json", "unify_overrides", "PLAIN", "OutputDecoder",
         ],
         "._data.yaml_format": ["write_yaml"],
@@ -137,13 +137,13 @@ __getattr__, __dir__ = make_lazy_exports(
         "._records.junit_xml": ["format_junit_xml"],
         "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "iter_outcome_records"],
         "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "group_failures"],
-        "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
-        "._rules.timeouts": ["compute_deadline", "deadline_scope"],
+        "._rules.run_queries": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
+        "._rules.deadlines": ["compute_deadline", "deadline_scope"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
-        "._runs.rejected_input_hints": ["find_run_error_hint", "ResolvedInput"],
+        "._runs.component_input_hints": ["find_run_error_hint", "ResolvedInput"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
-        "._runs.changes_before_storing": ["collect_examples", "remove_cases"],
-        "._stores.journal": ["Journal"],
+        "._runs.strip_and_restore_flow": ["collect_examples", "remove_cases"],
+        "._stores.batch_journal": ["Journal"],
         "._stores.atomic_file_writes": ["get_stepflow_user_folder"],
         "._sync.snapshot_reader": ["build_initial_progress"],
         "._sync.watching": ["RunUpdate"],

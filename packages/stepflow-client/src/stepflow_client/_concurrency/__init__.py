@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .._base.gc_pauses_and_slices import Slices, pause_garbage_collector, run_in_slices, slices
 from .._base.lazy import lazy_module
-from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
+from .._rules.deadlines import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 
 if TYPE_CHECKING:

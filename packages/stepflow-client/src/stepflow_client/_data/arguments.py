@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from .._base.error_classes import InvalidArgumentError
 from .._base.text_formatting import cut
-from .values import check_json
+from .wire import check_json
 
 Kind = TypeVar("Kind")
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from .._base.suggestions import find_nearest, suggest_or_list
 from .._data.arguments import file_path
 from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
-from .._data.values import check_json
+from .._data.wire import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.reading import load_file, read_file_bytes
 from ..flows.syntax_tree import FlowText, Node, to_node

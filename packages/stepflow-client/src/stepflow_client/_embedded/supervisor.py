@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import get_logger
 from .._data.arguments import check_function
-from .._http.message_codec import HttpError, HttpRequest, encode_head
+from .._http.http1_format import HttpError, HttpRequest, encode_head
 from .._http.settings import API_PATH
 from .._http.sync_socket import SyncSocket
 from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError

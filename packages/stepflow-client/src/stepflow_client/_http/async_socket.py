@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
 from .connecting import async_open_socket
-from .message_codec import (
+from .http1_format import (
     ConnectFailed,
     ConnectionBroken,
     ConnectTimeout,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error
 from ..errors import InvalidArgumentError
-from .message_codec import NameTimeout
+from .http1_format import NameTimeout
 
 if TYPE_CHECKING:
     import asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from .message_codec import Unreadable
+from .http1_format import Unreadable
 
 # Maximum piece size in bytes, because a few compressed bytes may expand to gigabytes.
 _MAX_PIECE_BYTES = 1024 * 1024

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error, check_choice, check_mapping, short_repr
 from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
-from .message_codec import HttpRequest
+from .http1_format import HttpRequest
 
 if TYPE_CHECKING:
     import asyncio

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from .._base.lazy import lazy_module
 from .connecting import sync_open_socket
-from .message_codec import (
+from .http1_format import (
     MIN_TIMEOUT,
     ConnectFailed,
     ConnectionBroken,

@@ -17,7 +17,7 @@ from .._data.arguments import argument_error, check_choice
 from .._data.flow_declarations import get_declared_schema, get_fields
 from .._data.json_encoding import encode_scalar, is_non_json_scalar
 from .._data.syntax_faults import explain_json_error
-from .._data.values import reject_json_constant
+from .._data.wire import reject_json_constant
 from ..errors import FlowFileError
 from ..flows import reading
 from ..flows.reading import FlowSource

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .._base.suggestions import suggest_nearest
 from .._data.arguments import check_function, check_integer, check_texts
-from .._data.values import to_json
+from .._data.wire import to_json
 from ..errors import InvalidArgumentError
 from ..types.results import ErrorCode, Outcome
 

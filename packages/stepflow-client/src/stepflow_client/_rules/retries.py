@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error, check_integer
-from .._http.message_codec import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, PoolTimeout
+from .._http.http1_format import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, PoolTimeout
 from ..errors import RateLimitError, ServerFaultError, TransportError
-from .timeouts import has_passed, limit_by_deadline
+from .deadlines import has_passed, limit_by_deadline
 
 if TYPE_CHECKING:
     import random

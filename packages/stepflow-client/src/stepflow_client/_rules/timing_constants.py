@@ -73,7 +73,7 @@ class Timings(NamedTuple):
 
     key_lease: float = 5.0
     """Minimum time to wait before creating an idempotency key's run if another call lost its turn while it may have
-    been creating that run. The wait is longer if requests are slow (see `key_lock`)."""
+    been creating that run. The wait is longer if requests are slow (see `key_lease`)."""
 
     key_poll: float = 0.01
     """How often to check whether another of the client's calls with the same idempotency key has finished."""

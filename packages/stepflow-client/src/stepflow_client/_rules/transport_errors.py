@@ -8,7 +8,7 @@ from errno import ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH
 from urllib.parse import urlsplit
 
 from .. import errors
-from .._http import message_codec
+from .._http import http1_format
 from .._http.connecting import explain_certificate_error, iter_causes
 from .._http.settings import API_PATH, is_loopback, parse_url
 from .retries import was_not_processed
@@ -101,7 +101,7 @@ def _replace_scheme(url: str, scheme: str) -> str:
 
 
 def convert_error(
-    error: Exception, request: message_codec.HttpRequest, url: str, proxy: str | None, run_id: str | None
+    error: Exception, request: http1_format.HttpRequest, url: str, proxy: str | None, run_id: str | None
 ) -> errors.TransportError | errors.InvalidArgumentError:
     """Convert an exception raised by the transport to a client error.
 
@@ -116,34 +116,34 @@ def convert_error(
     reason = str(error) or type(error).__name__
     limit = request.timeout
     match error:
-        case message_codec.PoolTimeout():
+        case http1_format.PoolTimeout():
             message = f"{request} waited {limit.pool:.3g} s for a free connection"
             converted = errors.RequestTimeoutError(message, hint="to allow more connections, set limits=")
-        case message_codec.NameTimeout():
+        case http1_format.NameTimeout():
             message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
             converted = errors.ServerConnectionError(message, hint=NO_NAME_SERVER_HINT)
-        case message_codec.ConnectTimeout():
+        case http1_format.ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
             converted = errors.ServerConnectionError(message, hint=NO_RESPONSE_HINT)
-        case message_codec.ConnectFailed():
+        case http1_format.ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
             reason, hint = explain_certificate_error(error) or (reason, get_unreachable_hint(error, url, proxy))
             message = f"{url} cannot be reached{through}: {reason}"
             converted = errors.ServerConnectionError(message, hint=hint)
-        case message_codec.ReadTimeout() | message_codec.WriteTimeout():
-            seconds = limit.write if isinstance(error, message_codec.WriteTimeout) else limit.read
+        case http1_format.ReadTimeout() | http1_format.WriteTimeout():
+            seconds = limit.write if isinstance(error, http1_format.WriteTimeout) else limit.read
             message = f"{request} got no response from {url} within {seconds:.3g} s"
             converted = errors.RequestTimeoutError(message, hint=SLOW_SERVER_HINT)
-        case message_codec.CannotSend():
+        case http1_format.CannotSend():
             converted = errors.InvalidArgumentError(f"{request} cannot be sent: {reason}")
-        case message_codec.TooLarge():
+        case http1_format.TooLarge():
             message = f"the response to {request} is too large: {reason}"
             converted = errors.InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
-        case message_codec.NotHttp():
-            is_tls = reason == message_codec.TLS_RESPONSE
+        case http1_format.NotHttp():
+            is_tls = reason == http1_format.TLS_RESPONSE
             hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
             converted = errors.InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
-        case message_codec.HttpError() | OSError() if not isinstance(error, message_codec.Unreadable):
+        case http1_format.HttpError() | OSError() if not isinstance(error, http1_format.Unreadable):
             advice: str | None = None
             if reason.endswith("without a response"):
                 advice = "check that the server is running"
@@ -154,7 +154,7 @@ def convert_error(
         case _:
             converted = errors.InvalidResponseError(f"the response to {request} cannot be read: {reason}")
     converted.run_id = run_id
-    if isinstance(error, message_codec.HttpError):
+    if isinstance(error, http1_format.HttpError):
         converted.attempts = error.attempts
     if isinstance(converted, errors.TransportError):
         converted.was_sent = not was_not_processed(error)

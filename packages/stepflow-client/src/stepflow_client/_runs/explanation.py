@@ -27,7 +27,7 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
         item: The information recorded about the item.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
-    from .rejected_input_hints import find_step_failure_hint
+    from .component_input_hints import find_step_failure_hint
 
     cause, error, definition = item.cause, item.error, item.definitions.get(item.cause.step_id or "")
     steps = [_explain_step(item, name) for name in dict.fromkeys([*item.definitions, *item.listed])]
@@ -185,7 +185,7 @@ def _used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed
         return None
     if listed.output != rule.get("defaultValue"):
         return False
-    from .rejected_input_hints import may_component_return
+    from .component_input_hints import may_component_return
 
     return None if may_component_return(str(definition.get("component")), listed.output) else True
 

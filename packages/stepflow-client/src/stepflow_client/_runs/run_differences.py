@@ -18,7 +18,7 @@ from ..types.model_base import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError
 from ..types.runs import RunSnapshot
-from .changes_before_storing import parse_rerun_origin, remove_cases
+from .strip_and_restore_flow import parse_rerun_origin, remove_cases
 
 
 def _get_compared_values_by_item(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .. import errors, types
-from .._codec import call_arguments, output_types, responses
-from .._codec.call_arguments import RunArguments, RunCall
+from .._codec import call_checks, output_types, responses
+from .._codec.call_checks import RunArguments, RunCall
 from .._codec.idempotency_marker_blobs import check_key
 from .._concurrency import SyncInputReader, SyncTaskSet, sync_compute, sync_shield
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
-from .._data.values import MAX_INPUT_DEPTH, check_json, encode_if_plain, to_json
+from .._data.wire import MAX_INPUT_DEPTH, check_json, encode_if_plain, to_json
 from .._rules import chunks
 from .._rules import operations_and_releases as api
 from .._rules.chunks import Chunk, InputRetryRule
+from .._rules.deadlines import deadline_scope, has_passed
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff
-from .._rules.timeouts import deadline_scope, has_passed
-from .._runs.changes_before_storing import add_tag_to_flow
+from .._runs.strip_and_restore_flow import add_tag_to_flow
 from .._telemetry.history_recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
@@ -39,7 +39,7 @@ from .flow_store import CheckedFlow, StoredCopy
 from .run_creation import RunCreator, index_summaries_by_run_id
 
 if TYPE_CHECKING:
-    from .._stores.journal import Journal
+    from .._stores.batch_journal import Journal
     from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements
@@ -123,7 +123,7 @@ class Batch:
         """Checks inputs against the flow's schema, or None if inputs aren't checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
-        self._max_concurrency = call_arguments.check_concurrency(options["max_concurrency"])
+        self._max_concurrency = call_checks.check_concurrency(options["max_concurrency"])
         # If the number of inputs is known, don't reserve a share of the limit for runs that will never start.
         most = max(1, -(-length_hint(inputs, 1 << 30) // self._sizer.size))
         self._lanes = chunks.split_concurrency(self._max_concurrency, connection.places, single=is_keyed, most=most)
@@ -236,7 +236,7 @@ class Batch:
             self._input_check = self._requirements.input_check
 
     def _open_journal(self, path: str | os.PathLike[str]) -> None:
-        from .._stores.journal import Journal
+        from .._stores.batch_journal import Journal
 
         self._journal = journal = Journal(path)
         settings: dict[str, Any] = {"flow": self._content, "variables": self._arguments.variables}
@@ -533,7 +533,7 @@ class Batch:
         """Add a hint to the error of an input: what to change and, if known, where the step is defined in Python."""
         if error is None:
             return None
-        from .._runs.rejected_input_hints import find_run_error_hint
+        from .._runs.component_input_hints import find_run_error_hint
 
         if self._effective_flow is None:
             from ..flows.interpreter import apply_overrides_if_valid

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import types
-from .._codec import call_arguments, responses
+from .._codec import call_checks, responses
 from .._data.arguments import argument_error, check_text
-from .._data.values import check_json
+from .._data.wire import check_json
 from .._rules import operations_and_releases as api
 from ..types.model_base import decode_model
 from .connection import Connection
@@ -29,7 +29,7 @@ class BlobStore:
 
     def store_blob(self, data: Any, *, filename: str | None = None, blob_type: str | None = None) -> StoreBlobResponse:
         """Store a blob and return its ID, which is the SHA-256 digest of its content."""
-        check_name = call_arguments.check_header_text if isinstance(data, _BYTES_TYPES) else check_text
+        check_name = call_checks.check_header_text if isinstance(data, _BYTES_TYPES) else check_text
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES_TYPES):
             if blob_type not in (None, "binary"):
@@ -47,7 +47,7 @@ class BlobStore:
 
     def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob. Its `data` is the JSON value, or `bytes` for a binary blob."""
-        blob_id = call_arguments.check_path_id(blob_id, "blob_id")
+        blob_id = call_checks.check_path_id(blob_id, "blob_id")
         response = self._connection.send(_build_read_request(blob_id))
         # Request raw bytes, because then every release that supports blobs sends exact JSON, with the type and file
         # name in the headers.

@@ -17,16 +17,16 @@ from .._base.client_pickling import Picklable
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import SuggestsNames, reject_unknown_arguments, with_argument_suggestions
-from .._codec import call_arguments, output_types, responses
-from .._codec.call_arguments import FlowId, RunCall, RunId, Variables
+from .._codec import call_checks, output_types, responses
+from .._codec.call_checks import FlowId, RunCall, RunId, Variables
 from .._concurrency import sync_shield
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sync_socket import SyncCancelled
+from .._rules.deadlines import call_scope, compute_deadline, deadline_scope
 from .._rules.retries import RetryPolicy, resolve_retry_policy
-from .._rules.timeouts import call_scope, compute_deadline, deadline_scope
 from .._telemetry.history_recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
@@ -525,7 +525,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         began, deadline = time.monotonic(), None if timeout is None else compute_deadline(timeout)
         if isinstance(input, (list, tuple)):
-            call_arguments.reject_multiple_inputs(input)
+            call_checks.reject_multiple_inputs(input)
         if output_type is not None:
             output_types.check_output_type(output_type)
         if progress is not False:
@@ -911,7 +911,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         _check_progress(progress)
         if output_type is not None:
             output_types.check_output_type(output_type)
-        expected = call_arguments.check_limit(total, "total")
+        expected = call_checks.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
         options = {
@@ -1166,8 +1166,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 0.11.
         """
         with call_scope(timeout):
-            call_arguments.reject_debug_mode(debug)
-            flow_id = call_arguments.check_flow_id(flow_id)
+            call_checks.reject_debug_mode(debug)
+            flow_id = call_checks.check_flow_id(flow_id)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
             return self._services.creator.create_run(flow_id, call)
 
@@ -1538,7 +1538,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             heartbeat=heartbeat,
             timeout=timeout,
         )
-        run_id = call_arguments.check_run_id(run_id)
+        run_id = call_checks.check_run_id(run_id)
         return streams.SyncEventStream(self._connection.trace_stream("run_events", events, run_id))
 
     # Blobs
@@ -1854,7 +1854,7 @@ def _hint_failed_result(result: FlowResult, flow: FlowSource, input: Any, overri
     source = resolve_flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
-    from .._runs.rejected_input_hints import find_run_error_hint
+    from .._runs.component_input_hints import find_run_error_hint
     from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
     from ..flows.python_positions import describe_python_place
 

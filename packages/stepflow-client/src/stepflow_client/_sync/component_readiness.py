@@ -9,8 +9,8 @@ from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import argument_error
+from .._rules.deadlines import call_scope, compute_deadline, current_deadline, deadline_scope
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
-from .._rules.timeouts import call_scope, compute_deadline, current_deadline, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
 from ..flows.components import add_builtin_components, convert_to_components
 from ..flows.graph import FlowSteps

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
-from .._codec import call_arguments, responses
-from .._codec.call_arguments import FlowId, parse_declared_variables
+from .._codec import call_checks, responses
+from .._codec.call_checks import FlowId, parse_declared_variables
 from .._concurrency import sync_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
-from .._data.values import MAX_FIELD_DEPTH, check_json, is_plain
+from .._data.wire import MAX_FIELD_DEPTH, check_json, is_plain
 from .._rules import operations_and_releases as api
+from .._rules.deadlines import current_deadline, has_passed
 from .._rules.lost_creation import RunRegistries
-from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidRequestError
 from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._runs import changes_before_storing
+    from .._runs import strip_and_restore_flow
     from ..flows import run_requirements
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    changes_before_storing = lazy_module("stepflow_client._runs.changes_before_storing")
+    strip_and_restore_flow = lazy_module("stepflow_client._runs.strip_and_restore_flow")
     run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
 # Maximum numbers of checked flows and stored flows that a client remembers.
@@ -109,7 +109,7 @@ class FlowStore:
         checked = self.load_and_check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
         # Flows that differ only in their examples are still stored separately.
-        key = call_arguments.hash_flow(copy) or checked.digest
+        key = call_checks.hash_flow(copy) or checked.digest
         stored = self._store_responses.get(key)
         if stored is None:
             flow_id = self.validate_and_store_copy(checked, copy)
@@ -140,7 +140,7 @@ class FlowStore:
         needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.compute_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
-        return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
+        return sync_compute(partial(call_checks.check_inputs_against_schema, value, needs.input_check))
 
     def load_and_check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it ready to send.
@@ -163,25 +163,25 @@ class FlowStore:
         if isinstance(flow, StoredFlowId):
             return flow
         # Dumping a mapping is cheaper than checking it.
-        dump = call_arguments.flow_to_marshal_bytes(flow) if type(flow) is dict else None
-        stamp = call_arguments.get_file_stamp(flow) if dump is None else dump
+        dump = call_checks.flow_to_marshal_bytes(flow) if type(flow) is dict else None
+        stamp = call_checks.get_file_stamp(flow) if dump is None else dump
         cached = self._checked.get(stamp)
         if cached is not None:
             return cached
         loaded = load_flow(flow)
         if dump is not None and is_plain(loaded, any_text=True):
             # Keep our own copy so that changes to the caller's flow don't affect it.
-            loaded = call_arguments.flow_from_marshal_bytes(dump)
+            loaded = call_checks.flow_from_marshal_bytes(dump)
         elif dump is not None:
             stamp = None
-        content = changes_before_storing.remove_cases(loaded)
-        digest = call_arguments.hash_flow(content)
+        content = strip_and_restore_flow.remove_cases(loaded)
+        digest = call_checks.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
-            digest = call_arguments.hash_flow(content)
+            digest = call_checks.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be serialized to JSON")
-        checked = CheckedFlow(content, digest, changes_before_storing.collect_examples(loaded))
+        checked = CheckedFlow(content, digest, strip_and_restore_flow.collect_examples(loaded))
         if stamp is not None:
             self._checked.put_newest(stamp, checked)
         return checked
@@ -195,7 +195,7 @@ class FlowStore:
         """
         digest, needs = flow.digest, self.compute_requirements(flow)
         if is_single:
-            copy = changes_before_storing.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
+            copy = strip_and_restore_flow.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
             return self.store_single_call_copy(flow, copy)
         registry = self.registries.of_current_process
         while (shared_id := registry.find_shared_flow_id(digest)) is None:
@@ -203,7 +203,7 @@ class FlowStore:
             if is_first or has_passed(current_deadline()):
                 try:
                     tag = registry.choose_flow_tag(digest)
-                    copy = changes_before_storing.add_tag_to_flow(flow.content_with_examples, tag)
+                    copy = strip_and_restore_flow.add_tag_to_flow(flow.content_with_examples, tag)
                     flow_id = self.validate_and_store_copy(flow, copy)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
@@ -250,13 +250,13 @@ class FlowStore:
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Ask the server to check a flow and return its raw diagnostics."""
         server = self._connection.detect_server()
-        sent = flow if server.capabilities["exact_numbers"] else call_arguments.remove_valid_max_retries(flow)
+        sent = flow if server.capabilities["exact_numbers"] else call_checks.remove_valid_max_retries(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
             return self._connection.call(request, partial(_drop_false_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server can't parse this as a flow. Return its error as a diagnostic, in the usual form.
-            message = call_arguments.restore_integers_in_message(error.message)
+            message = call_checks.restore_integers_in_message(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
@@ -270,7 +270,7 @@ class FlowStore:
 
     def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
-        flow_id = call_arguments.check_flow_id(flow_id)
+        flow_id = call_checks.check_flow_id(flow_id)
         return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
@@ -280,13 +280,13 @@ class FlowStore:
 
     def delete_flow(self, flow_id: FlowId) -> None:
         """Ask the server to delete a flow."""
-        flow_id = call_arguments.check_flow_id(flow_id)
+        flow_id = call_checks.check_flow_id(flow_id)
         self._connection.send(api.delete_flow(flow_id))
         self.forget_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
-        flow_id = call_arguments.check_flow_id(flow_id)
+        flow_id = call_checks.check_flow_id(flow_id)
         declared = dict(self.get_or_fetch_variables(flow_id))
         return responses.build_from_response(
             lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"
@@ -317,7 +317,7 @@ class FlowStore:
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""
-        sent = check_json(changes_before_storing.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
+        sent = check_json(strip_and_restore_flow.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
         return _build_validation_result(self._fetch_diagnostics(sent))
 
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 from .._calls import rerun_plan as rules
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
-from .._codec import call_arguments, responses
-from .._codec.call_arguments import RunCall, parse_declared_variables
+from .._codec import call_checks, responses
+from .._codec.call_checks import RunCall, parse_declared_variables
 from .._concurrency import sync_compute, sync_gather
-from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.changes_before_storing import RerunOrigin, add_tag_to_flow, parse_rerun_origin
+from .._rules.deadlines import compute_deadline, deadline_scope
+from .._runs.strip_and_restore_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin
 from .._telemetry.history_recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.run_requirements import find_requirements
@@ -83,7 +83,7 @@ class Rerunner:
             InvalidArgumentError: If the plan is going to be executed but needs an input that we can't find.
         """
         new = None if request.flow is None else self._flows.load_or_fetch_flow(request.flow)
-        run_id = call_arguments.check_run_id(request.run_id)
+        run_id = call_checks.check_run_id(request.run_id)
         try:
             earlier = self._read_earlier_run(run_id, keeps_outputs=request.keep.steps != "nothing")
         except NotFoundError:

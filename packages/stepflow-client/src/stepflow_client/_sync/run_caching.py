@@ -12,11 +12,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._codec import call_arguments
-from .._codec.call_arguments import RunCall, parse_declared_variables
+from .._codec import call_checks
+from .._codec.call_checks import RunCall, parse_declared_variables
 from .._concurrency import sync_compute, sync_wait_until_future_done
 from .._data.secrets import contains_secret
-from .._rules.timeouts import current_deadline, has_passed
+from .._rules.deadlines import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..result_cache import ResultCache
 from .flow_store import FlowStore
@@ -139,7 +139,7 @@ class CachedRuns:
             flow = checked
             if call.variables_from_env:
                 declared = self._flows.get_or_fetch_variables(flow)
-                values = call_arguments.add_env_variables(arguments.variables, declared, os.environ)
+                values = call_checks.add_env_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
             flow = checked.content

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import SuggestsNames
 from .._codec import output_types, responses
-from .._codec.call_arguments import check_run_id
+from .._codec.call_checks import check_run_id
 from .._data.arguments import check_integer
+from .._rules.deadlines import compute_deadline, deadline_scope
 from .._rules.retries import Backoff
-from .._rules.timeouts import compute_deadline, deadline_scope
 from ..errors import UnsupportedByServerError
 from ..flows.python_positions import add_python_place_to_hint
 from ..types.model_base import Shown

@@ -9,11 +9,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from .._base.not_given import NOT_GIVEN, NotGiven
-from .._codec import call_arguments, responses
+from .._codec import call_checks, responses
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._rules import operations_and_releases as api
-from .._rules.run_search import CreationWindow, get_creation_second, has_only_whole_seconds, sort_newest_first
-from .._rules.timeouts import call_scope
+from .._rules.deadlines import call_scope
+from .._rules.run_queries import CreationWindow, get_creation_second, has_only_whole_seconds, sort_newest_first
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
 from .connection import Connection
@@ -60,8 +60,8 @@ class RunLister:
         **filters: Unpack[RunFilters],
     ) -> list[RunDetails]:
         """Return runs, newest first."""
-        start = call_arguments.check_limit(offset, "offset") or 0
-        limit = call_arguments.check_limit(limit, "limit")
+        start = call_checks.check_limit(offset, "offset") or 0
+        limit = call_checks.check_limit(limit, "limit")
         request = self._parse_filters(status, filters)
         if request.window.is_unlimited and request.ids is None:
             listed = self._request_page(request, limit, start)
@@ -96,8 +96,8 @@ class RunLister:
         query = {
             "status": None if status is None else _parse_status_filter(status),
             "flow_name": None if name is None else check_text(name, "flow_name"),
-            "root_run_id": None if root is None else call_arguments.check_run_id(root),
-            "parent_run_id": None if parent is None else call_arguments.check_run_id(parent),
+            "root_run_id": None if root is None else call_checks.check_run_id(root),
+            "parent_run_id": None if parent is None else call_checks.check_run_id(parent),
             "roots_only": None if only is None else check_flag(only, "roots_only"),
         }
         ids = None if labels is None else self._recorder.find_labeled_runs(labels)

@@ -16,8 +16,8 @@ from ..flows.reading import get_flow_file_path
 from .tracing import count_ended_run
 
 if TYPE_CHECKING:
-    from .._codec.call_arguments import RunArguments
-    from .._runs.changes_before_storing import RerunOrigin
+    from .._codec.call_checks import RunArguments
+    from .._runs.strip_and_restore_flow import RerunOrigin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus, RunDetails
 

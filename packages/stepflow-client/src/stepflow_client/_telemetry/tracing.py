@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, Meter, MeterProvider
     from opentelemetry.trace import Tracer, TracerProvider
 
-    from .._http.message_codec import HttpRequest
+    from .._http.http1_format import HttpRequest
     from ..types.statuses import ExecutionStatus
 
 _TRACER_NAME = "stepflow.client"

@@ -28,11 +28,11 @@ from .._base.lazy import make_lazy_exports
 if TYPE_CHECKING:
     from .._data.json_encoding import Name
     from . import on_error
+    from ._components_and_loops import Component, Turn, again, component, done, each, iterate
     from ._expression_functions import coalesce, construct, exists, if_unset, item, literal, variable, when
     from ._flow import Flow, FlowValues, flow
     from ._flow_building import ItemResult, Iterated, MapOutput
     from ._places import Place
-    from ._step_functions import Component, Turn, again, component, done, each, iterate
     from .on_error import OnError
 
 __all__ = [
@@ -46,7 +46,7 @@ __getattr__, __dir__ = make_lazy_exports(
     {
         "._data.json_encoding": ["Name"],
         "_expression_functions": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when", "variable"],
-        "_step_functions": ["Component", "component", "Turn", "again", "done", "each", "iterate"],
+        "_components_and_loops": ["Component", "component", "Turn", "again", "done", "each", "iterate"],
         "_flow": ["Flow", "FlowValues", "flow"],
         "_flow_building": ["ItemResult", "Iterated", "MapOutput"],
         "_places": ["Place"],

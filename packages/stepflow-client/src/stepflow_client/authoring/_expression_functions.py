@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ._lazy_imports import arguments, fields as field_types, suggestions
+from ._lazy_modules import arguments, fields as field_types, suggestions
+from ._placeholders import Coalesce, Condition, Literal, Read, Record, Value, authoring_error, make_element_expression
 from ._scopes import encode_data, get_current_scope
-from ._values import Coalesce, Condition, Literal, Read, Record, Value, authoring_error, make_element_expression
 
 T = TypeVar("T")
 T1 = TypeVar("T1")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
-from ._lazy_imports import arguments, suggestions
+from ._lazy_modules import arguments, suggestions
+from ._placeholders import authoring_error
 from ._places import Place, find_calling_user_frame, set_context_variable
 from ._run_methods import FlowMethods, InputT, OutputT
 from ._scopes import check_decorated_is_function, encode_data, get_current_scope
-from ._values import authoring_error
 
 if TYPE_CHECKING:
     from ..flows.expressions import Path
@@ -266,7 +266,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if variables:
             more["variables"] = encode_data(variables, "the variables of a test case")
         if mocks:
-            from .._cases.step_mocks import format_mock
+            from .._cases.mock_outcomes import format_mock
 
             outcomes = {step: format_mock(mock) for step, mock in arguments.check_mapping(mocks, "mocks").items()}
             more["mocks"] = encode_data(outcomes, "the mocks of a test case")

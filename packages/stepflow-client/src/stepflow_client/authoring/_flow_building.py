@@ -10,12 +10,12 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import expressions
-from . import _type_fields, _values
+from . import _placeholders, _type_fields
 from ._expression_functions import Variable
 from ._operation_profiler import collect_caught_and_silent_errors
+from ._placeholders import REPR_PREFIX, Coalesce, Condition, Read, Value, authoring_error
 from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, set_call_place
 from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error
-from ._values import REPR_PREFIX, Coalesce, Condition, Read, Value, authoring_error
 
 T = TypeVar("T")
 
@@ -259,7 +259,7 @@ def _render_value(value: Any) -> Any:
             return choice if otherwise is NOT_GIVEN else {**choice, "else": _render_value(otherwise)}
         case Coalesce(alternatives):
             return {"$coalesce": [_render_value(alternative) for alternative in alternatives]}
-        case _values.Literal(inner):
+        case _placeholders.Literal(inner):
             return {"$literal": inner}
         case SubFlow():
             return _render_sub_flow(value)

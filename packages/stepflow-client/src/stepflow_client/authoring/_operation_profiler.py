@@ -9,10 +9,10 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..errors import AuthoringError
-from ._lazy_imports import fields
+from ._lazy_modules import fields
+from ._placeholders import Value, authoring_error, collected_errors
 from ._places import Place, get_unintercepted_operations, is_user_code, set_call_place, set_context_variable
 from ._unintercepted_operations import UninterceptedOperation
-from ._values import Value, authoring_error, collected_errors
 
 
 class _FunctionOperations(NamedTuple):

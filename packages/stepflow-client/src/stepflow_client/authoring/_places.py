@@ -11,7 +11,7 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
 from .._base.bounded_dict import BoundedDict
-from ._lazy_imports import ast, linecache
+from ._lazy_modules import ast, linecache
 from ._unintercepted_operations import UninterceptedOperation, find_unintercepted_operations
 
 T = TypeVar("T")

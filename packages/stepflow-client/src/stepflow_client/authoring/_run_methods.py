@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .._async.run_handle import RunHandle
     from .._async.streams import OutcomeStream
     from .._calls.method_options import MapOptions, RunOptions, SubmitOptions
-    from .._codec.call_arguments import RunId
+    from .._codec.call_checks import RunId
     from .._sync.client import SyncStepflowClient as SyncClient
     from .._sync.run_handle import SyncRunHandle
     from .._sync.streams import SyncOutcomeStream

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from .._codec.output_types import convert_type_for_pydantic
 from ..errors import AuthoringError
 from . import _type_fields
-from ._values import authoring_error
+from ._placeholders import authoring_error
 
 TEMPLATE = "#/schemas/$defs/{model}"
 Key = tuple[str, str]

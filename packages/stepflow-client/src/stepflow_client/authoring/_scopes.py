@@ -10,9 +10,9 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError, InvalidArgumentError
-from ._lazy_imports import arguments, expressions, json_encoding, values
+from ._lazy_modules import arguments, expressions, json_encoding, values
+from ._placeholders import REPR_PREFIX, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
 from ._places import Place, find_call_place, set_context_variable
-from ._values import REPR_PREFIX, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
 

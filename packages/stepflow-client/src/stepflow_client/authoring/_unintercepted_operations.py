@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import NamedTuple
 
-from ._lazy_imports import ast
+from ._lazy_modules import ast
 
 
 class UninterceptedOperation(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Generic, Never, TypeVar, overload
 
-from ._lazy_imports import arguments
+from ._lazy_modules import arguments
+from ._placeholders import authoring_error
 from ._scopes import encode_data
-from ._values import authoring_error
 
 __all__ = ["OnError", "fail", "retry", "use_default"]
 

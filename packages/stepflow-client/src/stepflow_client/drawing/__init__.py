@@ -15,14 +15,14 @@ from html import escape
 
 from .._data.arguments import check_flag, check_integer, check_mapping
 from .._data.secrets import hide_flow_secrets
-from .._data.values import check_json
+from .._data.wire import check_json
 from .._rules.run_progress import StepTime
-from .._runs.rejected_input_hints import ResolvedInput
+from .._runs.component_input_hints import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
 from . import graph_text_formats
 from .drawn_graph import FlowGraph, build_graph, fold_graph
-from .html_page import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
+from .page_frame import PAGE_STYLE, build_page, escape_html
 from .report_data import RunReport, gather
 from .report_page import report_page
 from .svg import GRAPH_STYLE, DrawOptions, draw_svg, render_png

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .._base.text_formatting import duration_text
 from .._rules.run_progress import ItemTime, ItemTimes, StepTime
 from .drawn_graph import cut_label
-from .html_page import escape_html, format_px
+from .page_frame import escape_html, format_px
 
 
 def get_item_times_from_steps(steps: Iterable[StepTime]) -> list[ItemTime]:

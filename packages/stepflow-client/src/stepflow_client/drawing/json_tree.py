@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from .._base.text_formatting import cut, short_json, visible_lines
-from .._data.values import OutputDecoder
+from .._data.wire import OutputDecoder
 from ..flows.expressions import Path
 
 Link: TypeAlias = Callable[[Path, int], str]

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
-from .._codec import item_failure_details
-from .._codec.call_arguments import RunId, add_env_variables, parse_declared_variables
+from .._codec import errors_from_steps
+from .._codec.call_checks import RunId, add_env_variables, parse_declared_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_variable_secrets, hide_flow_secrets
+from .._rules.deadlines import call_scope
 from .._rules.run_progress import StepTime
-from .._rules.timeouts import call_scope
+from .._runs.component_input_hints import ResolvedInput, resolve_step_input
 from .._runs.explanation import explain_items, iter_item_records
 from .._runs.failure_causes import ItemRecord
-from .._runs.rejected_input_hints import ResolvedInput, resolve_step_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 from ..types.model_base import Shown
@@ -176,7 +176,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
         for step in steps or ():
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
-        items = list(item_failure_details.add_failed_step_to_errors(listed, places, by_item, flow).items)
+        items = list(errors_from_steps.add_failed_step_to_errors(listed, places, by_item, flow).items)
     secrets = _find_flow_and_env_secrets(flow) if secrets is None else secrets
     return replace(
         snapshot,

@@ -18,9 +18,9 @@ from ..types.run_explanation import get_displayed_step_state
 from .charts import CHART_STYLE, Bar, draw_duration_histogram, draw_timeline, get_item_times_from_steps
 from .drawn_graph import build_graph, fold_graph, get_worst_state
 from .graph_text_formats import write_mermaid
-from .html_page import HIDDEN_LOGO, PAGE_STYLE, STATUS_STYLE, STYLED_STATUSES, build_page, escape_html
 from .json_tree import TREE_STYLE, json_tree
 from .layout import DrawingUnavailableError
+from .page_frame import HIDDEN_LOGO, PAGE_STYLE, STATUS_STYLE, STYLED_STATUSES, build_page, escape_html
 from .report_data import RunReport
 from .svg import GRAPH_STYLE, DrawOptions, draw_svg
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from .._base.suggestions import install_command
 from .drawn_graph import FlowGraph, GraphEdge, GraphNode, cut_label, measure_text_columns
-from .html_page import DARK, LIGHT, MONO_FONT, escape_html, format_css_variables, format_px
 from .layout import CHAR_WIDTH, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
+from .page_frame import DARK, LIGHT, MONO_FONT, escape_html, format_css_variables, format_px
 
 _PALETTE = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from .._base.text_formatting import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
-from ..drawing import charts, html_page
-from ..drawing.html_page import escape_html
+from ..drawing import charts, page_frame
 from ..drawing.json_tree import TREE_STYLE, json_tree
+from ..drawing.page_frame import escape_html
 from ..drawing.report_page import (
     NUMERIC,
     REPORT_STYLE,
@@ -332,13 +332,13 @@ _STYLE = """
 .remarks{margin:var(--space-3) 0 0;padding-left:1.2em}.remarks li{overflow-wrap:anywhere}
 .scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
 """
-_PAGE_STYLE = html_page.PAGE_STYLE + html_page.STATUS_STYLE + charts.CHART_STYLE + TREE_STYLE
+_PAGE_STYLE = page_frame.PAGE_STYLE + page_frame.STATUS_STYLE + charts.CHART_STYLE + TREE_STYLE
 _PAGE_STYLE += REPORT_STYLE + charts.SCORE_STYLE + _STYLE
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
 _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
-_LIGHT, _DARK = html_page.format_css_variables(html_page.LIGHT), html_page.format_css_variables(html_page.DARK)
+_LIGHT, _DARK = page_frame.format_css_variables(page_frame.LIGHT), page_frame.format_css_variables(page_frame.DARK)
 _NOTEBOOK_STYLE = (
     f".sfe{{{_LIGHT}}}@media (prefers-color-scheme:dark){{.sfe{{{_DARK}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
@@ -362,7 +362,7 @@ def render_report_page(
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
     about = build_facts_list(facts) + _render_remarks(summary)
-    brand = f'<div class="brand">{html_page.HIDDEN_LOGO}<h1>{escape_html(title)}</h1></div>'
+    brand = f'<div class="brand">{page_frame.HIDDEN_LOGO}<h1>{escape_html(title)}</h1></div>'
     parts = [brand, build_section("Summary", about)]
     if gates:
         rows = []
@@ -384,7 +384,7 @@ def render_report_page(
     if distributions:
         parts.append(build_section("Distributions", _wrap_named_charts(distributions)))
     parts.append(build_section("Cases", CasesSection(report, ui_url).render()))
-    return html_page.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
+    return page_frame.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
 def render_for_notebook(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
@@ -408,7 +408,7 @@ def render_for_notebook(value: EvaluationReport | EvaluationSummary | Comparison
 def render_trend_page(points: Sequence[TrendPoint]) -> str:
     """Render a page that shows the trend across several evaluations."""
     table = _render_scores_table([TREND_HEADS, *map(format_trend_cells, points)])
-    return html_page.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
+    return page_frame.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
 
 
 def _render_remarks(summary: EvaluationSummary) -> str:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from .._cases.flow_cases import parse_tests
-from .._codec.call_arguments import Variables, add_env_variables, parse_declared_variables, parse_run_variables
+from .._codec.call_checks import Variables, add_env_variables, parse_declared_variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import MAX_LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
+from .._data.wire import MAX_LOCAL_DEPTH, check_json, encode_if_plain, to_json, unify_overrides
 from .._records.inputs import read_inputs
 from .._rules.chunks import get_input_id_or_key
-from .._runs.changes_before_storing import remove_cases
+from .._runs.strip_and_restore_flow import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..flows.syntax_tree import FlowText

@@ -19,7 +19,7 @@ from .._base.suggestions import suggest_or_list
 from .._base.text_formatting import short_json
 from .._data import arguments
 from .._data.secrets import NO_SECRETS, Secrets
-from .._data.values import to_json
+from .._data.wire import to_json
 from .._stores.atomic_file_writes import write_text
 from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number

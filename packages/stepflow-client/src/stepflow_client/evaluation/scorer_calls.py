@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text_formatting import cut
 from .._data.arguments import argument_error, short_repr
-from .._data.values import check_json
+from .._data.wire import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from .records import EvaluationItem, ItemBlock, ScoreValue
 from .scores import FlowScore, Score, ScoreFailedError

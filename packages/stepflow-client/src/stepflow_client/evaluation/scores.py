@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .._base.text_formatting import cut, short_json
-from .._codec.call_arguments import Variables, parse_run_variables
+from .._codec.call_checks import Variables, parse_run_variables
 from .._concurrency import async_compute
 from .._data.arguments import argument_error, check_flag, check_text
-from .._data.values import check_json, to_json
-from .._runs.changes_before_storing import remove_cases
+from .._data.wire import check_json, to_json
+from .._runs.strip_and_restore_flow import remove_cases
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
 from ..flows.expressions import Path, PathError, format_path, parse_path

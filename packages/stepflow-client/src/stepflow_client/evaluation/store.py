@@ -37,7 +37,7 @@ from typing import Any, Self, TypeAlias
 
 from .._data.arguments import file_path
 from .._data.secrets import NO_SECRETS, Secrets, find_variable_secrets
-from .._data.values import to_json
+from .._data.wire import to_json
 from .._rules.chunks import ReadAhead
 from .._stores.shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 from ..drawing.report_data import read_variables_and_env_values

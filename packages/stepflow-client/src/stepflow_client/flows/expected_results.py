@@ -11,7 +11,7 @@ from .._base.suggestions import find_nearest, suggest_or_list
 from .._base.text_formatting import short_json
 from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, has_hidden_part
-from .._data.values import MAX_LOCAL_DEPTH, check_json
+from .._data.wire import MAX_LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError, FlowResult
 from ..types.model_base import Record

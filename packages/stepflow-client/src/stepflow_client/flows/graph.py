@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .._base.suggestions import suggest_nearest
 from .._data.arguments import check_text
 from .._data.flow_declarations import get_declared_schema, iter_mappings
-from .._data.values import unify_overrides
+from .._data.wire import unify_overrides
 from ..errors import InvalidArgumentError
 from .expressions import Path, Reference, find_references, is_expression
 from .reading import FlowSource, load_flow

@@ -14,7 +14,7 @@ from typing import Any
 from .._base.error_classes import InvalidArgumentError
 from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value
-from .._data.values import apply_patch, unify_overrides
+from .._data.wire import apply_patch, unify_overrides
 from .expressions import PathError, find_references, get_keyword, parse_path
 
 _CAUGHT_CODES = (2, 3, 4, 5, 6, 7, 8, 10)

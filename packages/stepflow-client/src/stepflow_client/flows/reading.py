@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 from .._base.suggestions import explain_missing_file
 from .._base.text_formatting import cut
 from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
-from .._data.values import check_json
-from .._rules.timeouts import current_deadline, limit_by_deadline
+from .._data.wire import check_json
+from .._rules.deadlines import current_deadline, limit_by_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError, NotAFlowError
 
 MAX_FILE_BYTES = 256 * 2**20

@@ -13,7 +13,7 @@ from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_nearest
 from .._data.flow_declarations import get_declared_schema, get_fields, get_server_defs, get_unset_value, is_secret
 from .._data.secrets import find_variable_secrets
-from .._data.values import OutputDecoder, make_output_decoder
+from .._data.wire import OutputDecoder, make_output_decoder
 from ..errors import InvalidArgumentError
 from .expressions import Reference, find_references, parse_unambiguous_path
 from .graph import FlowSteps, find_reachable_names

@@ -11,7 +11,7 @@ from os import fsdecode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._data.values import check_json
+from .._data.wire import check_json
 from ..errors import FlowFileError
 from . import reading
 from .expressions import format_path_part

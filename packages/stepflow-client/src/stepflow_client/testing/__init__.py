@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._cases.case_selection import select_cases, touching
     from .._cases.expected_output_updates import expectation_of, update_expected
     from .._cases.flow_cases import FlowCase, FlowTests, collect_tests, read_tests
-    from .._cases.step_mocks import InTurn
+    from .._cases.mock_outcomes import InTurn
     from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow
     from ..flows.expected_results import Difference, compare
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
@@ -37,7 +37,7 @@ __getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
-        "._cases.step_mocks": ["InTurn"],
+        "._cases.mock_outcomes": ["InTurn"],
         "._cases.case_selection": ["select_cases", "touching"],
         ".flows.expected_results": ["Difference", "compare"],
         "._runs.pinned_steps": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from .._base.text_formatting import short_json
 from .._cases.case_selection import iter_steps_reachable_by_case
 from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables
-from .._cases.step_mocks import make_outcome_dict, parse_mock
+from .._cases.mock_outcomes import make_outcome_dict, parse_mock
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.operations_and_releases import require_capability
 from .._runs.failure_causes import ItemRecord

@@ -22,10 +22,10 @@ import httpx
 
 from .._async.client import StepflowClient
 from .._base.suggestions import suggest_or_list
-from .._cases.step_mocks import get_mock_outcome, run_map_or_iterate
+from .._cases.mock_outcomes import get_mock_outcome, run_map_or_iterate
 from .._data.arguments import check_mapping, check_seconds
-from .._runs.changes_before_storing import collect_examples
 from .._runs.pinned_steps import Delayed, Fails
+from .._runs.strip_and_restore_flow import collect_examples
 from .._sync.client import SyncStepflowClient
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import ERROR_CODES, get_code_number

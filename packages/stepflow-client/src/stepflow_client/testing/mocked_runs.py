@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_or_list
 from .._base.text_formatting import short_json
-from .._cases import step_mocks
-from .._cases.step_mocks import Mock
-from .._codec.call_arguments import Variables
+from .._cases import mock_outcomes
+from .._cases.mock_outcomes import Mock
+from .._codec.call_checks import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
-from .._data.values import MAX_LOCAL_DEPTH, check_json
+from .._data.wire import MAX_LOCAL_DEPTH, check_json
 from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.atomic_file_writes import write_text
 from .._sync.client import SyncStepflowClient
@@ -85,7 +85,7 @@ class Recording:
         if recorded is None:
             message = f"{self.path} has no outcome for step {step_id!r} with the input {short_json(given, 200)}"
             raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
-        return step_mocks.parse_mock(recorded)
+        return mock_outcomes.parse_mock(recorded)
 
     def add(
         self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]
@@ -250,9 +250,9 @@ class StepflowMock:
             mock = outcome
 
             def compute_delayed(given: Any) -> Delayed:
-                return Delayed(step_mocks.get_mock_outcome(mock, given), delay)
+                return Delayed(mock_outcomes.get_mock_outcome(mock, given), delay)
 
-            outcome = compute_delayed if step_mocks.is_dynamic_mock(mock) else Delayed(mock, delay)
+            outcome = compute_delayed if mock_outcomes.is_dynamic_mock(mock) else Delayed(mock, delay)
         self._mocks[name] = outcome
 
     def run(
@@ -272,9 +272,9 @@ class StepflowMock:
 
             def call(input: Any) -> Any:
                 self.calls.append((str(step.get("id")), input))
-                return step_mocks.get_mock_outcome(mock, input)
+                return mock_outcomes.get_mock_outcome(mock, input)
 
-            return call if step_mocks.is_dynamic_mock(mock) else mock
+            return call if mock_outcomes.is_dynamic_mock(mock) else mock
 
         return MockedFlowRunner(self._client, find_recorded, timeout).run(content, input, variables)
 
@@ -321,11 +321,11 @@ class MockedFlowRunner:
             mock = self._find_mock_or_sub_flow(step, within)
             if mock is NO_MOCK:
                 continue
-            if step_mocks.is_dynamic_mock(mock):
+            if mock_outcomes.is_dynamic_mock(mock):
                 computed = self.compute_step_input(flow, step, input, outcomes, variables)
                 if not computed.is_success:
                     continue
-                mock = step_mocks.get_mock_outcome_after_retries(mock, computed.output, step)
+                mock = mock_outcomes.get_mock_outcome_after_retries(mock, computed.output, step)
             outcomes[step_id] = mock
         result = self._run_with_pinned_steps(flow, input, outcomes, variables)
         mocked = frozenset(step_id for step_id in outcomes if self._has_mock(steps[step_id]))
@@ -387,7 +387,7 @@ class MockedFlowRunner:
 
         def run_inner_flow(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
-            return [step_mocks.make_outcome_dict(done.output, done.error) for done in results]
+            return [mock_outcomes.make_outcome_dict(done.output, done.error) for done in results]
 
         # Take the flow from the step's computed input, where its variable defaults are already evaluated.
-        return lambda given: step_mocks.run_map_or_iterate(str(component), str(name), given, run_inner_flow)
+        return lambda given: mock_outcomes.run_map_or_iterate(str(component), str(name), given, run_inner_flow)

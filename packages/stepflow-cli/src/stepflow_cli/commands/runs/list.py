@@ -114,7 +114,7 @@ def command(
             return
         if watch:
             from ...output.live import show_live_table
-            from ...runs.watch import RunningRunsFollower
+            from ...runs.follow_run import RunningRunsFollower
 
             def fetch_with_progress() -> list[Mapping[str, Any]]:
                 runs = _list_newest_runs(client, query.words, status, filters, limit)

@@ -9,9 +9,9 @@ import click
 from stepflow_client import NotFoundError, StepflowClientError
 
 from ...errors import Problem, convert_to_problem, suggest, usage
-from ...output.columns import Column, View, columns, format_json_cell
 from ...output.messages import note, show_spinner
 from ...output.printing import Output
+from ...output.record_views import Column, View, columns, format_json_cell
 from ...params.click_commands import Command
 from ...params.options import (
     WaitOptions,

@@ -12,9 +12,9 @@ from stepflow_client import StepflowClientError
 from ...errors import Problem
 from ...inputs.command_line_values import RunValues, read_batch_inputs
 from ...inputs.flow_loading import load_flow_unless_id
-from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
 from ...output.printing import Output
+from ...output.record_views import View, columns
 from ...params.click_commands import Command
 from ...params.flow_run_options import history_options, one_input, one_mapping, value_options
 from ...params.options import (

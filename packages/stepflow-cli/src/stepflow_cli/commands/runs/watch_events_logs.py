@@ -12,9 +12,9 @@ from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import Problem, convert_to_problem, current_session, interrupted_problem, usage
 from ...output.colors_and_escaping import escape, is_terminal
-from ...output.columns import View, columns
 from ...output.messages import note, redirecting_outage_messages, show_spinner
 from ...output.printing import Output
+from ...output.record_views import View, columns
 from ...output.tables import format_log_line_time
 from ...params.click_commands import Command
 from ...params.options import (
@@ -41,7 +41,7 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
 
-    from ...runs.watch import RunWatch
+    from ...runs.follow_run import RunWatch
 
 # These events carry no status, so no line is printed for them.
 _UNPRINTED_TYPES = ("run_created", "steps_needed", "step_ready")
@@ -73,7 +73,7 @@ def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, outp
 
             wait_and_print_runs(target, ids, wait, output)
             return
-        from ...runs.watch import RunWatch, build_failure_problem
+        from ...runs.follow_run import RunWatch, build_failure_problem
 
         run_id = ids[0]
         with hinting_return(target, run_id, wait):
@@ -99,7 +99,7 @@ def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, outp
 
 
 def _watch_and_print_events(watch: RunWatch, output: Output) -> None:
-    from ...runs.watch import describe_event
+    from ...runs.follow_run import describe_event
 
     def print_event_line(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _UNPRINTED_TYPES or (event.type == "run_created" and event.run_id == watch.details.run_id):

@@ -13,8 +13,8 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import format_path
 
-from ..item_reports import ITEM_PAGE_PARTS, build_masked_report
-from ..item_reruns import get_item_page_path
+from ..item_attempts import get_item_page_path
+from ..item_page_data import ITEM_PAGE_PARTS, build_masked_report
 from ..site_state import Site, get_site, parse_query_index_or_none
 
 _MAX_STEPS = 500

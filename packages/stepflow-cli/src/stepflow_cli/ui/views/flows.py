@@ -17,7 +17,7 @@ from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.syntax_tree import FlowText
 
 from ...inputs.flow_loading import sort_flow_keys
-from ..flow_list import search_flows_for_page
+from ..flows_page_data import search_flows_for_page
 from ..graphs_and_timelines import draw_flow_graph
 from ..schema_forms import (
     Field,

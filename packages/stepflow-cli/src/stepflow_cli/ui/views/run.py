@@ -19,8 +19,8 @@ from stepflow_client.types.run_explanation import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..graphs_and_timelines import draw_item_graph, draw_run_graph, draw_run_timeline, parse_timeline_span
-from ..item_reports import ITEM_PAGE_PARTS, MAX_DRAWN_ITEMS, ItemReport, build_masked_report, read_item_report
-from ..item_reruns import list_item_attempts
+from ..item_attempts import list_item_attempts
+from ..item_page_data import ITEM_PAGE_PARTS, MAX_DRAWN_ITEMS, ItemReport, build_masked_report, read_item_report
 from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_statuses_with_event_codes
 from ..run_list import PAGE, SortOrder

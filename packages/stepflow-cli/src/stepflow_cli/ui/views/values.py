@@ -15,7 +15,7 @@ from stepflow_client._command import OutputDecoder, to_json
 from stepflow_client.flows.expressions import Path, PathError, format_path, parse_path
 from stepflow_client.flows.interpreter import get_value_at_path
 
-from ..item_reports import ItemReport
+from ..item_page_data import ItemReport
 from ..links import ItemUrls
 from ..site_state import get_site, parse_query_index_or_none
 from .run import parse_item_index_or_zero, read_item_or_404

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from ..._http.message_codec import HttpRequest, HttpResponse
+from ..._http.http1_format import HttpRequest, HttpResponse
 from ..._http.settings import Timeouts
 from ..._rules.operations_and_releases import health_check
 

@@ -15,11 +15,11 @@ import httpx
 
 from ..._concurrency import async_call_with_timeout
 from ..._data.arguments import check_instance
-from ..._http import message_codec
+from ..._http import http1_format
 from ..._http.async_socket import identify_process_and_loop
 from ..._http.decompression import Decompressor
 from ..._http.event_hooks import Hook, async_call_hooks
-from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
+from ..._http.http1_format import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
 from ..._rules.operations_and_releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
@@ -61,7 +61,7 @@ class HttpxTransport(Transport):
                 async for piece in body:
                     size += len(piece)
                     if size > request.max_response_bytes:
-                        raise message_codec.TooLarge(f"it has more than {request.max_response_bytes} bytes")
+                        raise http1_format.TooLarge(f"it has more than {request.max_response_bytes} bytes")
                     pieces.append(piece)
         return HttpResponse(response.status_code, headers, b"".join(pieces))
 
@@ -85,7 +85,7 @@ class HttpxTransport(Transport):
                 async for chunk in chunks:
                     if chunk:
                         yield chunk
-        except message_codec.ReadTimeout:
+        except http1_format.ReadTimeout:
             yield b""
 
     @asynccontextmanager
@@ -97,7 +97,7 @@ class HttpxTransport(Transport):
             send = partial(self._transport.handle_async_request, sent)
             response = await async_call_with_timeout(send, request.get_seconds_allowed(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
-                raise message_codec.Unreadable(f"the transport returned {type(response).__name__}")
+                raise http1_format.Unreadable(f"the transport returned {type(response).__name__}")
         try:
             yield response
         finally:
@@ -107,7 +107,7 @@ class HttpxTransport(Transport):
 
 
 def _get_response_headers(response: httpx.Response) -> dict[str, str]:
-    headers = message_codec.normalize_headers(response.headers.multi_items())
+    headers = http1_format.normalize_headers(response.headers.multi_items())
     if _get_loaded_response_body(response) is not None:
         headers.pop("content-encoding", None)
     return headers
@@ -178,7 +178,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
         max_response_bytes: Maximum size of a response body, in bytes.
     """
 
-    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = message_codec.MAX_BYTES) -> None:
+    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = http1_format.MAX_BYTES) -> None:
         self._sender = sender
         self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
@@ -218,7 +218,7 @@ def _convert_to_httpx_errors(sender: Transport, request: httpx.Request) -> Itera
     except HttpError as error:
         sender.forget_server()
         kind: type[httpx.TransportError] = httpx.RemoteProtocolError
-        if not isinstance(error, (message_codec.NotHttp, message_codec.TooLarge, message_codec.Unreadable)):
+        if not isinstance(error, (http1_format.NotHttp, http1_format.TooLarge, http1_format.Unreadable)):
             kind = next((theirs for theirs, ours in _ERROR_TYPES if isinstance(error, ours)), httpx.ReadError)
         raise kind(str(error), request=request) from error
 
@@ -237,7 +237,7 @@ class _EventStreamBody(httpx.AsyncByteStream):
             async with aclosing(self._stream.chunks) as chunks:
                 async for chunk in chunks:
                     if not chunk:
-                        raise message_codec.ReadTimeout("no event arrived in time")
+                        raise http1_format.ReadTimeout("no event arrived in time")
                     yield chunk
 
     async def aclose(self) -> None:
@@ -298,27 +298,27 @@ def _convert_from_httpx_errors() -> Iterator[None]:
 def _choose_client_error_for_httpx_error(error: Exception) -> type[HttpError]:
     if isinstance(error, httpx.RemoteProtocolError):
         is_broken = "disconnected" in str(error) or "peer closed" in str(error)
-        return message_codec.ConnectionBroken if is_broken else message_codec.NotHttp
+        return http1_format.ConnectionBroken if is_broken else http1_format.NotHttp
     if isinstance(error, httpx.HTTPError):
-        return next((ours for theirs, ours in _ERROR_TYPES if isinstance(error, theirs)), message_codec.Unreadable)
+        return next((ours for theirs, ours in _ERROR_TYPES if isinstance(error, theirs)), http1_format.Unreadable)
     if isinstance(error, httpx.InvalidURL):
-        return message_codec.CannotSend
+        return http1_format.CannotSend
     if isinstance(error, TimeoutError):
-        return message_codec.ReadTimeout
-    return message_codec.ConnectionBroken if isinstance(error, OSError) else message_codec.Unreadable
+        return http1_format.ReadTimeout
+    return http1_format.ConnectionBroken if isinstance(error, OSError) else http1_format.Unreadable
 
 
 _ERROR_TYPES: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
-    (httpx.ConnectTimeout, message_codec.ConnectTimeout),
-    (httpx.PoolTimeout, message_codec.PoolTimeout),
-    (httpx.WriteTimeout, message_codec.WriteTimeout),
-    (httpx.ReadTimeout, message_codec.ReadTimeout),
-    (httpx.ConnectError, message_codec.ConnectFailed),
-    (httpx.ProxyError, message_codec.ConnectFailed),
-    (httpx.LocalProtocolError, message_codec.CannotSend),
-    (httpx.UnsupportedProtocol, message_codec.CannotSend),
-    (httpx.ReadError, message_codec.ConnectionBroken),
-    (httpx.NetworkError, message_codec.ConnectionBroken),
+    (httpx.ConnectTimeout, http1_format.ConnectTimeout),
+    (httpx.PoolTimeout, http1_format.PoolTimeout),
+    (httpx.WriteTimeout, http1_format.WriteTimeout),
+    (httpx.ReadTimeout, http1_format.ReadTimeout),
+    (httpx.ConnectError, http1_format.ConnectFailed),
+    (httpx.ProxyError, http1_format.ConnectFailed),
+    (httpx.LocalProtocolError, http1_format.CannotSend),
+    (httpx.UnsupportedProtocol, http1_format.CannotSend),
+    (httpx.ReadError, http1_format.ConnectionBroken),
+    (httpx.NetworkError, http1_format.ConnectionBroken),
 ]
 
 
@@ -361,7 +361,7 @@ def convert_request_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
             extensions={"timeout": _RemainingTimeouts(request)},
         )
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise message_codec.CannotSend(str(error)) from error
+        raise http1_format.CannotSend(str(error)) from error
 
 
 def replace_headers_from_httpx_request(request: HttpRequest, signed: object) -> HttpRequest:
@@ -379,7 +379,7 @@ def replace_headers_from_httpx_request(request: HttpRequest, signed: object) -> 
 
 def _get_end_to_end_headers(request: httpx.Request) -> dict[str, str]:
     return {
-        k: v for k, v in message_codec.normalize_headers(request.headers.multi_items()).items() if k not in _HOP_HEADERS
+        k: v for k, v in http1_format.normalize_headers(request.headers.multi_items()).items() if k not in _HOP_HEADERS
     }
 
 

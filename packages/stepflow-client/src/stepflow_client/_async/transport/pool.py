@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..._http import message_codec
+from ..._http import http1_format
 from ..._http.async_socket import AsyncRequestSlots, AsyncSocket
-from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
+from ..._http.http1_format import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.sync_socket import count_forks
 from ...errors import ClientClosedError
@@ -43,7 +43,7 @@ class Pool(Transport):
         self._port = root.port
         self._host = root.netloc
         self._path = root.path + API_PATH
-        self._headers: dict[message_codec.HeaderItems, bytes] = {}
+        self._headers: dict[http1_format.HeaderItems, bytes] = {}
         self._tls = tls
         self._idle: list[AsyncSocket] = []
         self._max_idle = limits.max_keepalive_connections
@@ -67,7 +67,7 @@ class Pool(Transport):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
-        head = message_codec.encode_head(request, self._host, self._path, self._headers)
+        head = http1_format.encode_head(request, self._host, self._path, self._headers)
         connection: AsyncSocket | None = None
         done, slot = False, None
         if self._forks != count_forks():
@@ -90,7 +90,7 @@ class Pool(Transport):
                     await connection.wait_until_writable(seconds)
                 await connection.read_whole_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
-            except message_codec.ConnectionBroken as error:
+            except http1_format.ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND_BYTES:
                     raise
                 # Look for an early response, since servers may reject a large body before they've read all of it.
@@ -107,7 +107,7 @@ class Pool(Transport):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and return the response as it arrives. The connection is closed, not reused."""
-        head = message_codec.encode_head(request, self._host, self._path, self._headers)
+        head = http1_format.encode_head(request, self._host, self._path, self._headers)
         # Streams can stay open for hours, so they don't count toward the maximum number of connections.
         connection = await self._connect(request)
         try:
@@ -133,7 +133,7 @@ class Pool(Transport):
                 return
             try:
                 received = await connection.receive(stream.remaining)
-            except message_codec.ReadTimeout:
+            except http1_format.ReadTimeout:
                 yield b""
             else:
                 reader.feed(received)

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 
-from ..._http.message_codec import HttpRequest, HttpResponse
+from ..._http.http1_format import HttpRequest, HttpResponse
 from ..._http.settings import Timeouts
 from ..._rules.operations_and_releases import health_check
 

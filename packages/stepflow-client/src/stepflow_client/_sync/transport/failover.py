@@ -8,10 +8,10 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-from ..._http import message_codec
-from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
+from ..._http import http1_format
+from ..._http.http1_format import HttpError, HttpRequest, HttpResponse
+from ..._rules.deadlines import has_passed
 from ..._rules.server_loads import ServerLoads
-from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
 
 _MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 30.0
@@ -21,10 +21,10 @@ _TRIAL = 3.0
 _UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
 # Errors that mean a server is down or unresponsive.
 _SERVER_DOWN_ERRORS = (
-    message_codec.ConnectFailed,
-    message_codec.ConnectionBroken,
-    message_codec.ReadTimeout,
-    message_codec.WriteTimeout,
+    http1_format.ConnectFailed,
+    http1_format.ConnectionBroken,
+    http1_format.ReadTimeout,
+    http1_format.WriteTimeout,
 )
 
 
@@ -68,7 +68,7 @@ class Failover(Transport):
                     continue
                 try:
                     response = self._servers[number].send(_limit_to_share_of_time_left(request, len(left)))
-                except message_codec.PoolTimeout:
+                except http1_format.PoolTimeout:
                     # All connections to the server are busy, so it must be responding.
                     if not left:
                         raise
@@ -76,9 +76,9 @@ class Failover(Transport):
                     error.server = number
                     self._record_failure(number)
                     # Leave broken connections to the retry policy, since it backs off first.
-                    is_repeatable = request.idempotent and not isinstance(error, message_codec.ConnectionBroken)
+                    is_repeatable = request.idempotent and not isinstance(error, http1_format.ConnectionBroken)
                     may_repeat = is_repeatable and not has_passed(request.deadline)
-                    if not left or not (may_repeat or isinstance(error, message_codec.ConnectFailed)):
+                    if not left or not (may_repeat or isinstance(error, http1_format.ConnectFailed)):
                         raise
                 else:
                     self._record_response(number, response.status)
@@ -97,7 +97,7 @@ class Failover(Transport):
         except _SERVER_DOWN_ERRORS as error:
             error.server = number
             # A silent stream may just have no events, so silence doesn't count as a failure.
-            if not (is_open and isinstance(error, message_codec.ReadTimeout)):
+            if not (is_open and isinstance(error, http1_format.ReadTimeout)):
                 self._record_failure(number)
             raise
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..._http import message_codec
-from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
+from ..._http import http1_format
+from ..._http.http1_format import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.sync_socket import SyncRequestSlots, SyncSocket, count_forks
 from ...errors import ClientClosedError
@@ -44,7 +44,7 @@ class Pool(Transport):
         self._port = root.port
         self._host = root.netloc
         self._path = root.path + API_PATH
-        self._headers: dict[message_codec.HeaderItems, bytes] = {}
+        self._headers: dict[http1_format.HeaderItems, bytes] = {}
         self._tls = tls
         self._idle: list[SyncSocket] = []
         self._max_idle = limits.max_keepalive_connections
@@ -68,7 +68,7 @@ class Pool(Transport):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
-        head = message_codec.encode_head(request, self._host, self._path, self._headers)
+        head = http1_format.encode_head(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
         done, slot = False, None
         if self._forks != count_forks():
@@ -91,7 +91,7 @@ class Pool(Transport):
                     connection.wait_until_writable(seconds)
                 connection.read_whole_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
-            except message_codec.ConnectionBroken as error:
+            except http1_format.ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND_BYTES:
                     raise
                 # Look for an early response, since servers may reject a large body before they've read all of it.
@@ -108,7 +108,7 @@ class Pool(Transport):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and return the response as it arrives. The connection is closed, not reused."""
-        head = message_codec.encode_head(request, self._host, self._path, self._headers)
+        head = http1_format.encode_head(request, self._host, self._path, self._headers)
         # Streams can stay open for hours, so they don't count toward the maximum number of connections.
         connection = self._connect(request)
         try:
@@ -134,7 +134,7 @@ class Pool(Transport):
                 return
             try:
                 received = connection.receive(stream.remaining)
-            except message_codec.ReadTimeout:
+            except http1_format.ReadTimeout:
                 yield b""
             else:
                 reader.feed(received)

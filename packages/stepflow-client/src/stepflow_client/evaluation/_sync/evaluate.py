@@ -20,13 +20,13 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._base.logging import logger
-from ..._codec.call_arguments import Variables, check_concurrency, parse_run_variables
+from ..._codec.call_checks import Variables, check_concurrency, parse_run_variables
 from ..._concurrency import SyncInputReader, SyncTaskSet, sync_gather
 from ..._data import arguments
 from ..._display.progress_display import check_progress_option, show_progress
 from ..._rules.chunks import InputRetryRule, RetryOn
+from ..._rules.deadlines import has_passed
 from ..._rules.run_progress import BatchCount, ItemTimes
-from ..._rules.timeouts import has_passed
 from ..._telemetry.history_recorder import list_server_aliases
 from ...errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError
 from ...flows.reading import FlowSource, load_flow

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError
-from ._lazy_imports import arguments, expressions, fields
+from ._lazy_modules import arguments, expressions, fields
 from ._places import find_call_place, is_called_by_user_code
 
 

@@ -1,26 +1,24 @@
-# Written from _async/transport/retry_auth_dialect.py by `make generate`. Change that file instead.
-
 """Transports that wrap another one: retries, credentials, and translation for older servers."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
-from ..._data.values import decode, to_json
-from ..._http.message_codec import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
+from ..._data.wire import decode, to_json
+from ..._http.http1_format import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
-from ..._rules import older_dialects
-from ..._rules import operations_and_releases as api
+from ..._rules import older_dialects, operations_and_releases as api
+from ..._rules.deadlines import has_passed
 from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_outcome, is_transient_status
-from ..._rules.timeouts import has_passed
 from ..._rules.transport_errors import build_not_stepflow_error
 from ..._telemetry.tracing import count_resend
 from ...errors import InvalidArgumentError, InvalidResponseError, RequestTimeoutError, StepflowClientError
@@ -49,7 +47,7 @@ class Retry(Middleware):
         self._policy = policy
         self._retry_budget = RetryBudget(policy)
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request, retrying it as often as the policy allows. If it fails, the error lists all `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
@@ -57,7 +55,7 @@ class Retry(Middleware):
         outcome: HttpError | HttpResponse
         while True:
             try:
-                outcome = self.inner.send(request)
+                outcome = await self.inner.send(request)
                 if outcome.status < 400:
                     return outcome
             except HttpError as error:
@@ -71,7 +69,7 @@ class Retry(Middleware):
                 break
             logger.info("%s: %s; retrying in %.2f s", request, attempts[-1], delay)
             count_resend()
-            time.sleep(delay)
+            await asyncio.sleep(delay)
         if isinstance(outcome, HttpResponse):
             return outcome._replace(attempts=attempts)
         outcome.attempts = attempts
@@ -84,18 +82,18 @@ Signed = TypeVar("Signed")
 class Authorization(Middleware):
     """Adds credentials to each request."""
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the credentials."""
-        return self.inner.send(self._add_credentials(request))
+        return await self.inner.send(await self._add_credentials(request))
 
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the credentials, returning the response as it arrives."""
-        with self.inner.stream(self._add_credentials(request)) as stream:
+        async with self.inner.stream(await self._add_credentials(request)) as stream:
             yield stream
 
     @abstractmethod
-    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         """Return the request with the credentials."""
 
 
@@ -106,7 +104,7 @@ class StaticAuthorization(Authorization):
         super().__init__(inner)
         self._header = header
 
-    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
@@ -122,8 +120,8 @@ class TokenAuthorization(Authorization):
         super().__init__(inner)
         self._auth = auth
 
-    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
-        token = _run_auth_step(self._auth.sync_get_token, request)
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
+        token = await _run_auth_step(self._auth.async_get_token, request)
         return request._replace(headers={**request.headers, "authorization": self._auth.format_header(token)})
 
 
@@ -141,32 +139,32 @@ class HttpxAuth(Authorization):
         self._auth = auth
         self._api = str(root) + API_PATH
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as many times as the `httpx.Auth` asks."""
         from .httpx_bridge import convert_request_to_httpx, replace_headers_from_httpx_request
 
-        flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
-        with closing(flow):
-            signed = _run_auth_step(flow.__next__, request)
+        flow = self._auth.async_auth_flow(convert_request_to_httpx(request, self._api))
+        async with aclosing(flow):
+            signed = await _run_auth_step(flow.__anext__, request)
             while True:
-                response = self.inner.send(replace_headers_from_httpx_request(request, signed))
+                response = await self.inner.send(replace_headers_from_httpx_request(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                following = _run_auth_step(partial(flow.send, answer), request)
+                following = await _run_auth_step(partial(flow.asend, answer), request)
                 if following is None:
                     return response
                 signed = following
 
-    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         from .httpx_bridge import convert_request_to_httpx, replace_headers_from_httpx_request
 
-        flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
-        with closing(flow):
-            return replace_headers_from_httpx_request(request, _run_auth_step(flow.__next__, request))
+        flow = self._auth.async_auth_flow(convert_request_to_httpx(request, self._api))
+        async with aclosing(flow):
+            return replace_headers_from_httpx_request(request, await _run_auth_step(flow.__anext__, request))
 
 
-def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
+async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
     """Return the next request from the user's auth code, with credentials added, or None if there are no more.
 
     Args:
@@ -178,14 +176,14 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
             client only checks the deadline, and only after the step.)
         InvalidArgumentError: If the user's code fails.
     """
-    from ..._concurrency import sync_call_with_timeout
+    from ..._concurrency import async_call_with_timeout
 
     seconds = request.get_seconds_allowed(request.timeout.connect)
     try:
-        signed = sync_call_with_timeout(step, seconds)
+        signed = await async_call_with_timeout(step, seconds)
         if has_passed(request.deadline):
             raise TimeoutError
-    except StopIteration:
+    except StopAsyncIteration:
         return None
     except TimeoutError as error:
         late = RequestTimeoutError(f"{request} was not sent: timed out waiting for the credentials from auth")
@@ -226,24 +224,24 @@ class DialectTranslator(Middleware):
         if not self.pinned:
             self.server = None
 
-    def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request that's in the current format, and return the response in the same format."""
         server = self.server
         if server is None or request.operation in _ALWAYS_PARSED_OPERATIONS or server.needs_translation:
             return self._detect_and_send(request)
         return self.inner.send(request)
 
-    def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
+    async def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
         if request.operation == api.health_check.name:
-            return (self._request_health(request))[0]
+            return (await self._request_health(request))[0]
         server = self.server
         if server is None:
-            refusal, server = self._detect_server(request)
+            refusal, server = await self._detect_server(request)
             if server is None:
                 return refusal
         if server.needs_translation:
-            return self._send_translated(server, request)
-        response = self.inner.send(request)
+            return await self._send_translated(server, request)
+        response = await self.inner.send(request)
         body = _parse_json(response.content) if request.operation == api.list_components.name else None
         if response.status == 200 and isinstance(body, dict):
             # Rename fields to the names that the current release uses.
@@ -251,7 +249,7 @@ class DialectTranslator(Middleware):
                 return response._replace(content=to_json(older_dialects.rename_component_fields(body)))
         return response
 
-    def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
+    async def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response and the server it describes. (Other threads may reset `self.server` at any time.)
 
         The server is None if the response is from a proxy that may have a Stepflow server behind it.
@@ -259,7 +257,7 @@ class DialectTranslator(Middleware):
         Raises:
             InvalidResponseError: If the response comes from neither a Stepflow server nor such a proxy.
         """
-        response = self.inner.send(request)
+        response = await self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
             if response.status not in _UNAUTHORIZED_STATUSES and not is_transient_status(response.status):
@@ -271,7 +269,7 @@ class DialectTranslator(Middleware):
             response = response._replace(content=_encode_body(request, older_dialects.complete_health_body(health)))
         return response, server
 
-    def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
+    async def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health, and return the response along with the server it describes.
 
         If the server is None, treat the response as the response to `request`.
@@ -280,7 +278,7 @@ class DialectTranslator(Middleware):
             InvalidResponseError: If the response isn't from a Stepflow server.
         """
         try:
-            response, server = self._request_health(build_health_request(request, request.timeout))
+            response, server = await self._request_health(build_health_request(request, request.timeout))
         except HttpError as error:
             if request.idempotent:
                 raise
@@ -290,7 +288,7 @@ class DialectTranslator(Middleware):
             raise _make_failed_detection_error(f"it returned {response.status}", response.attempts)
         return response, server
 
-    def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
+    async def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         is_json = request.headers.get("content-type", "").startswith("application/json")
         body = _parse_json(request.content) if is_json else None
         path, params = unquote(request.path), dict(parse_qsl(request.query))
@@ -301,7 +299,7 @@ class DialectTranslator(Middleware):
         try:
             translated = next(translation)
             while True:
-                response = self.inner.send(_build_translated_request(request, current, translated))
+                response = await self.inner.send(_build_translated_request(request, current, translated))
                 reply = older_dialects.DecodedResponse(response.status, _parse_json(response.content))
                 translated = translation.send(reply)
         except StopIteration as done:

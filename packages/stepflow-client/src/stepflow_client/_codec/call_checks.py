@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._data.flow_declarations import get_variable_declarations
 from .._data.json_encoding import DataObject, is_data_object
-from .._data.values import MAX_INPUT_DEPTH, check_json, is_plain, unify_overrides
+from .._data.wire import MAX_INPUT_DEPTH, check_json, is_plain, unify_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.reading import load_file, parse_json
 
 if TYPE_CHECKING:
-    from .._runs.changes_before_storing import RerunOrigin
+    from .._runs.strip_and_restore_flow import RerunOrigin
     from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from stepflow_client._http.message_codec import ConnectionBroken, HttpRequest, NotHttp, ResponseReader
+from stepflow_client._http.http1_format import ConnectionBroken, HttpRequest, NotHttp, ResponseReader
 from stepflow_client._http.settings import Timeouts
 
 FIRST = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst"

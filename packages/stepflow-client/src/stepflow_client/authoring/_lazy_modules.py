@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import linecache
 
     from .._base import suggestions
-    from .._data import arguments, json_encoding, values
+    from .._data import arguments, json_encoding, wire as values
     from ..flows import expressions
     from . import _type_fields as fields
 else:
@@ -23,7 +23,7 @@ else:
     expressions = lazy_module("stepflow_client.flows.expressions")
     json_encoding = lazy_module("stepflow_client._data.json_encoding")
     suggestions = lazy_module("stepflow_client._base.suggestions")
-    values = lazy_module("stepflow_client._data.values")
+    values = lazy_module("stepflow_client._data.wire")
     fields = lazy_module("stepflow_client.authoring._type_fields")
 
 __all__ = [

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
-from stepflow_client._data.values import (
+from stepflow_client._data.wire import (
     MAX_FIELD_DEPTH,
     MAX_INPUT_DEPTH,
     MAX_LOCAL_DEPTH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client.flows.tool_schemas import (
+from stepflow_client.flows.schema_inlining import (
     inline_schema,
     is_plain_object,
     iter_field_names_and_keywords,

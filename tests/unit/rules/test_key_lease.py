@@ -13,8 +13,8 @@ from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 import pytest
-from stepflow_client._rules import key_lock
-from stepflow_client._rules.key_lock import (
+from stepflow_client._rules import key_lease
+from stepflow_client._rules.key_lease import (
     CompareCall,
     CreateRun,
     FindRecord,
@@ -142,7 +142,7 @@ class Caller:
         delays: Delays,
         death: tuple[int, bool] | None = None,
         digest: str = "same",
-        sights: key_lock.FirstSeen | None = None,
+        sights: key_lease.FirstSeen | None = None,
     ) -> None:
         self.world, self.start, self._delays, self._death = world, start, delays, death
         self.number = len(world.callers)
@@ -154,7 +154,7 @@ class Caller:
         self.took: float | None = None
         """How long the call took; None if it has not ended."""
         self.error: StepflowClientError | None = None
-        self.outcome = key_lock.KeyOutcome(KeyRun(Run(-1), ""))
+        self.outcome = key_lease.KeyOutcome(KeyRun(Run(-1), ""))
         self.requests: Counter[str] = Counter()
         self.is_dead = False
         self.lock = world.lock(
@@ -329,7 +329,7 @@ class NoLease(KeyLock):
 
 class NoJitter(KeyLock):
     def _compute_turn_pause(self) -> float:
-        return key_lock._SPREAD / 2 * self.round_trip
+        return key_lease._SPREAD / 2 * self.round_trip
 
 
 class NoSearch(KeyLock):

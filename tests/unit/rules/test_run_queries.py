@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from stepflow_client import ExecutionStatus, InvalidArgumentError, RunDetails
-from stepflow_client._rules.run_search import CreationWindow, has_only_whole_seconds, sort_newest_first
+from stepflow_client._rules.run_queries import CreationWindow, has_only_whole_seconds, sort_newest_first
 
 
 def run(run_id: str, second: int) -> RunDetails:

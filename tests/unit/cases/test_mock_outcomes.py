@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._cases.step_mocks import (
+from stepflow_client._cases.mock_outcomes import (
     InTurn,
     format_mock,
     get_mock_outcome_after_retries,

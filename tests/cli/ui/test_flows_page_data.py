@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from stepflow_cli.settings.run_history import LazyRunHistory
-from stepflow_cli.ui import flow_list
+from stepflow_cli.ui import flows_page_data
 from stepflow_cli.ui.flow_folder import FlowFolder
 from stepflow_client import StepflowClient, StepflowRuntime
 from stepflow_client.history import History
@@ -55,9 +55,9 @@ async def test_busy_flow_does_not_hide_others(
     for each in ("filed", "never"):
         (tmp_path / "flows" / f"{each}.json").write_text(json.dumps(flow(names[each])))
     folder = FlowFolder(tmp_path / "flows")
-    monkeypatch.setattr(flow_list, "_PAGE_SIZE", 3)
-    monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
-    result = await flow_list.search_flows_for_page(client, LazyRunHistory(), folder)
+    monkeypatch.setattr(flows_page_data, "_PAGE_SIZE", 3)
+    monkeypatch.setattr(flows_page_data, "_MAX_PAGES", 2)
+    result = await flows_page_data.search_flows_for_page(client, LazyRunHistory(), folder)
     assert result.read == 6
     assert result.since is not None
     assert {each.name for each in result.flows} >= {names["busy"], names["rare"], names["filed"]}
@@ -68,7 +68,9 @@ async def test_busy_flow_does_not_hide_others(
     assert busy.median_duration is not None
     assert [
         each.name
-        for each in (await flow_list.search_flows_for_page(client, LazyRunHistory(), None, names["rare"][:7])).flows
+        for each in (
+            await flows_page_data.search_flows_for_page(client, LazyRunHistory(), None, names["rare"][:7])
+        ).flows
     ] == [names["rare"]]
 
 
@@ -86,7 +88,7 @@ async def test_flows_run_by_steps_are_listed_separately(client: StepflowClient, 
         "output": {"$step": "each"},
     }
     await run(client, outer, None)
-    result = await flow_list.search_flows_for_page(client, LazyRunHistory())
+    result = await flows_page_data.search_flows_for_page(client, LazyRunHistory())
     assert names["inner"] in {each.name for each in result.sub_flows}
     assert names["inner"] not in {each.name for each in result.flows}
     assert names["outer"] in {each.name for each in result.flows}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, JournalError, Outcome
 from stepflow_client._rules.chunks import Chunk
-from stepflow_client._stores.journal import Journal
+from stepflow_client._stores.batch_journal import Journal
 
 
 def test_a_chunk_that_has_begun_can_be_read(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Never, Pa
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from ._lazy_imports import arguments, fields, inspect, json_encoding
+from ._lazy_modules import arguments, fields, inspect, json_encoding
+from ._placeholders import Read, Record, Value, authoring_error, without_profiler
 from ._scopes import Scope, Step, SubFlow, check_decorated_is_function, encode_data, get_current_scope
-from ._values import Read, Record, Value, authoring_error, without_profiler
 from .on_error import OnError
 
 if TYPE_CHECKING:
