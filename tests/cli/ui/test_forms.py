@@ -140,6 +140,16 @@ def test_required_text_may_be_empty() -> None:
     assert parse_submitted_object(FIELDS, build_form(count="1")) == {"topic": "", "count": 1}
 
 
+def test_required_list_may_be_empty() -> None:
+    """With scripts, there's no other way to enter an empty list."""
+    tags = {"type": "array", "items": {"type": "string"}}
+    fields = build_schema_fields({"type": "object", "required": ["tags"], "properties": {"tags": tags, "more": tags}})
+    assert parse_submitted_object(fields, {}) == {"tags": []}
+    schema = {"type": "object", "required": ["tags"], "properties": {"tags": {**tags, "minItems": 1}}}
+    with pytest.raises(InvalidFormError, match="tags: "):
+        parse_submitted_object(build_schema_fields(schema), {})
+
+
 @pytest.mark.parametrize(
     ("key", "text", "message"),
     [

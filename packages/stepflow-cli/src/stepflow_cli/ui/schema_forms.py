@@ -165,6 +165,8 @@ def reject_masked_value(value: Any, flow: Mapping[str, Any]) -> None:
 _MAX_FIELDS = 100
 _MAX_DEPTH = 4
 _LONG_LENGTH = 200
+# What an empty required field contains, by kind. (Scripts show an empty list as no rows.) Other kinds need a value.
+_EMPTY_TEXTS = {"text": "", "long": "", "list": "[]"}
 
 
 @dataclass(frozen=True)
@@ -413,8 +415,8 @@ def _add_submitted_field_value(value: dict[str, Any], field: Field, form: Mappin
             if not text.isdecimal() or int(text) >= len(field.options):
                 raise ValueError("is not one of the choices")
             value[field.key] = field.options[int(text)]
-        elif text or (field.required and field.kind in ("text", "long")):
-            value[field.key] = _parse_field_text(field.kind, text)
+        elif text or (field.required and field.kind in _EMPTY_TEXTS):
+            value[field.key] = _parse_field_text(field.kind, text or _EMPTY_TEXTS[field.kind])
         elif field.required:
             raise ValueError("needs a value")
     except ValueError as error:
