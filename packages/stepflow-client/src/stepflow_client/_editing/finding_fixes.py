@@ -150,11 +150,10 @@ class _FindingRewriter:
                 ids = _list_innermost_flow_step_ids(at)
                 return build_key_addition(text, at, "output", {"$step": ids[-1]}) if ids else (), False
             case "unused-variable":
-                required = holder.get("required") if holder is not None else None
-                names = [element.value for element in required.elements] if required is not None else []
+                names = [element.value for element in holder.elements_at("required")] if holder is not None else []
                 edits = build_key_removal(text, at, key)
-                if required is not None and key in names:
-                    edits += yaml_and_json_edits.build_element_removal(text, required, names.index(key))
+                if holder is not None and key in names:
+                    edits += yaml_and_json_edits.build_element_removal(text, holder.items["required"], names.index(key))
                 return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
                 if at.value in _find_ids_read_in_flow(at):
