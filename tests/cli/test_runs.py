@@ -181,6 +181,7 @@ def test_steps(stepflow: Stepflow, batch: str, running: str, golden: Golden) -> 
         stepflow("runs", "steps", batch, "--step", "reading"),
         stepflow("runs", "steps", batch, "--step", "reading", "--item", "1", "-o", "json"),
         stepflow("runs", "steps", batch, "--step", "writing"),
+        stepflow("runs", "steps", batch, "--step", "reading", "--item", "7"),
         stepflow("runs", "steps", running, "--fields", "step_id,status"),
     )
 

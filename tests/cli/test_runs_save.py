@@ -104,7 +104,9 @@ def test_items_and_overrides(stepflow: Stepflow, flow: str, start: Start) -> Non
     (case,) = yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]
     assert (case["input"], case["output"]["result"]) == ({"name": "Bob"}, {"name": "Bob", "more": 1})
     assert case["name"].endswith(" item 1")
-    assert stepflow("runs", "save", "@last", "--item", "2").code == 1
+    missing = stepflow("runs", "save", "@last", "--item", "2")
+    assert (missing.code, "has no item 2" in error_text(missing)) == (1, True)
+    assert "hint: items are counted from 0" in error_text(missing)
 
 
 @pytest.mark.usefixtures("server")

@@ -251,7 +251,8 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
 
     run, items = snapshot.details, snapshot.items or ()
     if not 0 <= index < len(items):
-        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
+        hint = "items are counted from 0"
+        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404, hint=hint)
     shown = mask_snapshot(replace(snapshot, items=[items[index]]))
     item, arguments = next(iter(shown.items or ())), shown.arguments
     if item.result is None:

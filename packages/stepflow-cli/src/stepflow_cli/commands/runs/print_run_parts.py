@@ -128,6 +128,8 @@ def steps_command(
                 step_details = target.client.get_run_step(run_id, step, item_index=item or 0)
             except NotFoundError as error:
                 ids = {listed.step_id for listed in target.client.get_run_steps(run_id, item_index=item or 0).steps}
+                if not ids and item:
+                    _get_item_or_raise(list(target.client.get_run_items(run_id).items), item, run_id)
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise convert_to_problem(error, hint=hint if ids else None) from None
             explained = add_step_states_if_failed(target.client, run_id, [step_details], item or 0)[0]
