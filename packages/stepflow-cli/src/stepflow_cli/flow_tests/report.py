@@ -41,10 +41,7 @@ def list_case_records(done: FileResults) -> list[dict[str, Any]]:
             "run_id": result.result.run_id if result.result else None,
             "output": result.result.output if result.result else None,
             "message": failure_text(result) if result.is_failed else "",
-            "differences": [
-                {"path": difference.path, "expected": difference.expected, "actual": difference.actual}
-                for difference in result.differences
-            ],
+            "differences": [difference.to_dict() for difference in result.differences],
         }
         for result in done.results
     ]

@@ -198,8 +198,7 @@ def _run_one_file(
         if settings.record is not None:
             require_capability(client.server_info(), "step_outputs", "--record")
     except StepflowClientError as error:
-        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
-        return [CaseResult(case, "error", message=case.fault or message) for case in file.cases]
+        return [CaseResult(case, "error", message=case.fault or str(error)) for case in file.cases]
     return run_cases(
         client,
         file.tests,

@@ -248,7 +248,7 @@ class _CaseRunner:
         return [step_id for step_id in case.mocks if step_id not in used]
 
     def _make_error_result(self, attempt: CaseResult, error: StepflowClientError, started: float) -> CaseResult:
-        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+        message = str(error)
         if isinstance(error, RunTimeoutError) and self.timeout is not None:
             message = f"run {error.run_id} did not end within {self.timeout:g} s; it may still be running"
         return replace(attempt, message=message, duration=time.monotonic() - started)
