@@ -56,7 +56,7 @@ TOKENS = {
     "async_auth_flow": "sync_auth_flow",
     "async_get_token": "sync_get_token",
     "async_compute": "sync_compute",
-    "async_apply_scorer": "sync_apply_scorer",
+    "async_run_score_call": "sync_run_score_call",
     "async_gather": "sync_gather",
     "async_shield": "sync_shield",
     "async_call_with_timeout": "sync_call_with_timeout",

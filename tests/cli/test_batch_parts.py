@@ -120,8 +120,8 @@ def test_progress_has_running_items_and_the_time_left(monkeypatch: pytest.Monkey
     for index in range(10):
         progress.add_outcome(outcome(40 + index))
     now = 105.0
-    assert progress.is_update_due()
-    assert not progress.is_update_due()
+    assert progress.mark_shown_if_due()
+    assert not progress.mark_shown_if_due()
     progress.update_spinner(spinner)
     assert spinner._text == "50/1,100 done, 5s, 2.0/s, 8m45s left, 10 running"
     progress.is_estimated = True

@@ -200,9 +200,9 @@ def test_only_the_differing_parts_of_a_value_are_replaced(text: str, value: Any,
     ],
 )
 def test_inline_values_are_quoted_only_if_necessary(value: Any, written: str) -> None:
-    assert yaml_and_json_edits.format_inline("a: 1", value) == written
+    assert yaml_and_json_edits.format_inline_like("a: 1", value) == written
     assert parse_yaml(written) == value
-    assert yaml_and_json_edits.format_inline(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
+    assert yaml_and_json_edits.format_inline_like(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
 
 
 def test_a_file_keeps_its_byte_order_mark_and_line_endings() -> None:

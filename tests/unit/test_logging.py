@@ -53,10 +53,10 @@ def test_only_retries_are_logged_at_info(caplog: pytest.LogCaptureFixture) -> No
 
 WARNS = """
 import sys
-from stepflow_client._base.logging import logger, listen_to_warnings
+from stepflow_client._base.logging import logger, listening_to_warnings
 
 messages = []
-with listen_to_warnings(messages.append):
+with listening_to_warnings(messages.append):
     logger.warning("run %s is lost", 7)
 logger.warning("nobody listens")
 assert messages == ["run 7 is lost"], messages

@@ -11,7 +11,7 @@ from stepflow_cli.errors import Problem, Session
 from stepflow_cli.evaluations.options import (
     build_variants,
     check_gate_names,
-    get_variant_flow_arguments,
+    get_flow_arguments_by_variant,
     load_scores,
     parse_score_limits,
     parse_worst_cases,
@@ -72,8 +72,8 @@ def test_variants() -> None:
     assert variants["odd.Name-1 _"].variables == {"tone": "a=b:c"}
     assert variants["v2"].flow["name"] == "two"  # type: ignore[call-overload,index]
     assert build_variants([], FLOW) is None
-    assert get_variant_flow_arguments(values, "ticket.yaml")["v2"] == "v2.yaml"
-    assert get_variant_flow_arguments(values, "ticket.yaml")["now"] == "ticket.yaml"
+    assert get_flow_arguments_by_variant(values, "ticket.yaml")["v2"] == "v2.yaml"
+    assert get_flow_arguments_by_variant(values, "ticket.yaml")["now"] == "ticket.yaml"
 
 
 SYNTAX = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"

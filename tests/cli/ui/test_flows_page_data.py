@@ -57,7 +57,7 @@ async def test_busy_flow_does_not_hide_others(
     folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flows_page_data, "_PAGE_SIZE", 3)
     monkeypatch.setattr(flows_page_data, "_MAX_PAGES", 2)
-    result = await flows_page_data.search_flows_for_page(client, LazyRunHistory(), folder)
+    result = await flows_page_data.build_flows_page_contents(client, LazyRunHistory(), folder)
     assert result.read == 6
     assert result.since is not None
     assert {each.name for each in result.flows} >= {names["busy"], names["rare"], names["filed"]}
@@ -69,7 +69,7 @@ async def test_busy_flow_does_not_hide_others(
     assert [
         each.name
         for each in (
-            await flows_page_data.search_flows_for_page(client, LazyRunHistory(), None, names["rare"][:7])
+            await flows_page_data.build_flows_page_contents(client, LazyRunHistory(), None, names["rare"][:7])
         ).flows
     ] == [names["rare"]]
 
@@ -88,7 +88,7 @@ async def test_flows_run_by_steps_are_listed_separately(client: StepflowClient, 
         "output": {"$step": "each"},
     }
     await run(client, outer, None)
-    result = await flows_page_data.search_flows_for_page(client, LazyRunHistory())
+    result = await flows_page_data.build_flows_page_contents(client, LazyRunHistory())
     assert names["inner"] in {each.name for each in result.sub_flows}
     assert names["inner"] not in {each.name for each in result.flows}
     assert names["outer"] in {each.name for each in result.flows}

@@ -21,7 +21,7 @@ from stepflow_client import AuthoringError, FlowError, FlowFileError, InvalidArg
 from stepflow_client.authoring import Flow, builtin, coalesce, component, each, flow, variable, when
 from stepflow_client.authoring._places import Place
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.python_positions import add_python_place_to_hint
+from stepflow_client.flows.python_positions import add_python_place_to_error
 from stepflow_client.flows.reading import load_file, load_flow
 from stepflow_client.flows.syntax_tree import FlowText
 from stepflow_client.testing import Fails, InTurn, read_tests
@@ -133,15 +133,15 @@ def test_errors_of_failed_steps_include_the_python_position() -> None:
     place = f"step 'price' is written at tests/unit/authoring/test_flow.py:{line}"
     error = FlowError(message="boom", step_id="price")
     for hint, expected in ((None, place), ("look", f"look; {place}"), (f"{place}!", f"{place}!")):
-        assert add_python_place_to_hint(replace(error, hint=hint), order) == replace(error, hint=expected)
+        assert add_python_place_to_error(replace(error, hint=hint), order) == replace(error, hint=expected)
     output = order.places["output",].line
-    error_with_place = add_python_place_to_hint(FlowError(message="boom"), order)
+    error_with_place = add_python_place_to_error(FlowError(message="boom"), order)
     assert error_with_place is not None
     assert error_with_place.hint == f"the output is written at tests/unit/authoring/test_flow.py:{output}"
     # An unknown step, and a flow that isn't written in Python.
-    assert add_python_place_to_hint(replace(error, step_id="gone"), order) == replace(error, step_id="gone")
-    assert add_python_place_to_hint(error, order.to_dict()) == error
-    assert add_python_place_to_hint(None, order) is None
+    assert add_python_place_to_error(replace(error, step_id="gone"), order) == replace(error, step_id="gone")
+    assert add_python_place_to_error(error, order.to_dict()) == error
+    assert add_python_place_to_error(None, order) is None
 
 
 def test_nodes_from_other_files_have_no_position() -> None:

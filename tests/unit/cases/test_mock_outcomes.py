@@ -8,11 +8,11 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._cases.mock_outcomes import (
     InTurn,
-    format_mock,
     get_mock_outcome_after_retries,
     is_dynamic_mock,
     parse_mock,
     run_map_or_iterate,
+    serialize_mock,
 )
 from stepflow_client._runs.pinned_steps import Delayed, Fails
 
@@ -91,14 +91,14 @@ def test_mocks_round_trip_through_flow_files() -> None:
         {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}},
         {"outcome": "success", "result": {"a": 1}},
     ]
-    assert format_mock(mock) == outcomes
+    assert serialize_mock(mock) == outcomes
     parsed = parse_mock(outcomes)
     assert [parsed.next(), parsed.next(), parsed.next()] == [Fails("TIMEOUT", "closed"), {"a": 1}, {"a": 1}]
     assert parse_mock({"outcome": "failed", "error": {"code": "UNSPECIFIED"}}) == Fails()
     assert [is_dynamic_mock(each) for each in (mock, len, 5, Fails())] == [True, True, False, False]
     for unsupported in (len, Delayed(5, 1.0), InTurn(Delayed(5, 1.0))):
         with pytest.raises(InvalidArgumentError, match="must be an output, Fails, or InTurn of these"):
-            format_mock(unsupported)
+            serialize_mock(unsupported)
     with pytest.raises(InvalidArgumentError, match="InTurn needs at least one outcome"):
         InTurn()
 

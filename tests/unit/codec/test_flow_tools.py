@@ -514,4 +514,4 @@ def test_at_most_twenty_errors_are_listed(count: int) -> None:
 )
 def test_a_flow_gets_only_variables_it_allows(fields: dict[str, Any], variables: dict[str, Any]) -> None:
     spec = make_tool_spec({**STEPS, **fields}, "tool")
-    assert spec.select_variables({"n": 1, "m": 2}) == variables
+    assert spec.drop_unknown_variables({"n": 1, "m": 2}) == variables

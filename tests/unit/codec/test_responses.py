@@ -896,7 +896,7 @@ def test_invalid_ids_are_rejected(wrong: dict[str, Any], reason: str) -> None:
 )
 def test_items_are_checked_before_they_are_built(answers: Any, reason: str) -> None:
     with pytest.raises(TypeError) as caught:
-        responses.check_raw_items(answers)
+        responses.check_and_sort_items(answers)
     assert str(caught.value) == reason
 
 
@@ -905,7 +905,7 @@ def test_items_are_checked_before_they_are_built(answers: Any, reason: str) -> N
 )
 def test_unknown_item_statuses_are_accepted(status: Any, expected: str) -> None:
     answers = [{"itemIndex": 0, "status": status}]
-    assert responses.check_raw_items(answers) == answers
+    assert responses.check_and_sort_items(answers) == answers
     assert responses.read_items(RUN_ID, answers).items[0].status == expected
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stepflow_client._embedded.config import ServerConfig, explain_config_error
+from stepflow_client._embedded.config import ServerConfig, build_rejection_error
 
 _CREATE = "Failed to create executor: Failed to create service from configuration: Configuration error: "
 _PARSE = "Failed to load configuration: Configuration error: Failed to parse config YAML: "
@@ -90,7 +90,7 @@ def test_the_explanation_names_the_line(
 ) -> None:
     path = tmp_path / "config.yml"
     path.write_text(text)
-    fault = explain_config_error(reason, ServerConfig(path=path))
+    fault = build_rejection_error(reason, ServerConfig(path=path))
     assert fault is not None
     assert (fault.message, fault.hint, fault.line) == (f"{path}:{line}: {message}", hint, line)
 
@@ -98,17 +98,17 @@ def test_the_explanation_names_the_line(
 def test_a_file_that_is_not_yaml_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text("plugins: [\n")
-    fault = explain_config_error(
+    fault = build_rejection_error(
         f"{_PARSE}plugins: invalid type: sequence, expected a map at line 1 column 10", ServerConfig(path)
     )
     assert fault is not None
     assert "is not YAML: this [ is not closed (line 1, column 10)" in fault.message
-    assert explain_config_error("the address is in use", ServerConfig(path)) is None
+    assert build_rejection_error("the address is in use", ServerConfig(path)) is None
 
 
 def test_a_configuration_without_a_file_is_explained() -> None:
     config = ServerConfig(document={"plugins": {"builtin": {"type": "bulitin"}}})
-    fault = explain_config_error(
+    fault = build_rejection_error(
         f"{_PARSE}plugins.builtin: unknown variant `bulitin`, expected one of `builtin`", config
     )
     assert fault is not None
@@ -121,4 +121,4 @@ def test_a_configuration_without_a_file_is_explained() -> None:
 def test_other_reasons_are_not_explained(reason: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text(f"{_BUILTIN}{_ROUTES}")
-    assert explain_config_error(reason, ServerConfig(path=path)) is None
+    assert build_rejection_error(reason, ServerConfig(path=path)) is None

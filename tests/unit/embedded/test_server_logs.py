@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
-from stepflow_client._embedded.server_logs import LogStore, PipeReader, listen_to_server_logs
+from stepflow_client._embedded.server_logs import LogStore, PipeReader, listening_to_server_logs
 from stepflow_client.logs import LogConfig, RawLine, Stream
 
 
@@ -62,7 +62,7 @@ def test_a_listener_gets_every_line_and_the_logger_its_levels(
         received.extend(lines)
         raise RuntimeError("a listener that fails")
 
-    with listen_to_server_logs(listen):
+    with listening_to_server_logs(listen):
         store = LogStore(LogConfig(python_logger=logger))
     later = LogStore(LogConfig(python_logger=logger))
     lines = [line("INFO", "begins"), line("WARN", "slow"), line("ERROR", "broken")]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from stepflow_client import FlowFileError, InvalidArgumentError
 from stepflow_client.evaluation import EvaluationCase
-from stepflow_client.evaluation.records import encode_case_set, read_cases
+from stepflow_client.evaluation.records import encode_case_set, resolve_cases
 
 FIELDS = {"n": {"type": "integer"}, "text": {"type": "string"}}
 FLOW: dict[str, Any] = {
@@ -23,7 +23,7 @@ FLOW: dict[str, Any] = {
 
 
 def read(cases: Any, flow: Any = FLOW, expected: str = "expected") -> list[EvaluationCase]:
-    return list(read_cases(cases, flow, flow if isinstance(flow, dict) else FLOW, expected))
+    return list(resolve_cases(cases, flow, flow if isinstance(flow, dict) else FLOW, expected))
 
 
 def test_a_row_is_an_input_with_an_optional_expected_output() -> None:
@@ -121,7 +121,7 @@ def test_cases_are_stored_as_json() -> None:
 
 def test_a_name_is_a_string_that_can_be_stored() -> None:
     flow = {"steps": []}
-    assert [case.name for case in read_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
+    assert [case.name for case in resolve_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="the name of case"):
         encode_case_set([EvaluationCase("\ud800", 1)])
 

@@ -25,7 +25,7 @@ from stepflow_client.evaluation import (
     regex,
     schema_valid,
 )
-from stepflow_client.evaluation.scorer_calls import build_scorers, sync_apply_scorer
+from stepflow_client.evaluation.scorer_calls import build_scorers, sync_run_score_call
 
 
 def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
@@ -228,7 +228,7 @@ def test_a_judge_can_check_a_large_input_in_sync_evaluations() -> None:
         results.append(await scorer.compute_scores(item(long), client))
 
     with ThreadPoolExecutor(1) as threads:
-        sync_apply_scorer(scorer, score, threads)
+        sync_run_score_call(scorer, score, threads)
     assert results == [({"judge": 0.5}, {})]
 
 

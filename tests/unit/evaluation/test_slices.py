@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError, JournalError
 from stepflow_client.evaluation import EvaluationCase, EvaluationItem, EvaluationReport, usage
-from stepflow_client.evaluation.records import read_cases
+from stepflow_client.evaluation.records import resolve_cases
 from stepflow_client.evaluation.store import EvaluationStore
 
 FLOW: dict[str, Any] = {"steps": []}
@@ -83,14 +83,14 @@ def test_metadata_and_tags_are_stored(tmp_path: Path) -> None:
         {"name": "a", "input": {"n": 1}, "metadata": {"language": "German"}, "tags": ["x"]},
         {"input": {"n": 2}, "expected": 2},
     ]
-    cases = list(read_cases(rows, FLOW, FLOW, "expected"))
+    cases = list(resolve_cases(rows, FLOW, FLOW, "expected"))
     assert cases[0] == EvaluationCase("a", {"n": 1}, None, {"language": "German"}, ("x",))
     with EvaluationStore(tmp_path, is_new=True) as store:
         assert store.store_or_check_settings(cases, 1, {"a": ""}) == 2
         assert list(store.iter_cases()) == [cases[0], EvaluationCase("1", {"n": 2}, 2)]
     for wrong in ({"metadata": 3}, {"tags": [3]}):
         with pytest.raises(InvalidArgumentError):
-            list(read_cases([{"input": 1, **wrong}], FLOW, FLOW, "expected"))
+            list(resolve_cases([{"input": 1, **wrong}], FLOW, FLOW, "expected"))
 
 
 def test_new_cases_are_added_after_existing_ones(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from stepflow_client.flows.type_system import (
     look_up_path,
     make_object_type,
     make_union,
-    may_be_false,
+    may_be_falsy,
     may_be_null,
     schema_to_type,
     type_to_schema,
@@ -251,7 +251,7 @@ def test_paths_to_guaranteed_parts_are_sorted_by_length() -> None:
 )
 def test_which_types_may_be_null_or_false(schema: Any, is_null: bool, is_false: bool) -> None:
     assert may_be_null(schema_to_type(schema)) is is_null
-    assert may_be_false(schema_to_type(schema)) is is_false
+    assert may_be_falsy(schema_to_type(schema)) is is_false
 
 
 _MAP = {"type": "object", "additionalProperties": {"type": "null"}}

@@ -95,15 +95,15 @@ def test_large_inputs_are_read_a_few_at_a_time() -> None:
     ahead = ReadAhead(1_600_000)
     counts = [ahead.count]
     for _ in range(8):
-        ahead.record_read_size(ahead.count, 10 * ahead.count)
+        ahead.adapt_count_to_size(ahead.count, 10 * ahead.count)
         counts.append(ahead.count)
     assert counts == [1, 2, 4, 8, 16, 32, 64, 128, 128]
-    ahead.record_read_size(128, 128 * 50_000)
+    ahead.adapt_count_to_size(128, 128 * 50_000)
     assert ahead.count == 2
-    ahead.record_read_size(2, 2_000_000)
+    ahead.adapt_count_to_size(2, 2_000_000)
     assert ahead.count == 1
     small = ReadAhead(32)
-    small.record_read_size(1, 1)
+    small.adapt_count_to_size(1, 1)
     assert small.count == 2
 
 

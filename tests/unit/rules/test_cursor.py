@@ -64,7 +64,7 @@ def test_events_that_share_a_number_are_counted() -> None:
     cursor = Cursor("e")
     cursors = []
     for number in (0, 0, 1, 4, 4, 4, 5):
-        cursor = cursor.advance_to(number)
+        cursor = cursor.get_cursor_after(number)
         cursors.append(str(cursor))
     assert cursors == ["e0.1", "e0.2", "e1.1", "e4.1", "e4.2", "e4.3", "e5.1"]
 
@@ -73,7 +73,7 @@ def test_events_that_share_a_number_are_counted() -> None:
 def test_no_two_events_have_the_same_cursor(mode: str, steps: list[tuple[int, int]]) -> None:
     cursor, cursors = Cursor(mode), []
     for number in sequence(steps):
-        cursor = cursor.advance_to(number)
+        cursor = cursor.get_cursor_after(number)
         cursors.append(cursor)
     assert len(set(cursors)) == len(cursors)
     assert all((one.number, one.handled) < (two.number, two.handled) for one, two in pairwise(cursors))
@@ -86,7 +86,7 @@ def test_resuming_yields_each_event_exactly_once(steps: list[tuple[int, int]], d
     stop = data.draw(st.integers(0, len(events)))
     cursor, handled = Cursor("e"), []
     for event in events[:stop]:
-        cursor = cursor.advance_to(event[1])
+        cursor = cursor.get_cursor_after(event[1])
         handled.append(event)
     position = Cursor.parse(str(cursor), "e")
     again = [event for event in events if event[1] >= position.number]

@@ -285,7 +285,7 @@ def test_the_inputs_of_a_batch_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     progress = count.make_progress()
     assert (progress.status, progress.total, progress.completed, progress.failed) == ("running", 9, 2, 2)
     assert (progress.known, progress.duration, progress.is_estimated) == (1, 4.0, True)
-    count.add_earlier_outcomes(3)
+    count.add_earlier_item_count(3)
     end = count.make_progress(is_over=True)
     assert (end.status, end.total, end.completed, end.failed) == ("failed", 7, 5, 2)
     assert (end.known, end.is_estimated) == (4, False)

@@ -13,7 +13,7 @@ from stepflow_client._rules.server_loads import ServerLoads
 def place_runs(spread: ServerLoads, count: int, servers: tuple[int, ...]) -> list[int]:
     chosen = []
     for _ in range(count):
-        with spread.place_run(servers) as number:
+        with spread.placing_run(servers) as number:
             chosen.append(number)
     return chosen
 
@@ -32,7 +32,7 @@ def test_the_server_with_the_fewest_runs_comes_first() -> None:
     spread = ServerLoads(2)
     spread.remember_server("long", 0)
     with spread.count_waited_run("long"), ExitStack() as open_runs:
-        chosen = [open_runs.enter_context(spread.place_run((0, 1))) for _ in range(5)]
+        chosen = [open_runs.enter_context(spread.placing_run((0, 1))) for _ in range(5)]
     assert chosen == [1, 0, 1, 0, 1]
     assert sorted(place_runs(spread, 2, (0, 1))) == [0, 1]
 
@@ -65,7 +65,7 @@ def test_runs_in_flight_differ_by_at_most_one(servers: int, steps: list[bool]) -
     for begins in steps:
         if begins or not in_flight:
             stack = ExitStack()
-            number = stack.enter_context(spread.place_run(every))
+            number = stack.enter_context(spread.placing_run(every))
             assert counts[number] == min(counts.values())
             in_flight.append((stack, number))
             counts[number] += 1

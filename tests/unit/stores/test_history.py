@@ -308,9 +308,9 @@ def test_a_locked_file_is_waited_for_only_once(tmp_path: Path, exists: bool, mon
 
 def test_a_conflict_reported_at_once_does_not_shorten_later_waits(tmp_path: Path) -> None:
     store: Any = History(tmp_path / "history.db")._store
-    with pytest.raises(sqlite3.OperationalError), store._limit_lock_waits():
+    with pytest.raises(sqlite3.OperationalError), store._choosing_lock_wait():
         raise sqlite3.OperationalError("database is locked")
-    with store._limit_lock_waits() as wait:
+    with store._choosing_lock_wait() as wait:
         assert wait == 5.0
 
 

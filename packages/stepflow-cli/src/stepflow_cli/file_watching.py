@@ -100,7 +100,7 @@ def _iter_yaml_and_json_files(folder: str) -> Iterable[str]:
         yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)
 
 
-def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
+def iter_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
     """Yield a flow's files or folder, along with the files that configure how the flow is checked and run.
 
     Args:

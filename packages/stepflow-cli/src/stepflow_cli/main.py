@@ -72,7 +72,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-def _suggest_commands_for_local_flows() -> None:
+def _print_commands_for_local_flows() -> None:
     """Suggest commands for flows found in the working folder, but only if standard output is a terminal."""
     if not sys.stdout.isatty():
         return
@@ -106,7 +106,7 @@ cli = LazyGroup(
     },
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=COMMAND_SECTIONS,
-    more_help=_suggest_commands_for_local_flows,
+    more_help=_print_commands_for_local_flows,
     help="""Run Stepflow flows on a remote or embedded server.
 
     Only results go to standard output. Everything else goes to standard error.

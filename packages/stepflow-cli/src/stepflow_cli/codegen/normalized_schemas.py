@@ -281,7 +281,7 @@ class _SchemaNormalizer:
             if part is schema:
                 return self.normalize(self.document.merge_all_of(schema), name)
             return self.normalize(part, name) | {key: schema[key] for key in REF_SIBLINGS if key in schema}
-        kinds = self._list_types(schema) or list_non_literal_enum_types(schema)
+        kinds = self._list_type_names(schema) or list_non_literal_enum_types(schema)
         if _is_class_schema(schema):
             reference = {"$ref": SCHEMA_REF_PREFIX + self._define_object_class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
@@ -329,7 +329,7 @@ class _SchemaNormalizer:
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         return schema.get("type") in ("null", ["null"]) or values == [None]
 
-    def _list_types(self, schema: Mapping[str, Any]) -> list[str]:
+    def _list_type_names(self, schema: Mapping[str, Any]) -> list[str]:
         kinds = schema.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
         for kind in kinds:

@@ -52,7 +52,7 @@ class PythonTypeGenerator:
         """Yield the source code of each class that has been referenced since the last call but not generated yet."""
         while self._waiting_names:
             name = self._waiting_names.pop(0)
-            yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
+            yield self._generate_class(name) if self._is_object(name) else self._generate_alias(name)
 
     def list_fields(self, schema: Mapping[str, Any]) -> list[Field]:
         """Return an object's fields, with the required ones first.
@@ -134,21 +134,21 @@ class PythonTypeGenerator:
             return "Any" if self._is_input else "dict[str, Any]"
         return f"{'Mapping' if self._is_input else 'dict'}[str, {self.annotate(values)}]"
 
-    def _write_alias(self, name: str) -> str:
+    def _generate_alias(self, name: str) -> str:
         self._enclosing_names.append(name)
         inner = self.annotate(self._named[name])
         self._enclosing_names.pop()
         alias = self._get_unique_type_name(f"{name}Input") if self._is_input else name
         return f"{alias}: TypeAlias = {python_literal(inner)}\n"
 
-    def _write_class(self, name: str) -> str:
+    def _generate_class(self, name: str) -> str:
         schema = self._named[name]
         fields = self.list_fields(schema)
         description = format_docstring(schema.get("description"))
         description += "\n" if description and fields else ""
         if not self._is_input:
-            return _write_dataclass(name, fields, description)
-        typed = _write_typed_dict(self._get_unique_type_name(f"{name}Dict"), fields, description)
+            return _generate_dataclass(name, fields, description)
+        typed = _generate_typed_dict(self._get_unique_type_name(f"{name}Dict"), fields, description)
         # The protocol declares only the required fields, or all fields if none are required.
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
@@ -212,7 +212,7 @@ def python_literal(value: Any) -> str:
     return written if is_final else f'"{written[1:-1]}"'
 
 
-def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
+def _generate_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
         # An optional field that has a default is never None, so leave `| None` out of its type.
@@ -226,7 +226,7 @@ def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     return "".join(lines)
 
 
-def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
+def _generate_typed_dict(name: str, fields: list[Field], description: str) -> str:
     typed = [(field, field.kind if field.is_required else f"NotRequired[{field.kind}]") for field in fields]
     if all(field.json_name == field.python_name for field in fields):
         lines = (f"    {field.json_name}: {kind}\n{format_docstring(field.description)}" for field, kind in typed)

@@ -88,7 +88,7 @@ def run_command(options: RunOptions) -> None:
     if not options.watch:
         execute_run_command(options)
         return
-    from ..file_watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
+    from ..file_watching import check_no_stdin, iter_watched_files, keeping_embedded_server, rerun_on_changes
 
     flow, values, server = options.flow, options.values, options.server
     check_no_stdin([flow, *values.value_files])
@@ -99,7 +99,7 @@ def run_command(options: RunOptions) -> None:
             with open_round() as session_options:
                 execute_run_command(watched._replace(server=session_options))
 
-        rerun_on_changes(run_round, lambda: [*list_watched_files(flow, server), *values.value_files], noise=_RUN_ID)
+        rerun_on_changes(run_round, lambda: [*iter_watched_files(flow, server), *values.value_files], noise=_RUN_ID)
 
 
 _BATCH_MAIN = (

@@ -173,7 +173,7 @@ def command(
         if not watch:
             run_cases(clients)
             return
-        from ..file_watching import list_watched_files, rerun_on_changes
+        from ..file_watching import iter_watched_files, rerun_on_changes
 
         def run_next_round() -> None:
             clients.stop_if_config_changed()
@@ -181,7 +181,7 @@ def command(
 
         def list_files_to_watch() -> list[str]:
             # We only know the configurations once the servers have started.
-            return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
+            return [*(file for path in named for file in iter_watched_files(path)), *clients.config_files]
 
         rerun_on_changes(run_next_round, list_files_to_watch, noise=_DURATION_SUFFIX)
 
@@ -215,7 +215,7 @@ def _run_and_print_results(
         format_github_unreached_steps,
         format_summary,
         list_case_records,
-        list_coverage_records,
+        list_step_coverage,
         write_junit_report,
     )
     from ..flow_tests.run_test_files import run_test_files
@@ -237,7 +237,7 @@ def _run_and_print_results(
         )
         output.write_texts((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
-        output.print_records((each for file in results() for each in list_coverage_records(file)), STEPS, flush=True)
+        output.print_records((each for file in results() for each in list_step_coverage(file)), STEPS, flush=True)
     else:
         output.print_records((record for file in results() for record in list_case_records(file)), CASES, flush=True)
     seconds = time.monotonic() - started

@@ -97,7 +97,7 @@ def command(
     if not watch:
         _check_and_print_findings(flows, options, output, named_server, fix=fix)
         return
-    from ..file_watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
+    from ..file_watching import check_no_stdin, iter_watched_files, keeping_embedded_server, rerun_on_changes
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
@@ -111,7 +111,7 @@ def command(
                 _check_and_print_findings(flows, replace(options), output, session_options)
 
         rerun_on_changes(
-            validate_round, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))]
+            validate_round, lambda: [*own, *(file for flow in flows for file in iter_watched_files(flow, named_server))]
         )
 
 

@@ -198,7 +198,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
     return variants or None
 
 
-def get_variant_flow_arguments(words: Iterable[str], flow: str) -> dict[str, str]:
+def get_flow_arguments_by_variant(words: Iterable[str], flow: str) -> dict[str, str]:
     """Return each variant's flow by variant name, as written on the command line."""
     return {name: parts.flow or flow for name, parts in _parse_variant_options(words).items()}
 

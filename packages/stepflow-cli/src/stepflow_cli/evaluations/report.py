@@ -17,7 +17,7 @@ from ..output.colors_and_escaping import escape, is_terminal
 from ..output.printing import Output, format_safe_json
 from ..output.record_views import View, columns
 from ..server.connect import Target
-from .options import get_variant_flow_arguments
+from .options import get_flow_arguments_by_variant
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, WorstCase
@@ -222,7 +222,7 @@ def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], opti
     """Return a `runs save` command for each case, or none if the runs are lost when this command exits."""
     if target is None or target.ends_with_command:
         return {}
-    flows = get_variant_flow_arguments(options.variants, options.flow)
+    flows = get_flow_arguments_by_variant(options.variants, options.flow)
     commands = {}
     for case in worst:
         value, flow = json.dumps(case.item.input, ensure_ascii=False), flows.get(case.item.variant, options.flow)

@@ -21,7 +21,7 @@ from ..params.runs import parse_user_run_query
 from ..server.connect import Target, build_client_arguments, connect
 from ..settings.run_history import open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
-from .options import EvalOptions, build_variants, check_gate_names, get_variant_flow_arguments, load_scores
+from .options import EvalOptions, build_variants, check_gate_names, get_flow_arguments_by_variant, load_scores
 from .report import print_and_write_report, print_score_trend
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class EvaluationPlan:
             changed = set(unify_overrides(self._overrides) or {})
             for variant in (self.variants or {}).values():
                 changed |= set(variant.overrides or {})
-            variant_files = get_variant_flow_arguments(options.variants, options.flow).values()
+            variant_files = get_flow_arguments_by_variant(options.variants, options.flow).values()
             for file in dict.fromkeys([options.flow, *variant_files]):
                 if file != "-":
                     check_before_run(read_mapping_flow_text(file), file, load_flow_argument(file), changed=changed)
@@ -162,13 +162,13 @@ class EvaluationPlan:
     @contextmanager
     def _open_cases(self, target: Target) -> Iterator[Any]:
         """Yield the cases."""
-        from stepflow_client.evaluation.records import read_cases
+        from stepflow_client.evaluation.records import resolve_cases
 
         options, query = self._options, self._options.history_cases_query
         if options.cases is None:
             # Read the flow's own cases from its file so that errors include line numbers.
             source = options.flow if os.path.isfile(options.flow) else self._flow
-            yield islice(read_cases(None, source, self._flow, options.expected), options.limit)
+            yield islice(resolve_cases(None, source, self._flow, options.expected), options.limit)
         elif query is not None:
             yield load_cases_from_history(query, self._variables, options.limit, target)
         else:

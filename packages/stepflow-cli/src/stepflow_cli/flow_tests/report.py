@@ -114,7 +114,7 @@ def format_github_annotations(done: FileResults) -> list[str]:
 
 def format_github_unreached_steps(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield a GitHub annotation for each step that no case reaches."""
-    for step in (step for file in done for step in list_coverage_records(file) if step["state"] == "not_reached"):
+    for step in (step for file in done for step in list_step_coverage(file) if step["state"] == "not_reached"):
         message = f"no test case reaches step {step['step']}"
         yield format_github_annotation("notice", message, file=step["file"], line=step["line"] or 1)
 
@@ -148,7 +148,7 @@ def write_junit_report(path: str, done: Sequence[FileResults], seconds: float) -
     write_bytes(path, format_junit_xml(root).encode())
 
 
-def list_coverage_records(done: FileResults) -> list[dict[str, Any]]:
+def list_step_coverage(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each step of a file's flow."""
     file, line = done.file.name, make_step_line_finder(done.file.tests.path)
     return [

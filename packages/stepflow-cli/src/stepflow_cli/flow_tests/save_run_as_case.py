@@ -118,7 +118,7 @@ def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mappi
         if node.is_flow:
             yield node.start, node.end, dump_json(case)
         else:
-            indent, written = _format_list_element(text, node, case)
+            indent, written = _get_indent_and_element(text, node, case)
             yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
         return
     for name, part in node.items.items():
@@ -149,7 +149,7 @@ def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit
     last = cases.elements[-1]
     if not cases.is_flow:
         end = find_line_end(text, cases.last)
-        return end, end, "\n" + _format_list_element(text, last, case)[1]
+        return end, end, "\n" + _get_indent_and_element(text, last, case)[1]
     start = text.rfind("\n", 0, last.start) + 1
     before = text[start : last.start]
     between = ", " if before.strip() else f",\n{before}"
@@ -171,7 +171,7 @@ def _build_empty_value_replacement(text: str, parent: Node, name: str, value: An
     return colon, end, "\n" + format_block(value, key.column + 1)
 
 
-def _format_list_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
+def _get_indent_and_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
     """Format a case with the same indentation as its siblings. Return the indentation along with the text."""
     before = text[: sibling.start].rstrip()
     if not before.endswith("-"):

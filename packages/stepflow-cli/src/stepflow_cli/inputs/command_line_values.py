@@ -319,7 +319,7 @@ def _parse_set_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set expects {form}, not {text!r}", _hint_pair_syntax("--set", parts[0]))
-    override, current = parse_assigned_value(value), _get_overridden_value(parts, flow)
+    override, current = parse_assigned_value(value), _get_value_to_override(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
         # Set the other keys to null, which removes them. Otherwise, the override would be merged with the old value.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
@@ -339,10 +339,10 @@ def _check_step_has_input_key(step: str, key: str, flow: Mapping[str, Any]) -> N
     """
     from stepflow_client.flows.components import BUILTINS
 
-    current = _get_overridden_value([step, "input"], flow)
+    current = _get_value_to_override([step, "input"], flow)
     if not isinstance(current, Mapping) or not current or key in current:
         return
-    schema, _ = BUILTINS.get(str(_get_overridden_value([step, "component"], flow)), ({}, {}))
+    schema, _ = BUILTINS.get(str(_get_value_to_override([step, "component"], flow)), ({}, {}))
     known = [*dict.fromkeys((*current, *schema.get("properties", ())))]
     if key in known:
         return
@@ -352,7 +352,7 @@ def _check_step_has_input_key(step: str, key: str, flow: Mapping[str, Any]) -> N
     note(f"the input of step {step} has no {key} in the flow; adding it")
 
 
-def _get_overridden_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
+def _get_value_to_override(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     """Return the flow's current value at the path of an override, or None if there isn't one.
 
     Raises:

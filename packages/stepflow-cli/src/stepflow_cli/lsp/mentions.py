@@ -56,7 +56,7 @@ def find_mentions(model: FlowAnalysis, text: str) -> Iterator[Mention]:
 class _MentionCollector:
     def __init__(self, model: FlowAnalysis, text: str, mocking_cases: Sequence[Node]) -> None:
         self.model, self.flow, self.text, self.mocking_cases = model, model.root, text, mocking_cases
-        self.input, self.variables = model.find_schema("input"), model.find_schema("variables")
+        self.input, self.variables = model.find_flow_schema("input"), model.find_flow_schema("variables")
         self.shared = self.flow.items_at("schemas", "$defs")
 
     def iter_mentions(self) -> Iterator[Mention]:
@@ -70,7 +70,7 @@ class _MentionCollector:
             yield from self.iter_reference_mentions(read, None)
         for schema in (self.input, self.variables, *self.shared.values()):
             yield from self.iter_declared_fields(schema, is_top=schema is self.variables)
-        yield from self.iter_step_key_mentions(self.model.find_schema("steps", "properties"))
+        yield from self.iter_step_key_mentions(self.model.find_flow_schema("steps", "properties"))
         # A mock replaces every step with its ID, both in the outermost flow and in all flows nested in its steps.
         for case in self.mocking_cases:
             yield from self.iter_step_key_mentions(case.get("mocks"))

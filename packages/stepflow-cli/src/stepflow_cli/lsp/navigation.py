@@ -243,7 +243,7 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
         result.append(symbol)
         return symbol
 
-    variables = model.find_schema("variables", "properties")
+    variables = model.find_flow_schema("variables", "properties")
     if variables is not None:
         for name, node in variables.items.items():
             add_symbol(name, Kind.Variable, node, variables.keys[name])

@@ -115,7 +115,7 @@ class NodeContext:
                 schemas += find_schemas_at_path(declared[0], field, {}, get_defs(declared[0]))
         if self._path_in_case_or_example[:1] == ("input",) and self.types is not None:
             model, input_path = self.types.model, self._path_in_case_or_example[1:]
-            if (schema := model.find_schema("input")) is not None:
+            if (schema := model.find_flow_schema("input")) is not None:
                 schemas += find_schemas_at_path(schema.value, input_path, {}, get_defs(schema.value, model.defs))
         return schemas
 
@@ -178,7 +178,7 @@ def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, def
 
     The result includes every alternative but, for a condition, only the branch that applies to the value.
     """
-    schemas = _add_applicable_subschemas([schema], value, defs)
+    schemas = _collect_applicable_schemas([schema], value, defs)
     current: Any = value
     for part in path:
         try:
@@ -186,11 +186,11 @@ def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, def
         except (LookupError, TypeError):
             current = None
         inner = [_get_property_or_element_schema(schema, part) for schema in schemas]
-        schemas = _add_applicable_subschemas(inner, current, defs)
+        schemas = _collect_applicable_schemas(inner, current, defs)
     return schemas
 
 
-def _add_applicable_subschemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
+def _collect_applicable_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas plus any subschemas that apply to the same value, without duplicates."""
     result: dict[int, Mapping[str, Any]] = {}
     seen, waiting = set[int](), schemas[::-1]

@@ -182,7 +182,7 @@ class AgentRuns:
             elif report is None:
                 result = await handle.result(timeout=seconds)
             else:
-                result = await _wait_reporting_progress(handle, seconds, report)
+                result = await _wait_for_run_and_report(handle, seconds, report)
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
@@ -196,7 +196,7 @@ class AgentRuns:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
-async def _wait_reporting_progress(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
+async def _wait_for_run_and_report(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
     """Wait for a run and report its latest progress. If `report` is slow, it is called less often."""
     newest: list[Progress] = []
     changed = asyncio.Event()

@@ -46,12 +46,12 @@ async def diagnose_run(call: ToolCall) -> ToolResult:
     assert account is not None
     lines, mask = await asyncio.to_thread(read_run_log_lines, run_id), call.catalog.hide_secrets
     # Hide secrets before truncating lines, because a secret that is cut off would no longer be recognized.
-    log = list(_select_relevant_log_lines(lines, mask))
+    log = list(_format_relevant_log_lines(lines, mask))
     text = "\n".join(map(mask, _explain_run(account, RunReport(mask_snapshot(snapshot)), log, mask)))
     return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
-def _select_relevant_log_lines(lines: Iterable[KeptLogLine], mask: Callable[[Any], Any]) -> Iterator[str]:
+def _format_relevant_log_lines(lines: Iterable[KeptLogLine], mask: Callable[[Any], Any]) -> Iterator[str]:
     """Yield worker output and server warnings, without the routine lines that don't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):

@@ -90,7 +90,7 @@ class FlowCatalog:
         if is_changed:
             # If the variables can't be read, keep all of the previous version.
             read = self._values.read_variables
-            variables = {name: spec.select_variables(read(spec.flow) or {}) for name, spec in tools.items()}
+            variables = {name: spec.drop_unknown_variables(read(spec.flow) or {}) for name, spec in tools.items()}
             self.tools, self._files, self.variables = tools, files, variables
             self.secrets = [secret for name, spec in tools.items() for secret in spec.get_secrets(variables[name])]
         return is_changed

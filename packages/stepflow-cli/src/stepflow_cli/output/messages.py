@@ -141,7 +141,7 @@ def reporting_outages() -> Iterator[None]:
 
     This does nothing if JSON or quiet output was requested, or if warnings already go to a log.
     """
-    from stepflow_client._command import listen_to_warnings
+    from stepflow_client._command import listening_to_warnings
 
     session = current_session()
     if session.json_errors or session.quiet or _has_log_handler():
@@ -156,7 +156,7 @@ def reporting_outages() -> Iterator[None]:
         else:
             click.echo(text, err=True)
 
-    with listen_to_warnings(print_outage):
+    with listening_to_warnings(print_outage):
         yield
 
 

@@ -43,7 +43,7 @@ from ..records.print_results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
 from ..server.connect import Target
 from .job_from_options import Job
-from .single_run import add_run_id_to_problem, fetch_job_flow_and_earlier_run
+from .single_run import add_run_id_to_problem, fetch_missing_job_parts
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream, Outcome
@@ -100,7 +100,7 @@ class BatchProgress(BatchCount):
         """The run's ID if the whole batch is a single run, otherwise None."""
         return next(iter(self._runs)) if len(self._runs) == 1 else None
 
-    def is_update_due(self) -> bool:
+    def mark_shown_if_due(self) -> bool:
         """Return whether it is time to show the progress again."""
         now = time.monotonic()
         if now - self._shown_at <= _REFRESH_SECONDS:
@@ -193,7 +193,7 @@ class BatchRun:
         if self._options.retry_failed:
             self._retry_failed_inputs(target)
             return
-        fetch_job_flow_and_earlier_run(target, self._job)
+        fetch_missing_job_parts(target, self._job)
         options = self._options
         chosen = slice_inputs(self._iter_inputs(), options.skip, options.limit)
         if options.sample is not None:
@@ -242,7 +242,7 @@ class BatchRun:
         # Include a hash of the inputs in the journal's name, so that a retry of other inputs doesn't reuse it.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
-        fetch_job_flow_and_earlier_run(target, self._job)
+        fetch_missing_job_parts(target, self._job)
         self.progress.expected = len(failed)
         chosen = self._iter_failed_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
@@ -330,11 +330,11 @@ class BatchRun:
                 outcome = replace(numbered, index=self._positions.pop(numbered.index))
                 yield outcome.to_dict()
                 self.progress.add_outcome(outcome)
-                if self.progress.is_update_due():
-                    self._estimate_total()
+                if self.progress.mark_shown_if_due():
+                    self._set_expected_total()
                     self.progress.update_spinner(spinner)
 
-    def _estimate_total(self) -> None:
+    def _set_expected_total(self) -> None:
         options, inputs = self._options, self._inputs
         if options.retry_failed:
             return

@@ -15,7 +15,7 @@ from ..server.connect import Target
 from .caching import JobCache
 from .job_from_options import Job
 from .reuse_step_outputs import plan_reuse, print_rerun_plan
-from .single_run import fetch_job_flow_and_earlier_run
+from .single_run import fetch_missing_job_parts
 
 _MASK = "***"
 
@@ -35,7 +35,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
     """
     name, output = job.options.flow, job.options.output
     with show_spinner("validating"):
-        fetch_job_flow_and_earlier_run(target, job)
+        fetch_missing_job_parts(target, job)
         diagnostics = diagnostic_records(name, target.client.validate(job.flow).diagnostics)
         plan = plan_reuse(target, job) if any(job.reuse) else None
     if any(record["level"] in ("fatal", "error") for record in diagnostics):

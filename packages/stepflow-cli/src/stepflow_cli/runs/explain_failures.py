@@ -19,7 +19,7 @@ MAX_EXPLAINED_ITEMS = 1000
 """Maximum number of items in a run whose steps are fetched to explain failures or to count failed items in sub-runs."""
 
 
-def add_step_states_if_failed(
+def add_states_if_steps_failed(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states. More of the run is only fetched if a step or one of its sub-runs failed."""

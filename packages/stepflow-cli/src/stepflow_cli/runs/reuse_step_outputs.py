@@ -32,7 +32,7 @@ _PLAN_VIEW = View(columns("index:number", "kept", "executed"))
 _MAX_SEARCHED_RUNS = 200
 
 
-def resolve_earlier_run(target: Target, job: Job) -> None:
+def set_run_to_reuse(target: Target, job: Job) -> None:
     """Find the run whose outputs a job reuses. If the flow has never run, let the whole flow run.
 
     Raises:

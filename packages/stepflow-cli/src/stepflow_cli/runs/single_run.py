@@ -98,7 +98,7 @@ class _ProgressDisplay:
 
     def draw_live_view(self) -> None:
         """Draw the run until it ends. Errors are ignored, because the caller will report them."""
-        with suppress(Exception), self._watch_after_delay(_LIVE_VIEW_DELAY_SECONDS) as watch:
+        with suppress(Exception), self._open_watch_after_delay(_LIVE_VIEW_DELAY_SECONDS) as watch:
             from ..output.live import live_display
 
             def draw_tree(height: int | None) -> Any:
@@ -112,7 +112,7 @@ class _ProgressDisplay:
                     self._watch = None
 
     def print_progress_lines(self) -> None:
-        with suppress(Exception), self._watch_after_delay(_PROGRESS_LINE_SECONDS) as watch:
+        with suppress(Exception), self._open_watch_after_delay(_PROGRESS_LINE_SECONDS) as watch:
             last = time.monotonic() - _PROGRESS_LINE_SECONDS
 
             def print_line_if_due() -> None:
@@ -124,7 +124,7 @@ class _ProgressDisplay:
             watch.follow(refresh=partial(self._refresh_or_raise_if_ended, print_line_if_due))
 
     @contextmanager
-    def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
+    def _open_watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
         """Yield a watch on the run after a delay. Most runs end sooner and don't need the imports."""
         if self.ended.wait(seconds):
             raise _WaitEnded
@@ -143,7 +143,7 @@ class _ProgressDisplay:
         return format_progress(watch.details.items.total, completed, failed, time.monotonic() - self._started_at)
 
 
-def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
+def fetch_missing_job_parts(target: Target, job: Job) -> None:
     """Fetch what a job still needs: a stored flow (whose arguments are then read) and the earlier run to reuse.
 
     Raises:
@@ -157,9 +157,9 @@ def fetch_job_flow_and_earlier_run(target: Target, job: Job) -> None:
             raise convert_to_problem(error, hint=hint if target.runtime else None) from None
         read_job_arguments(job)
     if any(job.reuse):
-        from .reuse_step_outputs import resolve_earlier_run
+        from .reuse_step_outputs import set_run_to_reuse
 
-        resolve_earlier_run(target, job)
+        set_run_to_reuse(target, job)
 
 
 def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
@@ -170,7 +170,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """
     if cache is not None:
         with show_spinner("reading the flow"):
-            fetch_job_flow_and_earlier_run(target, job)
+            fetch_missing_job_parts(target, job)
         if cache.print_cached_result(job):
             return
     run, wait = start_job(target, job), job.options.wait
@@ -214,7 +214,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
     options = job.options
     try:
         with show_spinner("submitting"):
-            fetch_job_flow_and_earlier_run(target, job)
+            fetch_missing_job_parts(target, job)
             with target.history.recording_runs(flow=job.flow, **job.about):
                 if any(job.reuse):
                     from .reuse_step_outputs import start_reusing_outputs

@@ -58,12 +58,12 @@ class KeptLogLine:
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep the logs of embedded servers while the block is running, unless the history is off."""
-    from stepflow_client._command import listen_to_server_logs
+    from stepflow_client._command import listening_to_server_logs
 
     with ExitStack() as stack:
         try:
             if get_history_setting().value != "off":
-                stack.enter_context(listen_to_server_logs(_LogWriter().append_lines))
+                stack.enter_context(listening_to_server_logs(_LogWriter().append_lines))
         except (OSError, Problem, StepflowClientError) as error:
             note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         yield

@@ -337,7 +337,7 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     return Profile(name=name, folder=path.parent, **values)
 
 
-def _explain_invalid_url(value: Any) -> str | None:
+def _find_url_problem(value: Any) -> str | None:
     if not isinstance(value, str) or not value or any(letter.isspace() for letter in value):
         return "the URL of a server"
     try:
@@ -348,12 +348,12 @@ def _explain_invalid_url(value: Any) -> str | None:
     return "a URL without a password; a token belongs in token_env, token_file or token_command" if secret else None
 
 
-def _explain_invalid_timeout(value: Any) -> str | None:
+def _find_timeout_problem(value: Any) -> str | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return None if is_number and 0 < value < 2_000_000 else "a positive number of seconds"
 
 
-def _explain_invalid_command(value: Any) -> str | None:
+def _find_command_problem(value: Any) -> str | None:
     words = _split_token_command(value)
     return None if words and all(isinstance(word, str) for word in words) else "a command: a list of words, or text"
 
@@ -368,8 +368,8 @@ def _split_token_command(command: Any) -> list[Any]:
 
 _VALUE_CHECKS: dict[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(PROFILE_KEYS, lambda value: None if isinstance(value, str) and value else "a non-empty string"),
-    "url": _explain_invalid_url,
-    "timeout": _explain_invalid_timeout,
+    "url": _find_url_problem,
+    "timeout": _find_timeout_problem,
     "verify": lambda value: None if isinstance(value, bool) else "true or false",
-    "token_command": _explain_invalid_command,
+    "token_command": _find_command_problem,
 }

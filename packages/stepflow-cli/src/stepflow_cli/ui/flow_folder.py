@@ -12,7 +12,7 @@ from typing import Any
 
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.atomic_file_writes import write_file
-from stepflow_client.flows.project import find_yaml_and_json_files, is_flow_file
+from stepflow_client.flows.project import find_possible_flow_files, is_flow_file
 from stepflow_client.flows.reading import load_flow
 
 from ..flow_tests.save_run_as_case import rate_flow_match
@@ -54,7 +54,7 @@ class FlowFolder:
 
     def list_flow_files(self) -> list[FlowFile]:
         """Return the flow files, sorted by name. Files that haven't changed since the last call aren't read again."""
-        files = map(self._load_if_changed, find_yaml_and_json_files(self.root))
+        files = map(self._load_if_changed, find_possible_flow_files(self.root))
         return list(islice(filter(None, files), _MAX_FILES))
 
     def find_file_by_relative_path(self, name: str) -> FlowFile | None:

@@ -67,7 +67,7 @@ class FlowsPageContents:
     """When the oldest of these runs was created, or None if the server has no older runs."""
 
 
-async def search_flows_for_page(
+async def build_flows_page_contents(
     client: StepflowClient, history: LazyRunHistory, folder: FlowFolder | None = None, text: str = ""
 ) -> FlowsPageContents:
     """Return a server's flows whose names contain `text`.

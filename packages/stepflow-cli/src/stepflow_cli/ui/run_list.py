@@ -129,7 +129,7 @@ class RunFinder:
         listed = {run.run_id for run in runs}
         ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER_RUNS) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
-        recorded = {word: await run_in_threadpool(self._find_matches_in_history, word) for word in words}
+        recorded = {word: await run_in_threadpool(self._get_history_match_reasons, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
         await asyncio.gather(*map(self._fetch_and_cache_flow_components, flow_ids))
         result, missing = SearchResult(), dict[str, list[str]]()
@@ -150,7 +150,7 @@ class RunFinder:
         )
         return result
 
-    def _find_matches_in_history(self, word: str) -> dict[str, str]:
+    def _get_history_match_reasons(self, word: str) -> dict[str, str]:
         """Return the part of each recorded run that matched (e.g. a label or the note), by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):

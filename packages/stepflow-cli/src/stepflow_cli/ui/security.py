@@ -37,14 +37,14 @@ _MAX_FORM_FIELDS = 2_000
 _PAGE_PATH = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
-def validate_page_path(text: str) -> str | None:
+def parse_page_path_or_none(text: str) -> str | None:
     """Return the path if it leads to one of our own pages, or None if it's anything else (such as an external URL)."""
     return text if _PAGE_PATH.fullmatch(text) else None
 
 
 def choose_landing_path(query: Mapping[str, str]) -> str:
     """Return the path that an access link leads to: the run or page named in the link, or else the list of runs."""
-    page = validate_page_path(query.get("to", ""))
+    page = parse_page_path_or_none(query.get("to", ""))
     if page is not None:
         return page
     try:
@@ -107,7 +107,7 @@ class RequestGuard:
         if path.startswith("/static/"):
             return None if method != "POST" else _refuse(405, "Static files are read-only.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
-        session = self._find_session_cookie(headers["cookie"])
+        session = self._find_open_session(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.open_session(query["token"])
             if session is None:
@@ -121,9 +121,9 @@ class RequestGuard:
         if session is None:
             return _refuse(401, "Open the link that 'stepflow ui' printed last; each link works in only one browser.")
         scope["stepflow.session"] = session
-        return await self._read_and_verify_form(scope, receive, headers, session) if method == "POST" else None
+        return await self._check_and_store_form(scope, receive, headers, session) if method == "POST" else None
 
-    def _find_session_cookie(self, cookies: list[str]) -> str | None:
+    def _find_open_session(self, cookies: list[str]) -> str | None:
         for text in cookies:
             try:
                 morsel = SimpleCookie(text).get(self._cookie)
@@ -133,7 +133,7 @@ class RequestGuard:
                 return morsel.value
         return None
 
-    async def _read_and_verify_form(
+    async def _check_and_store_form(
         self, scope: Scope, receive: Receive, headers: dict[str, list[str]], session: str
     ) -> Response | None:
         body, has_more = bytearray(), True

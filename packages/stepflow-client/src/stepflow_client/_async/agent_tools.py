@@ -39,7 +39,7 @@ class FlowTool:
         self._tools = tools
         self._client = tools.client
         self._spec = spec
-        self._variables = spec.select_variables(tools._variables)
+        self._variables = spec.drop_unknown_variables(tools._variables)
         self._secrets = spec.get_secrets(tools._variables)
 
     @property

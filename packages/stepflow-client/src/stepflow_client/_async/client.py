@@ -562,7 +562,7 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> Run:
         """Make a call under its labels, deadline and tracing span."""
         traced = self._connection.trace_operation(name, kind="INTERNAL")
-        with self._recorder.label_new_runs(labels), deadline_scope(deadline), traced as span:
+        with self._recorder.labeling_new_runs(labels), deadline_scope(deadline), traced as span:
             started = await call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -934,7 +934,7 @@ class StepflowClient(SuggestsNames, Picklable):
         batch = Batch(
             services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, output_type, options
         )
-        outcomes = batch.iterate_outcomes(compute_deadline(timeout))
+        outcomes = batch.iter_outcome_lists(compute_deadline(timeout))
         if progress is not False:
             outcomes = watching.yield_outcomes_and_report_progress(outcomes, inputs, progress, expected)
         return streams.OutcomeStream(self._connection.trace_stream("map", outcomes))
@@ -1689,7 +1689,7 @@ class StepflowClient(SuggestsNames, Picklable):
             max_concurrency=max_concurrency,
             idempotency_key=idempotency_key,
         )
-        with self._recorder.label_new_runs(labels):
+        with self._recorder.labeling_new_runs(labels):
             return await self._services.rerunner.run(request, timeout=timeout)
 
     async def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[RunHandle]:
@@ -1714,7 +1714,7 @@ class StepflowClient(SuggestsNames, Picklable):
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments)
-        with self._recorder.label_new_runs(labels):
+        with self._recorder.labeling_new_runs(labels):
             run_ids = await self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(run_id) for run_id in run_ids]
 

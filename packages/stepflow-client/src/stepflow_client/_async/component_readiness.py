@@ -46,7 +46,7 @@ async def wait_for_flow_components(
             await flows.get_or_fetch_variables(checked)
             needs = flows.get_stored_copy(checked).needs
         else:
-            needs = flows.compute_requirements(checked)
+            needs = flows.compute_run_requirements(checked)
         if needs is not None:
             needed = needs.components
     unseen = needed - flows.seen_components

@@ -381,10 +381,10 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
         sender = HttpxTransport(transport, root)
     if settings.event_hooks is None:
         return sender
-    from .._http.event_hooks import check_event_hooks
+    from .._http.event_hooks import parse_event_hooks
     from .transport.httpx_bridge import Hooks
 
-    return Hooks(sender, check_event_hooks(settings.event_hooks), root)
+    return Hooks(sender, parse_event_hooks(settings.event_hooks), root)
 
 
 def wrap_with_authorization(

@@ -413,7 +413,7 @@ class EventStreamReader:
                     number = responses.build_from_response(events.read_sequence_number, frame, "an event")
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
-                    position = self._position if is_repeated else self._position.advance_to(number)
+                    position = self._position if is_repeated else self._position.get_cursor_after(number)
                     decoder = self._connection.get_output_decoder(run_id)
                     read = partial(events.decode_event, run_id, cursor=str(position), decoder=decoder)
                     event = responses.build_from_response(read, frame, "an event")

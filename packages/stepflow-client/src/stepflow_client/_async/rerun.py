@@ -55,12 +55,12 @@ class Rerunner:
     async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return a plan that shows what `run` would keep and execute, without starting a run."""
         with deadline_scope(compute_deadline(timeout)):
-            return (await self._make_plan(request, is_executed=False))[0]
+            return (await self._plan_new_run(request, is_executed=False))[0]
 
     async def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Rerun a finished run, reusing step outputs, and return all results."""
         with deadline_scope(compute_deadline(timeout)):
-            plan, new_run = await self._make_plan(request, is_executed=True)
+            plan, new_run = await self._plan_new_run(request, is_executed=True)
             calls = [partial(self._run_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(new_run.earlier.results or ()))
             for part_results in await async_gather(calls, _MAX_CONCURRENT_RUNS):
@@ -70,11 +70,11 @@ class Rerunner:
     async def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start a rerun's runs and return their IDs without waiting for the runs to end."""
         with deadline_scope(compute_deadline(timeout)):
-            plan, new_run = await self._make_plan(request, is_executed=True)
+            plan, new_run = await self._plan_new_run(request, is_executed=True)
             calls = [partial(self._start_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             return [run.run_id for run in await async_gather(calls, _MAX_CONCURRENT_RUNS)]
 
-    async def _make_plan(self, request: RerunRequest, *, is_executed: bool) -> tuple[RerunPlan, NewRun]:
+    async def _plan_new_run(self, request: RerunRequest, *, is_executed: bool) -> tuple[RerunPlan, NewRun]:
         """Return the plan and the run to create.
 
         Raises:
@@ -182,7 +182,7 @@ class Rerunner:
                 run = await self._keyed_runs.start_run(call, hold)
                 self._runs.started_flows.append((run.run_id, copy))
             else:
-                stored = await self._flows.store_single_call_copy(checked, copy)
+                stored = await self._flows.store_copy_for_call(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
                 run = await self._creator.create_run_of_copy(stored, sent, hold, recorded=recorded)

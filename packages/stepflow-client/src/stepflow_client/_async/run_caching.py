@@ -141,7 +141,7 @@ class CachedRuns:
                 arguments = arguments._replace(variables=values)
         else:
             flow = checked.content
-            needs = self._flows.compute_requirements(checked)
+            needs = self._flows.compute_run_requirements(checked)
             arguments = await async_compute(partial(call.check_and_complete_arguments, arguments, needs))
         overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
         completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)

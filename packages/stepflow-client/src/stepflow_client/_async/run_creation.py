@@ -248,8 +248,8 @@ class RunCreator:
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
-                arguments = await self.check_arguments(call, flows.compute_requirements(checked))
-                copy = await flows.store_client_only_copy(checked, is_single=call.private_copy)
+                arguments = await self.check_arguments(call, flows.compute_run_requirements(checked))
+                copy = await flows.store_copy_for_client(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
                 prepared = self._make_run_template(copy, arguments, _limit_hold_seconds_by_deadline(hold_seconds))
                 if key is not None and prepared.wait == hold_seconds:

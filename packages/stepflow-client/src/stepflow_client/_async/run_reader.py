@@ -120,7 +120,7 @@ class RunReader:
     async def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's raw data about a run's items, for `responses.read_items`."""
         request = api.get_run_items(run_id)
-        return await self._connection.call(request, lambda answer: responses.check_raw_items(answer["results"]))
+        return await self._connection.call(request, lambda answer: responses.check_and_sort_items(answer["results"]))
 
     async def add_failure_details(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
         """Add details that the items themselves don't have: why they failed, or that the server lost them.

@@ -282,7 +282,7 @@ class SnapshotReader:
         """Return the decoder for responses about a run."""
         return self._runs.get_output_decoder(run_id)
 
-    async def read_failed_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
+    async def add_failed_item_cause(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return the only item of a failed run, along with the error of the step that failed.
 
         If nothing else can be read, return the item unchanged. Whatever was read is cached, so explaining the failure

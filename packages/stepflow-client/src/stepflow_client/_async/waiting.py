@@ -227,13 +227,13 @@ class Waiter:
                 # If the caller doesn't want to wait for the run, don't wait for the server either.
                 run = await self._retry_request(read_state, run_id) if wait else await read_state()
             if single:
-                _require_single_item(run)
+                _reject_batch_run(run)
             if not wait and not (await self._runs.determine_ending(run)).is_finished:
                 raise _make_run_timeout_error(run_id)
             if not run.is_finished or is_given_up_by_server(run.status, run.items.running):
                 run = await self.wait_until_ended(run_id, total=run.items.total)
                 if single:
-                    _require_single_item(run)
+                    _reject_batch_run(run)
             end = partial(read, run_id, run.status, None)
             return run, await (self._retry_request(end, run_id, _NO_RESULT_TEXTS) if wait else end())
 
@@ -265,7 +265,7 @@ class Waiter:
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
             if [item.status for item in listed.items] == [ExecutionStatus.FAILED]:
-                listed = await self._snapshots().read_failed_item(run_id, listed)
+                listed = await self._snapshots().add_failed_item_cause(run_id, listed)
             else:
                 listed = await self._runs.add_failure_details(listed, status)
             result = responses.get_only_result(listed, status, decoder)
@@ -278,7 +278,7 @@ class Waiter:
         return await self._runs.add_failure_details(listed, status)
 
 
-def _require_single_item(run: RunDetails) -> None:
+def _reject_batch_run(run: RunDetails) -> None:
     # After a restart, servers list a run without its items until they've recovered the run.
     if run.items.total != 1 and (run.items.total or run.is_finished):
         message = f"run {run.run_id} is a batch of {run.items.total} items"

@@ -38,7 +38,7 @@ logger = _LazyLogger()
 
 
 @contextmanager
-def listen_to_warnings(listener: Callable[[str], None]) -> Iterator[None]:
+def listening_to_warnings(listener: Callable[[str], None]) -> Iterator[None]:
     """Pass client warnings to a function as well, for the duration of the block.
 
     Args:

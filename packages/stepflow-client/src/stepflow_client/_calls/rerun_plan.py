@@ -17,7 +17,7 @@ from .._data.wire import unify_overrides
 from .._rules.operations_and_releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
-from ..flows.expressions import Reference, find_references, parse_unambiguous_path, spell_out_paths
+from ..flows.expressions import Reference, find_references, parse_unambiguous_path, prefix_bare_paths
 from ..flows.graph import FlowSteps, check_step_exists, cut_flow_to_step, get_steps_by_id
 from ..flows.interpreter import apply_overrides_if_valid
 from ..flows.reading import FlowSource
@@ -118,7 +118,7 @@ def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[s
 
 def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
     """Return the fields of a step that determine its output."""
-    given, on_error = spell_out_paths(step.get("input")), step.get("onError") or {"action": "fail"}
+    given, on_error = prefix_bare_paths(step.get("input")), step.get("onError") or {"action": "fail"}
     return [step.get("component"), given, {k: v for k, v in on_error.items() if v is not None}]
 
 

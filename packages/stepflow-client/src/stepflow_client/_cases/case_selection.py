@@ -35,7 +35,7 @@ def select_cases(
         InvalidArgumentError: If the expression is malformed.
     """
     patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
-    matches = None if expression is None else _parse_case_expression(check_text(expression, "expression"))
+    matches = None if expression is None else _compile_case_expression(check_text(expression, "expression"))
     return [
         case
         for case in check_instances(cases, "cases", FlowCase)
@@ -45,7 +45,7 @@ def select_cases(
     ]
 
 
-def _parse_case_expression(text: str) -> _Matches:
+def _compile_case_expression(text: str) -> _Matches:
     """Return a function that checks whether a case matches an expression made of text, `and`, `or`, `not` and
     parentheses. Consecutive words are treated as a single string.
 

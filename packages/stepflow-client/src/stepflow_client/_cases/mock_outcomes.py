@@ -72,14 +72,14 @@ def make_outcome_dict(output: Any, error: FlowError | None) -> dict[str, Any]:
     return {"outcome": "failed", "error": {"code": get_error_code_name(error), "message": error.message}}
 
 
-def format_mock(mock: Mock) -> Any:
+def serialize_mock(mock: Mock) -> Any:
     """Convert a mock to the form used in flow files: a flow result or a list of flow results.
 
     Raises:
         InvalidArgumentError: If the mock is a function or has a delay. Flow files support neither.
     """
     if isinstance(mock, InTurn):
-        return [format_mock(outcome) for outcome in mock._outcomes]
+        return [serialize_mock(outcome) for outcome in mock._outcomes]
     if isinstance(mock, Fails):
         return make_outcome_dict(None, FlowError(message=mock.message, code=mock.error_code))
     if callable(mock) or isinstance(mock, Delayed):

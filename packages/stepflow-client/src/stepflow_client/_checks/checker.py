@@ -85,12 +85,12 @@ def check_source(
     if flow.error is None:
         findings = Findings(release)
         catalog = ComponentCatalog(components, release, flow.component_schemas_from_python if type_check else None)
-        _check_flow(flow.root, catalog, findings, 0)
+        _add_flow_findings(flow.root, catalog, findings, 0)
         if type_check and isinstance(flow.root.value, dict):
-            from .type_rules import check_types
+            from .type_rules import add_type_findings
 
             findings.is_checking_types = True
-            check_types(flow.root, catalog, findings, strict=strict)
+            add_type_findings(flow.root, catalog, findings, strict=strict)
         results = list(findings.all.values())
         if results:
             from .._editing.finding_fixes import add_hints_and_fixes
@@ -121,7 +121,7 @@ def parse_supported_target(target: str | None) -> Release | None:
     return release
 
 
-def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
+def _add_flow_findings(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
     with findings.treat_as_read_at_run_time(depth > 0):
         shape_rules.check_flow_shape(root, findings)
     if not isinstance(root.value, dict):
@@ -152,7 +152,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
         inner = component_rules.check_and_find_subflow(step, findings)
         if inner is not None:
             with findings.treat_as_read_at_run_time(not inner[1]):
-                _check_flow(inner[0], catalog, findings, depth + 1)
+                _add_flow_findings(inner[0], catalog, findings, depth + 1)
 
 
 def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], bool]:

@@ -61,7 +61,7 @@ def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: F
 
 def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog, findings: Findings) -> None:
     """Report paths that don't exist in a step's output."""
-    declared = model.find_schema("steps", "properties") or Node(None)
+    declared = model.find_flow_schema("steps", "properties") or Node(None)
     for read in model.reads:
         # Don't use `or ""`, because a step ID may be empty.
         step = None if read.step_id is None else model.by_id.get(read.step_id)

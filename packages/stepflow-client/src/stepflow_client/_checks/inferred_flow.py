@@ -121,10 +121,10 @@ def infer_from_flow_text(flow: FlowText, components: Components | None = None, *
         steps.append(InferredStep(id, component, **schemas, source=step.source, line=line, summary=summary))
     missing: dict[str, Any] = {}
     for name, type in (("input", input_type), ("output", types.output)):
-        declared = types.model.find_schema(name)
+        declared = types.model.find_flow_schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             missing[name] = type_to_schema(type)
-    declared_steps = types.model.find_schema("steps", "properties") or Node(None)
+    declared_steps = types.model.find_flow_schema("steps", "properties") or Node(None)
     undeclared: dict[str, Any] = {}
     for name, step in types.steps.items():
         if name not in declared_steps.items and not is_unknown(step.output) and step.output.members:

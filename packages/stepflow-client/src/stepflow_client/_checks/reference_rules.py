@@ -18,7 +18,7 @@ from .steps_and_references import FlowAnalysis, LocatedReference, Step
 
 def check_input_and_variable_reads(model: FlowAnalysis, findings: Findings) -> None:
     """Report references to inputs and variables that fail, or may fail, according to the flow's own schemas."""
-    schema = model.find_schema("input")
+    schema = model.find_flow_schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
         _report_unused_input_defaults(schema, findings)
@@ -30,7 +30,7 @@ def check_input_and_variable_reads(model: FlowAnalysis, findings: Findings) -> N
             _check_variable_read(read, model, findings)
     # References inside the steps' inner flows count as well.
     reads = [read.reference for flow in model.all_flows for read in flow.reads if read.kind == "variable"]
-    properties, used = model.find_schema("variables", "properties"), {read.variable for read in reads}
+    properties, used = model.find_flow_schema("variables", "properties"), {read.variable for read in reads}
     if properties is not None and not any(read.path in ("", "$") for read in reads):
         for name in model.variables[0]:
             if name not in used:

@@ -43,15 +43,15 @@ def check_schemas(model: FlowAnalysis, findings: Findings) -> None:
     for node in model.root.items_at("schemas", "$defs").values():
         _check_schema(node, defs, findings)
     for name in ("input", "output", "variables"):
-        schema = model.find_schema(name)
+        schema = model.find_flow_schema(name)
         if schema is not None and schema.value is not None:
             _check_schema(schema, defs, findings)
-    variables = model.find_schema("variables", "properties")
-    for node in (model.find_schema("variables"), *(variables.items.values() if variables is not None else ())):
+    variables = model.find_flow_schema("variables", "properties")
+    for node in (model.find_flow_schema("variables"), *(variables.items.values() if variables is not None else ())):
         if node is not None and isinstance(node.value, bool):
             findings.add("not-a-schema", "error", node, "runs of this flow never end: servers fail on a schema of "
                          "variables that is not a mapping", "write {} for any value")  # fmt: skip
-    steps = model.find_schema("steps")
+    steps = model.find_flow_schema("steps")
     if steps is not None and isinstance(steps.value, dict):
         if steps.value and "properties" not in steps.items:
             findings.add("misplaced-schema", "warning", steps, "step schemas without 'properties' are ignored",
@@ -150,7 +150,7 @@ def _find_misspelled_keyword(key: str) -> str | None:
 
 
 def _check_cases(kind: str, cases: Iterable[Node], model: FlowAnalysis, findings: Findings) -> None:
-    input_schema, output_schema, names = model.find_schema("input"), model.find_schema("output"), set[str]()
+    input_schema, output_schema, names = model.find_flow_schema("input"), model.find_flow_schema("output"), set[str]()
     for case in cases:
         name = case.get("name")
         if name is not None and isinstance(name.value, str):

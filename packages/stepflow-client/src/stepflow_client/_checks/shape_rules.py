@@ -153,7 +153,7 @@ def _check_test_section(test: Node, findings: Findings) -> None:
         for tag in case.elements_at("tags"):
             if not isinstance(tag.value, str):
                 findings.add("wrong-type", "error", tag, "tags must be a list of strings, not "
-                             f"{_get_json_type(tag.value)}")  # fmt: skip
+                             f"{_name_json_type(tag.value)}")  # fmt: skip
 
 
 def _check_mock_outcome(node: Node, findings: Findings) -> None:
@@ -199,7 +199,7 @@ def _check_expected_output(expected: Node, findings: Findings) -> None:
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
-            message = f"code must be a word or an integer, not {_get_json_type(code.value)}"
+            message = f"code must be a word or an integer, not {_name_json_type(code.value)}"
             findings.add("expected-output", "error", code, message)
     try:
         check_matchers(value.value)
@@ -230,20 +230,20 @@ def _check_schemas_section(schemas: Node, findings: Findings) -> None:
             _report_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
     shared, properties = _get_non_null_child(schemas, "$defs"), _get_non_null_child(schemas, "properties")
     if shared is not None and not isinstance(shared.value, dict):
-        findings.add("wrong-type", "fatal", shared, f"$defs must be an object, not {_get_json_type(shared.value)}",
+        findings.add("wrong-type", "fatal", shared, f"$defs must be an object, not {_name_json_type(shared.value)}",
                      "write $defs: {NAME: ...}")  # fmt: skip
     if properties is not None and isinstance(properties.value, dict):
         _check_entries(properties, "schemas.properties", _PROPERTIES, (), findings)
     elif properties is not None:
         findings.add("misplaced-schema", "error", properties, "schemas.properties must be a mapping, not "
-                     f"{_get_json_type(properties.value)}: servers ignore it",
+                     f"{_name_json_type(properties.value)}: servers ignore it",
                      "write properties: {input: ...}")  # fmt: skip
 
 
 def _check_entries(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
     """Check a mapping's keys and value types. Return False if it isn't a mapping."""
     if not isinstance(node.value, dict):
-        findings.add("wrong-type", "fatal", node, f"{what} must be a mapping, not {_get_json_type(node.value)}")
+        findings.add("wrong-type", "fatal", node, f"{what} must be a mapping, not {_name_json_type(node.value)}")
         return False
     for key, child in node.items.items():
         if key not in known:
@@ -259,7 +259,7 @@ def _check_entries(node: Node, what: str, known: dict[str, str], required: tuple
             # This isn't an error in examples and tests, because those are never sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
-            findings.add("wrong-type", level, child, f"{key} must be {kind}, not {_get_json_type(child.value)}", hint)
+            findings.add("wrong-type", level, child, f"{key} must be {kind}, not {_name_json_type(child.value)}", hint)
     for key in required:
         value = node.items.get(key)
         if value is None or (value.value is None and key != "input"):
@@ -279,7 +279,7 @@ def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], 
     findings.add("unknown-key", level, node, message, hint, key=key)
 
 
-def _get_json_type(value: Any) -> str:
+def _name_json_type(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else "a boolean"
     names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}

@@ -108,6 +108,6 @@ class FlowAnalysis:
             if step.subflow is not None:
                 yield from FlowAnalysis(step.subflow).all_flows
 
-    def find_schema(self, *path: str) -> Node | None:
+    def find_flow_schema(self, *path: str) -> Node | None:
         """Return (part of) the flow's schema for `input`, `output`, `variables` or `steps`, or None if it has none."""
         return self.root.at("schemas", "properties", *path)

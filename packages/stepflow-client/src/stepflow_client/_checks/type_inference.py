@@ -139,7 +139,7 @@ def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) ->
     kinds = [(member.kind, member.values) if isinstance(member, Scalar) else None for member in condition.members]
     is_false = bool(kinds) and all(kind in (("null", None), ("boolean", (False,))) for kind in kinds)
     branches = [] if is_false or "then" not in node.items else [("then", node.items.get("then"))]
-    if is_false or may_fail or type_system.may_be_false(condition):
+    if is_false or may_fail or type_system.may_be_falsy(condition):
         branches.append(("else", node.get("else")))
     return branches
 
@@ -244,7 +244,7 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
     model = FlowAnalysis(root)
 
     def declared_type(name: str, *, is_source: bool) -> Type | None:
-        schema = model.find_schema(name)
+        schema = model.find_flow_schema(name)
         if schema is None or schema.value is None:
             return None
         return type_system.schema_to_type(schema.value, model.defs, is_source=is_source)
@@ -265,7 +265,7 @@ def _infer_types_of_step(step: Step, types: FlowTypes, known: ComponentCatalog, 
     component_types = known.find_input_and_output_types(step.component) if step.component is not None else None
     expected_input, returned = component_types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)
-    own = types.model.find_schema("steps", "properties", step.id)
+    own = types.model.find_flow_schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
     output = type_system.schema_to_type(own.value, types.model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):

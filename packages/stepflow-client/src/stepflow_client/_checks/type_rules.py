@@ -20,7 +20,7 @@ from .type_inference import FlowTypes, StepTypes, TypedPart, split_into_typed_pa
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 
 
-def check_types(root: Node, catalog: ComponentCatalog, findings: Findings, *, strict: bool = False) -> None:
+def add_type_findings(root: Node, catalog: ComponentCatalog, findings: Findings, *, strict: bool = False) -> None:
     """Report type mismatches in a flow and its inner flows. If `strict` is set, outputs of unknown type are errors.
 
     Problems that other rules have already reported aren't repeated.
@@ -55,7 +55,7 @@ class _TypeCheck:
             slots = split_into_typed_parts(step.node.get("input"), typed.expected_input, types)
             self._report_part_mismatches(slots, component or "the component")
             mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
-            declared = types.model.find_schema("steps", "properties", step.id)
+            declared = types.model.find_flow_schema("steps", "properties", step.id)
             if declared is not None and mismatch is not None and mismatch.is_certain:
                 schema, returned = format_type(typed.output, 80), format_type(typed.returned, 80)
                 self.findings.add("type-mismatch", "error", declared, f"the schema of step {step.id!r} declares "

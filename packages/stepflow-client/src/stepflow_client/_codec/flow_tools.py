@@ -115,7 +115,7 @@ class FlowToolSpec:
     def _validator(self) -> Validator:
         return Validator(self.input_schema, get_defs(self.input_schema))
 
-    def select_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+    def drop_unknown_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Drop variables that the flow doesn't have, unless its schema allows any variable."""
         names = self.needs.names
         if names is None:
@@ -124,7 +124,7 @@ class FlowToolSpec:
 
     def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the secrets to hide from models."""
-        variable_secrets = find_variable_secrets(self.select_variables(variables), self.needs.declared)
+        variable_secrets = find_variable_secrets(self.drop_unknown_variables(variables), self.needs.declared)
         return tuple(secrets for secrets in (variable_secrets, find_secret_values_in_flow(self.flow)) if secrets)
 
     def is_valid_output(self, output: Any) -> bool:

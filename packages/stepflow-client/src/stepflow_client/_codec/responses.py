@@ -196,7 +196,7 @@ def find_response_error(
     if status < 400:
         redirected = f"{request} returned a redirect ({status})"
         return errors.InvalidResponseError(redirected, status_code=status, hint="use the address it redirects to")
-    message, details = _parse_error_message(kind, content)
+    message, details = _parse_error_body(kind, content)
     if status == 408:
         return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
     from http import HTTPStatus
@@ -214,7 +214,7 @@ def find_response_error(
     return kinds(message, status_code=status, details=details, hint=hint)
 
 
-def _parse_error_message(kind: str, content: bytes) -> tuple[str | None, Any]:
+def _parse_error_body(kind: str, content: bytes) -> tuple[str | None, Any]:
     text = content.decode("utf-8", "replace").strip()
     if kind == "text/html" or text[:1] == "<":
         return None, text[:_MAX_MESSAGE_LENGTH] or None
@@ -329,7 +329,7 @@ class StartedRun(NamedTuple):
 def read_started_run(answer: dict[str, Any]) -> StartedRun:
     """Read only those fields of a new run that are needed to wait for it to end."""
     summary = answer["summary"]
-    items = check_raw_items(answer.get("results") or [])
+    items = check_and_sort_items(answer.get("results") or [])
     run_id = summary["runId"]
     run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
@@ -338,7 +338,7 @@ def read_started_run(answer: dict[str, Any]) -> StartedRun:
     return StartedRun(run_id, member or parse_status(status), items, summary=summary)
 
 
-def check_raw_items(answers: Any) -> list[dict[str, Any]]:
+def check_and_sort_items(answers: Any) -> list[dict[str, Any]]:
     """Return a response's items in input order, after checking that each has an index and a status.
 
     Items are built lazily, so this is the only check for items that are never accessed.
@@ -440,7 +440,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
 
 def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> types.ListItemsResponse:
     """Read a run's items, in input order. Each item is built on first access."""
-    answers = check_raw_items(answers)
+    answers = check_and_sort_items(answers)
     convert = partial(read_item, run_id, decoder=decoder)
     read = partial(build_from_response, convert, request=f"GET /runs/{run_id}/items")
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))

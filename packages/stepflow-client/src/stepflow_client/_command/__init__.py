@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .._async.watching import RunWatcher
     from .._base.bounded_dict import BoundedDict
     from .._base.gc_pauses_and_slices import pause_garbage_collector
-    from .._base.logging import get_logger, listen_to_warnings
+    from .._base.logging import get_logger, listening_to_warnings
     from .._base.suggestions import (
         explain_missing_file,
         find_nearest,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .._data.yaml_format import write_yaml
     from .._editing.finding_fixes import add_hints_and_fixes
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
-    from .._embedded.server_logs import listen_to_server_logs
+    from .._embedded.server_logs import listening_to_server_logs
     from .._http.connecting import describe_certificate_problem
     from .._http.settings import is_loopback, parse_timeout, parse_url, read_environment_settings
     from .._records.inputs import SKIP_HINT
@@ -83,7 +83,7 @@ __all__ = [
     "get_logger", "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_flow_text", "infer_input_from_uses", "infer_variable_type", "install_command",
     "is_data_object", "is_loopback", "is_read_once", "iter_outcome_records", "list_server_aliases",
-    "listen_to_server_logs", "listen_to_warnings", "look_up_reference", "make_excerpt", "make_merge_patch",
+    "listening_to_server_logs", "listening_to_warnings", "look_up_reference", "make_excerpt", "make_merge_patch",
     "make_outcome_dict", "make_suppression_check", "make_validation_result", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url",
     "pause_garbage_collector", "quote_word", "read_environment_settings", "remove_cases", "resolve_output_format",
@@ -99,7 +99,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._async.agent_tools": ["add_hint_from_explanation"],
         "._async.watching": ["RunWatcher"],
         "._base.bounded_dict": ["BoundedDict"],
-        "._base.logging": ["listen_to_warnings", "get_logger"],
+        "._base.logging": ["listening_to_warnings", "get_logger"],
         "._base.gc_pauses_and_slices": ["pause_garbage_collector"],
         "._base.suggestions": [
             "find_nearest", "suggest_nearest", "suggest_or_list", "install_command", "explain_missing_file",
@@ -130,7 +130,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.yaml_format": ["write_yaml"],
         "._editing.finding_fixes": ["add_hints_and_fixes"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
-        "._embedded.server_logs": ["listen_to_server_logs"],
+        "._embedded.server_logs": ["listening_to_server_logs"],
         "._http.connecting": ["describe_certificate_problem"],
         "._http.settings": ["parse_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._records.inputs": ["SKIP_HINT"],

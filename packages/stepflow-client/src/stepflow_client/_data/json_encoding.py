@@ -93,7 +93,7 @@ def is_data_object(value: object) -> bool:
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _DATA_CLASS_ATTRIBUTES)
 
 
-def call_builder(value: Any) -> Any:
+def build_if_builder(value: Any) -> Any:
     """Return what a builder (an object with a `build` or `to_dict` method) builds. Return other values unchanged.
 
     Raises:

@@ -161,7 +161,7 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     names = {name for name, value in declared.items() if declarations.is_secret(value)}
     hidden: dict[str, Any] = secrets.hide_in(_hide_expression_defaults(flow, names))
     hidden["schemas"]["properties"]["variables"]["properties"] = {
-        name: secrets.hide_in(hide_in_schema(schema) if isinstance(schema, Mapping) else schema)
+        name: secrets.hide_in(mask_schema(schema) if isinstance(schema, Mapping) else schema)
         for name, schema in declared.items()
     }
     return hidden
@@ -206,12 +206,12 @@ def _reads_any_variable(path: Any, names: set[str]) -> bool:
     return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
-def hide_in_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+def mask_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a variable's JSON schema with values in its secret parts replaced by `***`."""
     secret = declarations.is_secret(schema)
 
     def inner(part: Any) -> Any:
-        return hide_in_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
+        return mask_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
 
     shown: dict[str, Any] = {}
     for key, value in schema.items():

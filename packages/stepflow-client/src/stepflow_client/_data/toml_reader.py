@@ -28,7 +28,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     try:
         # Accept a byte order mark, since some Windows editors add one.
         document = tomllib.loads(content.decode("utf-8-sig"))
-        if _is_nested_too_deeply(document):
+        if _is_value_too_deep(document):
             raise RecursionError
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
@@ -45,6 +45,6 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     return document
 
 
-def _is_nested_too_deeply(value: Any, depth: int = 0) -> bool:
+def _is_value_too_deep(value: Any, depth: int = 0) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > _MAX_DEPTH or any(_is_nested_too_deeply(part, depth + 1) for part in parts)
+    return depth > _MAX_DEPTH or any(_is_value_too_deep(part, depth + 1) for part in parts)

@@ -99,7 +99,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
 
 
-def find_aliases(text: str) -> Iterator[tuple[int, int]]:
+def find_alias_spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each alias in a YAML document. (Nodes only contain the position of their anchor.)"""
     for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
         if isinstance(token, yaml.AliasToken):

@@ -17,7 +17,7 @@ from ..flows.json_schema import JSON_TYPES
 from ..flows.reading import parse_yaml
 from ..flows.syntax_tree import FlowText, Key, Node
 from . import yaml_and_json_edits
-from .yaml_and_json_edits import Edit, build_key_addition, build_key_removal, format_inline
+from .yaml_and_json_edits import Edit, build_key_addition, build_key_removal, format_inline_like
 
 # A misspelled word must be at least this similar to the suggested name to be fixed automatically.
 _MIN_TYPO_SIMILARITY = 0.75
@@ -101,8 +101,8 @@ class _FindingRewriter:
                 case "from-expression" if new := _convert_legacy_from_expression(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
                     # Don't replace an expression that may contain comments, which would be lost.
-                    fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
-                    finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
+                    fix = None if "#" in old else Fix(at.start, at.end, old, format_inline_like(text, new))
+                    finding = finding._replace(hint=f"write {format_inline_like(text, new)}", fix=fix)
                 case "undefined-step":
                     finding = self.add_fix_splitting_step_path(finding, at)
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
@@ -123,21 +123,21 @@ class _FindingRewriter:
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
-                return self.make_replacement(at.keys[key], match[1]), True
+                return self.make_replacement_edits(at.keys[key], match[1]), True
             case "template" if match := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
-                return self.make_replacement_with_expression(at, match[1] or at.value.strip()), True
+                return self.make_expression_edits(at, match[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
-                return self.make_replacement_with_expression(at, match[1]), False
+                return self.make_expression_edits(at, match[1]), False
             case "wrong-type" if hint == "put it in quotes" and at.original is None:
-                return self.make_replacement(at, json.dumps(text[at.start : at.end])), True
+                return self.make_replacement_edits(at, json.dumps(text[at.start : at.end])), True
             case "wrong-type":
-                return self.make_wrong_type_correction(at), True
+                return self.make_type_correction_edits(at), True
             case "large-integer":
-                return self.make_replacement(at, json.dumps(text[at.start : at.end])), False
+                return self.make_replacement_edits(at, json.dumps(text[at.start : at.end])), False
             case "component-input" if match := re.fullmatch(r"write (\d+) without quotes", hint):
-                return self.make_replacement(at, match[1]), True
+                return self.make_replacement_edits(at, match[1]), True
             case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
-                return self.make_replacement(at, format_inline(text, f"$.{at.value[1:]}")), True
+                return self.make_replacement_edits(at, format_inline_like(text, f"$.{at.value[1:]}")), True
             case "unknown-key" if match := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
                 value = {"properties": {match[1]: at.items[key].value}}
                 edits = [*build_key_removal(text, at, key), *build_key_addition(text, at, "schemas", value)]
@@ -145,7 +145,7 @@ class _FindingRewriter:
             case "missing-key" | "missing-then" | "component-input" | "case-input" if match := re.fullmatch(
                 r"add (\S+): (.+)", hint
             ):
-                return self.make_key_addition(at, match[1], match[2], finding.rule), False
+                return self.make_key_addition_edits(at, match[1], match[2], finding.rule), False
             case "no-output":
                 ids = _list_innermost_flow_step_ids(at)
                 return build_key_addition(text, at, "output", {"$step": ids[-1]}) if ids else (), False
@@ -162,49 +162,49 @@ class _FindingRewriter:
             case "unescaped-subflow":
                 return yaml_and_json_edits.build_value_wrapping(text, at, "$literal"), False
             case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
-                return self.make_replacement(at, match[1]), True
+                return self.make_replacement_edits(at, match[1]), True
             case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
-                return self.make_step_move(at, match[1], match[2]), True
+                return self.make_step_move_edits(at, match[1], match[2]), True
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
-                return self.make_replacement(at, format_inline(text, {"type": at.value})), True
+                return self.make_replacement_edits(at, format_inline_like(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
                 return yaml_and_json_edits.build_value_wrapping(text, at, "properties"), True
             case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
-                return self.make_replacement(at.items["action"], match[1]), False
+                return self.make_replacement_edits(at.items["action"], match[1]), False
             case "ignored-key" if hint.startswith("keys next to"):
                 return build_key_removal(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
-                moved = format_inline(text, {"$input": at.items[key].value})
-                return self.make_replacement(at, moved) if whole else (), True
+                moved = format_inline_like(text, {"$input": at.items[key].value})
+                return self.make_replacement_edits(at, moved) if whole else (), True
             case "expected-output" if hint.startswith("write {outcome"):
                 if at.part == "outcome":
-                    return self.make_replacement(at, format_inline(text, "success")), False
+                    return self.make_replacement_edits(at, format_inline_like(text, "success")), False
                 if "result" in at.items or "error" in at.items:
                     outcome = "success" if "result" in at.items else "failed"
                     return build_key_addition(text, at, "outcome", outcome), False
-                expected = format_inline(text, {"outcome": "success", "result": at.value})
-                return self.make_replacement(at, expected) if at.is_flow else (), False
+                expected = format_inline_like(text, {"outcome": "success", "result": at.value})
+                return self.make_replacement_edits(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if match := re.search(r"set mustExecute: true on '(.+?)'", hint):
                 steps = _find_enclosing_flow(at).elements_at("steps")
                 named = [step for step in steps if step.get("id") and step.items["id"].value == match[1]]
                 return build_key_addition(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
-                return self.make_replacement(at, format_inline(text, f"{at.value}_{at.line}")), False
+                return self.make_replacement_edits(at, format_inline_like(text, f"{at.value}_{at.line}")), False
             case "duplicate-id" | "empty-id":
-                return self.make_replacement(at, format_inline(text, _choose_new_step_id(at))), False
+                return self.make_replacement_edits(at, format_inline_like(text, _choose_new_step_id(at))), False
             case "coalesce-list" if at.is_flow:
                 return [(at.start, at.start, "["), (at.end, at.end, "]")], False
             case "misplaced-key" if holder is not None and (match := re.match(r"(\w+) belongs to the step", hint)):
                 value = at.items[key].value
                 return [*build_key_removal(text, at, key), *build_key_addition(text, holder, match[1], value)], False
             case "ambiguous-path" if match := re.fullmatch(r"write (.+)", hint):
-                return self.make_replacement(at, format_inline(text, match[1])), True
+                return self.make_replacement_edits(at, format_inline_like(text, match[1])), True
             case "duplicate-key" | "config-twice" if key:
                 return build_key_removal(text, at, key), False
         return (), False
 
-    def make_replacement(self, where: Node | Key, new: str) -> Sequence[Edit]:
+    def make_replacement_edits(self, where: Node | Key, new: str) -> Sequence[Edit]:
         """Return the edit that replaces a key or a single-line value."""
         old = self.text[where.start : where.end]
         is_plain = where.start >= 0 and "\n" not in old and old[:1] not in ("&", "!", "*", "|", ">")
@@ -212,27 +212,27 @@ class _FindingRewriter:
             new = json.dumps(new)
         return [(where.start, where.end, new)] if is_plain else ()
 
-    def make_replacement_with_expression(self, at: Node, expression: str) -> Sequence[Edit]:
+    def make_expression_edits(self, at: Node, expression: str) -> Sequence[Edit]:
         try:
             value = parse_yaml(expression, "the expression")
         except FlowFileError:
             return ()
         is_known = get_keyword(value) is not None and "NAME" not in value.values()
-        return self.make_replacement(at, format_inline(self.text, value)) if is_known else ()
+        return self.make_replacement_edits(at, format_inline_like(self.text, value)) if is_known else ()
 
-    def make_wrong_type_correction(self, at: Node) -> Sequence[Edit]:
+    def make_type_correction_edits(self, at: Node) -> Sequence[Edit]:
         value = at.value
         if at.part == "mustExecute" and str(value).lower() in _BOOL_WORDS:
-            return self.make_replacement(at, format_inline(self.text, _BOOL_WORDS[str(value).lower()]))
+            return self.make_replacement_edits(at, format_inline_like(self.text, _BOOL_WORDS[str(value).lower()]))
         if at.part == "maxRetries" and isinstance(value, str) and value.strip().isdecimal():
-            return self.make_replacement(at, value.strip())
+            return self.make_replacement_edits(at, value.strip())
         if at.part == "onError" and value in ("fail", "useDefault", "retry"):
-            return self.make_replacement(at, format_inline(self.text, {"action": value}))
+            return self.make_replacement_edits(at, format_inline_like(self.text, {"action": value}))
         if at.part == "tags" and isinstance(value, str):
-            return self.make_replacement(at, format_inline(self.text, [value]))
+            return self.make_replacement_edits(at, format_inline_like(self.text, [value]))
         return ()
 
-    def make_key_addition(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
+    def make_key_addition_edits(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a missing key with an initial value.
 
         A field that is missing in a component's input is read from the flow's input.
@@ -247,12 +247,12 @@ class _FindingRewriter:
             value = _ZERO_VALUES.get(str(declared.value)) if declared is not None else None
         if at.value is None and at.part == key and at.parent is not None:
             end = self.text.find(":", at.parent.keys[key].end) + 1
-            return [(end, end, f" {format_inline(self.text, value)}")]
+            return [(end, end, f" {format_inline_like(self.text, value)}")]
         if at.start < 0 and at.parent is not None and at.part == "input":
             return build_key_addition(self.text, at.parent, "input", {key: value})
         return build_key_addition(self.text, at, key, value)
 
-    def make_step_move(self, at: Node, later: str, step: str) -> Sequence[Edit]:
+    def make_step_move_edits(self, at: Node, later: str, step: str) -> Sequence[Edit]:
         holder = _find_enclosing_flow(at).get("steps")
         if holder is None:
             return ()
@@ -294,14 +294,14 @@ class _FindingRewriter:
             return finding
         step = max(names, key=len)
         path = "$" + at.value[len(step) :]
-        finding = finding._replace(hint=f"write {format_inline(self.text, {'$step': step, 'path': path})}")
+        finding = finding._replace(hint=f"write {format_inline_like(self.text, {'$step': step, 'path': path})}")
         if at.start < 0 or at.original is not None:
             return finding
         if holder.is_flow:
-            text = format_inline(self.text, {"$step": step, "path": path})[:-1].split(": ", 1)[1]
+            text = format_inline_like(self.text, {"$step": step, "path": path})[:-1].split(": ", 1)[1]
         else:
             indent = " " * (holder.keys["$step"].column - 1)
-            text = f"{format_inline(self.text, step)}\n{indent}path: {format_inline(self.text, path)}"
+            text = f"{format_inline_like(self.text, step)}\n{indent}path: {format_inline_like(self.text, path)}"
         return finding._replace(fix=yaml_and_json_edits.combine_edits(self.text, [(at.start, at.end, text)]))
 
 

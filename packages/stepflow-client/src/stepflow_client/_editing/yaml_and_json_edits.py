@@ -171,14 +171,14 @@ def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
     return Fix(start, end, text[start:end], apply_edits(text[start:end], moved))
 
 
-def format_inline(text: str, value: Any) -> str:
+def format_inline_like(text: str, value: Any) -> str:
     """Format a value on one line, as JSON if the text is JSON and as YAML otherwise."""
     return dump_json(value) if text.lstrip()[:1] == "{" else format_inline_yaml(value)
 
 
 def build_key_addition(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
     """Return the edits that add a key at the end of a mapping, or an empty list if that isn't possible."""
-    entry = f"{format_inline(text, key)}: {format_inline(text, value)}"
+    entry = f"{format_inline_like(text, key)}: {format_inline_like(text, value)}"
     if mapping.original is not None or mapping.start < 0 or not isinstance(mapping.value, dict):
         return []
     if not mapping.items:
@@ -226,7 +226,7 @@ def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
     if node.original is not None:
         return []
     if node.is_flow:
-        return [(node.start, node.start, f"{{{format_inline(text, key)}: "), (node.end, node.end, "}")]
+        return [(node.start, node.start, f"{{{format_inline_like(text, key)}: "), (node.end, node.end, "}")]
     body = re.sub(r"\n(?=[^\r\n])", "\n  ", text[node.start : node.last])
     return [(node.start, node.last, f"{key}:\n{' ' * (node.column + 1)}{body}")]
 

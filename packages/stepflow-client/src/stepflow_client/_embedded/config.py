@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from .._base.suggestions import find_nearest, suggest_or_list
 from .._data.arguments import file_path
-from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
+from .._data.json_encoding import Builder, DataObject, build_if_builder, is_data_object
 from .._data.wire import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.reading import load_file, read_file_bytes
@@ -97,7 +97,7 @@ def build_server_config(config: ConfigSource) -> ServerConfig:
     if isinstance(config, (str, os.PathLike)):
         return _build_config_from_path(config)
     try:
-        config = call_builder(config)
+        config = build_if_builder(config)
     except Exception as error:
         raise InvalidArgumentError(f"{type(config).__name__} failed to build a configuration: {error}") from error
     if not isinstance(config, Mapping) and not is_data_object(config):
@@ -312,7 +312,7 @@ _LINE_AND_COLUMN = re.compile(r" at line (\d+) column \d+")
 _KEY_PATH = r"^(?P<path>[\w.-]+: )?"
 
 
-def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
+def build_rejection_error(reason: str, config: ServerConfig) -> FlowFileError | None:
     """Return an error that names the line a server rejected, or None if the server failed for another reason.
 
     Args:

@@ -128,7 +128,7 @@ _listeners: list[Callable[[Sequence[RawLine]], None]] = []
 
 
 @contextlib.contextmanager
-def listen_to_server_logs(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
+def listening_to_server_logs(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
     """Pass all lines of any embedded server started in the block to a function, no matter what `LogConfig` says.
 
     Args:

@@ -27,7 +27,7 @@ from .._http.sync_socket import SyncSocket
 from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError
 from ..logs import LogConfig, LogEntry, find_failure_reason, find_last_worker_message
 from . import parent_watchdog
-from .config import ServerConfig, explain_config_error, find_recovery_warnings, find_store_path, find_worker_plugins
+from .config import ServerConfig, build_rejection_error, find_recovery_warnings, find_store_path, find_worker_plugins
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
 from .server_logs import LogStore
 
@@ -188,7 +188,7 @@ class NotReadyError(Exception):
         self.ended_worker = worker
 
 
-def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
+def _poll_for_response(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
     """Send the same request to a local server over and over, without blocking.
 
     Args:
@@ -519,7 +519,7 @@ class Supervisor:
             return self._build_start_error(f"{name}{loss}", None, entries)
         failure = self._build_start_error(f"The server did not start (exit code {exit_code})", exit_code)
         entries = self.logs.get_current_process_entries()
-        fault = explain_config_error(find_failure_reason(entries) or "", self.config)
+        fault = build_rejection_error(find_failure_reason(entries) or "", self.config)
         if fault is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
@@ -543,10 +543,10 @@ class Supervisor:
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
         self._wait_for_condition(lambda: process.port is not None, deadline, late)
-        health = _poll_local_server(process, HttpRequest("GET", "/health"), _HEALTH_TIMEOUT_SECONDS)
+        health = _poll_for_response(process, HttpRequest("GET", "/health"), _HEALTH_TIMEOUT_SECONDS)
         self._wait_for_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
-        components = _poll_local_server(process, request, _COMPONENTS_TIMEOUT)
+        components = _poll_for_response(process, request, _COMPONENTS_TIMEOUT)
 
         def are_workers_connected(ignored: frozenset[str] = frozenset()) -> bool:
             response = next(components)

@@ -213,7 +213,7 @@ def _sync_resolve_host(host: str, port: int, seconds: float) -> list[_Address]:
     if _is_ip_address(host):
         return _resolve_addresses(host, port)
     outcomes: queue.SimpleQueue[list[_Address] | BaseException] = queue.SimpleQueue()
-    _start_host_lookup(host, port, outcomes.put)
+    _look_up_host_in_thread(host, port, outcomes.put)
     try:
         outcome = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
     except queue.Empty:
@@ -232,7 +232,7 @@ async def _async_resolve_host(host: str, port: int, seconds: float) -> list[_Add
     # Mark the future as running so that it isn't cancelled if the caller gives up, because the lookup still sets the
     # result.
     future.set_running_or_notify_cancel()
-    _start_host_lookup(host, port, future.set_result)
+    _look_up_host_in_thread(host, port, future.set_result)
     try:
         async with asyncio.timeout(seconds):
             outcome = await asyncio.wrap_future(future)
@@ -269,7 +269,7 @@ _running: dict[tuple[str, int], list[_Callback]] = {}
 _lock = threading.Lock()
 
 
-def _start_host_lookup(host: str, port: int, callback: _Callback) -> None:
+def _look_up_host_in_thread(host: str, port: int, callback: _Callback) -> None:
     """Look up a host's addresses in another thread, which then passes them (or the exception) to a callback."""
     with _lock:
         callbacks = _running.get((host, port))

@@ -21,7 +21,7 @@ Hook = Callable[[Any], Any]
 _HOOK_KINDS = ("request", "response")
 
 
-def check_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
+def parse_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     """Validate `event_hooks` and return the request and response hooks.
 
     Raises:

@@ -108,14 +108,14 @@ class InputStream(Iterator[Any]):
     def _open_numbered_values(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
         """Open the file and return a generator of (line or row number, value) pairs."""
         if form in ("json", "yaml"):
-            values = _read_list(source, self._name, form)
+            values = _read_all_inputs(source, self._name, form)
             self.total = len(values)
             return (numbered for numbered in enumerate(values, 1))
         if form == "parquet":
             self.total, rows = open_parquet_rows(source, self._name)
-            return _iter_parquet_rows(rows, schema)
+            return _enumerate_parquet_rows(rows, schema)
         lines = self._iter_bounded_lines(self._open_text(source))
-        return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
+        return _enumerate_json_lines(lines) if form == "jsonl" else _enumerate_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
         """Yield a file's lines. Raise an error if a single line exceeds the maximum size of a file."""
@@ -207,7 +207,7 @@ def _get_file_name(file: Any) -> str:
     return str(getattr(file, "name", "the file"))
 
 
-def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
+def _read_all_inputs(source: Any, name: str, form: InputFormat) -> list[Any]:
     """Return the elements of the list in a YAML or JSON file, or the values in a file of JSON Lines.
 
     In JSON Lines, blank lines are skipped.
@@ -251,7 +251,7 @@ def _parse_json_lines(text: str, name: str) -> list[Any]:
     return values
 
 
-def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
+def _enumerate_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             try:
@@ -270,7 +270,7 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
                 yield number, ValueError("it is nested too deeply")
 
 
-def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+def _enumerate_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
     types, optional = _find_types_and_optional_fields(schema)
@@ -329,7 +329,7 @@ def _find_types_and_optional_fields(schema: Mapping[str, Any]) -> tuple[dict[str
     return types, frozenset(optional)
 
 
-def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+def _enumerate_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     """Yield rows as JSON values, omitting optional nulls. Strings are parsed as JSON if the schema has another type."""
     types, optional = _find_types_and_optional_fields(schema)
     for number, row in enumerate(rows, start=1):

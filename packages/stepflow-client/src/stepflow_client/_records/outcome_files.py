@@ -195,7 +195,7 @@ class _ParquetWriter:
         fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error, "attempts": arrow.int64()}
         types = {"string": text, "integer": arrow.int64(), "number": arrow.float64(), "boolean": arrow.bool_()}
         properties, _ = get_fields(output)
-        self._columns = {name: kind for name, schema in properties.items() if (kind := _get_column_type(schema))}
+        self._columns = {name: kind for name, schema in properties.items() if (kind := _get_column_type_name(schema))}
         fields |= {f"output_{name}": types[kind] for name, kind in self._columns.items()}
         self._schema = arrow.schema(list(fields.items()))
         self._table = arrow.parquet.ParquetWriter(file, self._schema)
@@ -224,7 +224,7 @@ class _ParquetWriter:
             self._table.close()
 
 
-def _get_column_type(schema: Any) -> str | None:
+def _get_column_type_name(schema: Any) -> str | None:
     """Return a field's type if it can have a column. Return None for a list, an object or several types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]

@@ -116,7 +116,7 @@ class ReadAhead:
         self.max_bytes = max_bytes
         self.count = 1
 
-    def record_read_size(self, count: int, size: int) -> None:
+    def adapt_count_to_size(self, count: int, size: int) -> None:
         """Record the total size of inputs that were read together."""
         fitting = self.max_bytes // _FIRST_FRACTION * count // max(size, 1)
         self.count = max(1, min(fitting, 2 * self.count, _MAX_INPUTS_PER_REQUEST))

@@ -246,7 +246,7 @@ class KeyLock:
 
     def _create_in_turn(self, turn: int) -> Steps[KeyOutcome | None]:
         """Create a run unless an earlier owner has. Return None if this caller has lost its turn."""
-        yield from self._find_earlier_rival(turn)
+        yield from self._set_earlier_rival(turn)
         if self._rival is not None:
             yield from self._poll_for_run_until(self._get_lease_end(), self._rival)
         if self._published:
@@ -297,7 +297,7 @@ class KeyLock:
                 runs = [by_id[run_id] for run_id in sorted(by_id)]
         return (yield from self._record_oldest_run(runs))
 
-    def _find_earlier_rival(self, turn: int) -> Steps[None]:
+    def _set_earlier_rival(self, turn: int) -> Steps[None]:
         """Find the last owner of an earlier turn that may have created a run.
 
         All turns after it are taken. Owners that haven't published a call by now will notice this when they check.

@@ -55,7 +55,7 @@ class Cursor(NamedTuple):
             raise InvalidArgumentError(message, hint="pass the same include_sub_runs as before")
         return cls(mode, int(match["number"]), int(match["handled"]))
 
-    def advance_to(self, number: int) -> Cursor:
+    def get_cursor_after(self, number: int) -> Cursor:
         """Return the cursor for the position after the next event, which has this sequence number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
 
@@ -90,7 +90,7 @@ class BatchCount:
         # Outcomes read from the journal take no time, so exclude them from the rate.
         self.known += outcome.duration is None and outcome.run_id is not None
 
-    def add_earlier_outcomes(self, known: int) -> None:
+    def add_earlier_item_count(self, known: int) -> None:
         """Count items that ended before counting started."""
         self.done += known
         self.known += known

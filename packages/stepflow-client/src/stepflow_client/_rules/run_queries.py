@@ -70,7 +70,7 @@ class CreationWindow:
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
-        self._since, self._until = _parse_timestamp(since, "since"), _parse_timestamp(until, "until")
+        self._since, self._until = _to_unix_seconds(since, "since"), _to_unix_seconds(until, "until")
 
     @property
     def is_unlimited(self) -> bool:
@@ -88,7 +88,7 @@ class CreationWindow:
         return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER_SECONDS
 
 
-def _parse_timestamp(value: object, what: str) -> float | None:
+def _to_unix_seconds(value: object, what: str) -> float | None:
     """Convert a time to seconds since 1970. Times without a time zone are taken to be local."""
     if value is None:
         return None

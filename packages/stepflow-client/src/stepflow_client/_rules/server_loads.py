@@ -27,7 +27,7 @@ class ServerLoads:
         self._homes: BoundedDict[str, int] = BoundedDict(_MAX_REMEMBERED_RUNS)
 
     @contextmanager
-    def place_run(self, servers: Collection[int]) -> Iterator[int]:
+    def placing_run(self, servers: Collection[int]) -> Iterator[int]:
         """Choose a server for a new run, and count the run there until the context exits."""
         with self._lock:
             self._reset_after_fork()

@@ -155,7 +155,7 @@ def _explain_step(item: ItemRecord, name: str) -> StepAccount:
         is_default = not is_kept and _used_default_output(item, definition, listed)
         return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
     if listed.status in FAILED_STATUSES:
-        source = item.find_step_failure_cause(name)
+        source = item.find_causing_step(name)
         if source not in (name, None):
             return replace(base, state="not_run", because_of=item.find_step_root_cause(name))
         is_own = source == name or item.cause.step_id == name

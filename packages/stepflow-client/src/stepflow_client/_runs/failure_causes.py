@@ -105,13 +105,13 @@ class ItemRecord:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_error_key(self.listed[step_id].error)
 
-    def find_step_failure_cause(self, step_id: str) -> str | None:
+    def find_causing_step(self, step_id: str) -> str | None:
         """Return the step that caused a step to fail: the step itself, a failed step it reads, or None if unknown."""
         if step_id not in self._cause_by_step:
-            self._cause_by_step[step_id] = self._compute_step_failure_cause(step_id)
+            self._cause_by_step[step_id] = self._compute_causing_step(step_id)
         return self._cause_by_step[step_id]
 
-    def _compute_step_failure_cause(self, step_id: str) -> str | None:
+    def _compute_causing_step(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
             # Without the flow, the message is the only clue as to which step it may have read.
@@ -140,7 +140,7 @@ class ItemRecord:
     def find_step_root_cause(self, step_id: str) -> str:
         """Trace a step's failure back to the step where it began, as far as that's possible."""
         seen = [step_id]
-        while (source := self.find_step_failure_cause(seen[-1])) is not None and source not in seen:
+        while (source := self.find_causing_step(seen[-1])) is not None and source not in seen:
             seen.append(source)
         return seen[-1]
 
@@ -186,7 +186,7 @@ class ItemRecord:
         return Cause("output" if self._is_expression_error else "unknown")
 
     def _make_step_cause(self, step_id: str) -> Cause:
-        return Cause("step", step_id) if self.find_step_failure_cause(step_id) == step_id else Cause("unknown")
+        return Cause("step", step_id) if self.find_causing_step(step_id) == step_id else Cause("unknown")
 
     @property
     def _step_named_by_server(self) -> str | None:

@@ -12,7 +12,7 @@ from .._data.arguments import check_texts
 from .._data.secrets import HIDDEN, find_secret_values_in_flow, hide_flow_secrets
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
-from ..flows.expressions import Path, PathError, format_path, parse_path, spell_out_paths
+from ..flows.expressions import Path, PathError, format_path, parse_path, prefix_bare_paths
 from ..flows.graph import FlowSteps, find_reachable_names, get_steps_by_id
 from ..types.model_base import to_plain_data
 from ..types.reruns import RunDifference
@@ -121,7 +121,7 @@ def _index_flow_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     Examples are omitted because some runs (such as those of a batch) store the flow without them. Paths are written out
     in full, as they are in flows fetched by ID.
     """
-    spelled: dict[str, Any] = spell_out_paths(remove_cases(flow))
+    spelled: dict[str, Any] = prefix_bare_paths(remove_cases(flow))
     steps, listed = get_steps_by_id(spelled), spelled.get("steps")
     has_all = isinstance(listed, (list, tuple)) and len(steps) == len(listed)
     return {**spelled, "steps": {name: {**step, "id": name} for name, step in steps.items()}} if has_all else spelled

@@ -107,7 +107,7 @@ def replacing_file(
         FileChangedError: If the content is not `expected_content`.
         OSError: If the file can't be written.
     """
-    target, status, is_replaceable = _resolve_target(path)
+    target, status, is_replaceable = _resolve_write_target(path)
     if not is_replaceable:
         if expected_content is not NOT_GIVEN:
             raise OSError(errno.EINVAL, "it is not a regular file")
@@ -149,10 +149,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: If it can't be written or created.
     """
-    _resolve_target(path)
+    _resolve_write_target(path)
 
 
-def _resolve_target(path: str | os.PathLike[str]) -> tuple[str, os.stat_result | None, bool]:
+def _resolve_write_target(path: str | os.PathLike[str]) -> tuple[str, os.stat_result | None, bool]:
     """Return the path with symbolic links resolved, the file's status (None if there is no such file), and whether it
     is or will be a regular file.
 

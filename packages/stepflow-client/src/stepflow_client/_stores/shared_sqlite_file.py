@@ -208,7 +208,7 @@ class SharedFile(FailureReporter):
     @contextmanager
     def locked_connection(self) -> Iterator[sqlite3.Connection]:
         """Yield this process's connection, to one thread at a time."""
-        with self._lock, self._limit_lock_waits() as wait:
+        with self._lock, self._choosing_lock_wait() as wait:
             is_own = self._process == os.getpid()
             if self._connection is not None and is_own and sys.platform != "win32":
                 if self._file_id != _get_file_id(self.path):
@@ -223,7 +223,7 @@ class SharedFile(FailureReporter):
             yield self._connection
 
     @contextmanager
-    def _limit_lock_waits(self) -> Iterator[float]:
+    def _choosing_lock_wait(self) -> Iterator[float]:
         """Yield how many seconds to wait for other processes.
 
         Don't wait long if a recent wait ended with the file still locked.

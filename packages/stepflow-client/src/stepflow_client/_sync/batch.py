@@ -32,7 +32,7 @@ from .._runs.strip_and_restore_flow import add_tag_to_flow
 from .._telemetry.history_recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
-from ..flows.python_positions import add_python_place_to_hint
+from ..flows.python_positions import add_python_place_to_error
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
 from .flow_store import CheckedFlow, StoredCopy
@@ -150,7 +150,7 @@ class Batch:
         self._number = self._index = self._next = 0
         """The next chunk's number, the next input's index, and the position of the next outcomes to yield."""
 
-    def iterate_outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
+    def iter_outcome_lists(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
         """Run the flow on all inputs. Whenever a group of inputs has finished, yield a list of their outcomes."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
@@ -228,9 +228,9 @@ class Batch:
         self._read_ahead.max_bytes = MAX_CHUNK_BYTES if can["events"] else MAX_CHUNK_BYTES_OLD
         from_env, check = options["variables_from_env"], options["check_input"]
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
-        self._requirements = self._flows.compute_requirements(self._checked)
+        self._requirements = self._flows.compute_run_requirements(self._checked)
         self._arguments = self._creator.check_arguments(call, self._requirements)
-        with self._recorder.label_new_runs(options["labels"]):
+        with self._recorder.labeling_new_runs(options["labels"]):
             self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options["check_input"]:
             self._input_check = self._requirements.input_check
@@ -337,7 +337,7 @@ class Batch:
             text = text if sync_compute(fits_all, is_long=len(values) > _LONG_CHECK_COUNT) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
-            self._read_ahead.record_read_size(count, len(text))
+            self._read_ahead.adapt_count_to_size(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
             chunk.keys.extend(map(chunks.get_input_id_or_key, values))
@@ -348,7 +348,7 @@ class Batch:
             self._index += count
             return count
         count, size = len(chunk.values), chunk.size
-        for place, (value, text, error) in enumerate(sync_compute(lambda: [*map(self._prepare_input, values)])):
+        for place, (value, text, error) in enumerate(sync_compute(lambda: [*map(self._encode_input, values)])):
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
@@ -364,10 +364,10 @@ class Batch:
             chunk.keys.append(key)
             chunk.values.append(value)
             chunk.texts.append(text)
-        self._read_ahead.record_read_size(max(1, len(chunk.values) - count), chunk.size - size)
+        self._read_ahead.adapt_count_to_size(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
-    def _prepare_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
+    def _encode_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
         """Return an input, its JSON (if it can be encoded), and an error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
@@ -399,7 +399,7 @@ class Batch:
                 break
             backoff = backoff or Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
             settled = [outcome for outcome in outcomes if outcome.index not in again]
-            self._set_aside_settled(chunk, chunk.attempt + 1, settled)
+            self._begin_next_attempt(chunk, chunk.attempt + 1, settled)
             self._in_flight.pop(chunk.number, None)
             time.sleep(backoff.next_delay())
             if self._is_closed:
@@ -436,7 +436,7 @@ class Batch:
                     message = f"the server rejected the input: {rejection.message}"
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
-                self._set_aside_settled(chunk, chunk.attempt, settled)
+                self._begin_next_attempt(chunk, chunk.attempt, settled)
                 return self._run_chunk_once(chunk) if chunk.values else []
             if self._journal is not None:
                 self._journal.record_run(chunk.number, run.run_id)
@@ -494,7 +494,7 @@ class Batch:
             call = RunCall(self._content, chunk.values, overrides, arguments.variables, max_concurrency=concurrency)
             scope = self._options["idempotency_scope"]
             call = call._replace(idempotency_key=chunk.idempotency_key, idempotency_scope=scope, source=self._flow)
-            with self._recorder.label_new_runs(self._options["labels"]):
+            with self._recorder.labeling_new_runs(self._options["labels"]):
                 return self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
@@ -520,7 +520,7 @@ class Batch:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _set_aside_settled(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+    def _begin_next_attempt(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
         chunk.begin_attempt(attempt, [*chunk.settled, *settled])
         if self._journal is not None:
             self._journal.record_chunk_repeat(chunk)
@@ -540,7 +540,7 @@ class Batch:
 
             self._effective_flow = apply_overrides_if_valid(self._content, {"steps": self._arguments.overrides or {}})
         hint = error.hint or find_run_error_hint(error, self._effective_flow, value, self._arguments.variables)
-        return add_python_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
+        return add_python_place_to_error(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
 def _make_refused_outcome(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:

@@ -47,7 +47,7 @@ def wait_for_flow_components(
             flows.get_or_fetch_variables(checked)
             needs = flows.get_stored_copy(checked).needs
         else:
-            needs = flows.compute_requirements(checked)
+            needs = flows.compute_run_requirements(checked)
         if needs is not None:
             needed = needs.components
     unseen = needed - flows.seen_components

@@ -116,10 +116,10 @@ class FlowStore:
             diagnostics = _build_validation_result(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._store_responses.put_newest(key, stored)
-            self._remember_requirements(flow_id, self.compute_requirements(checked))
+            self._remember_requirements(flow_id, self.compute_run_requirements(checked))
         return stored
 
-    def compute_requirements(self, flow: CheckedFlow) -> RunRequirements:
+    def compute_run_requirements(self, flow: CheckedFlow) -> RunRequirements:
         """Return what a flow's runs require, working it out only once."""
         requirements = self._requirements.get(flow.digest)
         if requirements is None:
@@ -137,7 +137,7 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.compute_requirements(flow)
+        needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.compute_run_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
         return sync_compute(partial(call_checks.check_inputs_against_schema, value, needs.input_check))
@@ -186,17 +186,17 @@ class FlowStore:
             self._checked.put_newest(stamp, checked)
         return checked
 
-    def store_client_only_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+    def store_copy_for_client(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
         """Store a copy of a flow for this client only, and return the copy.
 
         Args:
             flow: The flow.
             is_single: Whether the copy is for a single call. Otherwise all of the client's calls share it.
         """
-        digest, needs = flow.digest, self.compute_requirements(flow)
+        digest, needs = flow.digest, self.compute_run_requirements(flow)
         if is_single:
             copy = strip_and_restore_flow.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
-            return self.store_single_call_copy(flow, copy)
+            return self.store_copy_for_call(flow, copy)
         registry = self.registries.of_current_process
         while (shared_id := registry.find_shared_flow_id(digest)) is None:
             is_first = registry.try_lock_flow_or_key(digest)
@@ -215,11 +215,11 @@ class FlowStore:
             time.sleep(self._connection.timings.store_poll)
         return StoredCopy(shared_id, needs, self._copies.get(shared_id))
 
-    def store_single_call_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
+    def store_copy_for_call(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow for a single call only, and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_single_call_flow(flow_id)
-        return self._remember_requirements(flow_id, self.compute_requirements(flow))._replace(flow=copy)
+        return self._remember_requirements(flow_id, self.compute_run_requirements(flow))._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.

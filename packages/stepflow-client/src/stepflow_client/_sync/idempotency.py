@@ -147,7 +147,7 @@ class KeyedRuns:
         if call.check_input:
             call = call._replace(input=self._flows.check_input(checked, call.input))
         arguments = self.creator.check_arguments(call)
-        overrides, needs = arguments.overrides, self._flows.compute_requirements(checked)
+        overrides, needs = arguments.overrides, self._flows.compute_run_requirements(checked)
         if origin is None:
             # Reject arguments that don't fit the flow.
             sync_compute(partial(call.check_and_complete_arguments, arguments, needs))
@@ -244,10 +244,10 @@ class KeyedRuns:
             message = f"{used}, with different input, variables or overrides"
             hint = "use a new key for a different call, or find_run() to get the existing run"
             raise errors.IdempotencyConflictError(message, run_id=run_id, hint=hint)
-        self._remember_decoder(keyed, run)
+        self._remember_run_decoder(keyed, run)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
-    def _remember_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
+    def _remember_run_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
         """Decode responses about an earlier call's run as if this call had created the run."""
         decoders = self._connection.decoders
         needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_stored_copy(run.flow_id).needs

@@ -18,7 +18,7 @@ from .._data.arguments import check_integer
 from .._rules.deadlines import compute_deadline, deadline_scope
 from .._rules.retries import Backoff
 from ..errors import UnsupportedByServerError
-from ..flows.python_positions import add_python_place_to_hint
+from ..flows.python_positions import add_python_place_to_error
 from ..types.model_base import Shown
 from ..types.results import FlowResult, OutputT
 
@@ -73,7 +73,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self
 
     def _add_source_location(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
-        error = add_python_place_to_hint(result.error, self._flow)
+        error = add_python_place_to_error(result.error, self._flow)
         return result if error is result.error else replace(result, error=error)
 
     @property

@@ -62,7 +62,7 @@ class RunLister:
         """Return runs, newest first."""
         start = call_checks.check_limit(offset, "offset") or 0
         limit = call_checks.check_limit(limit, "limit")
-        request = self._parse_filters(status, filters)
+        request = self._build_list_request(status, filters)
         if request.window.is_unlimited and request.ids is None:
             listed = self._request_page(request, limit, start)
             if not has_only_whole_seconds(listed):
@@ -86,9 +86,9 @@ class RunLister:
     ) -> Generator[RunDetails, None, None]:
         """Iterate over runs, newest first, fetching them page by page."""
         check_integer(page_size, "page_size", least=2)
-        return self._iterate_matching_runs(self._parse_filters(status, filters)._replace(page_size=page_size))
+        return self._iterate_matching_runs(self._build_list_request(status, filters)._replace(page_size=page_size))
 
-    def _parse_filters(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
+    def _build_list_request(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
         """Check the filters and build a request from them."""
         name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
         root, parent = filters.get("root_run_id"), filters.get("parent_run_id")

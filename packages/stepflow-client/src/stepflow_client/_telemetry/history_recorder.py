@@ -90,7 +90,7 @@ class Recorder:
         """Whether anything is recorded."""
 
     @contextmanager
-    def label_new_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+    def labeling_new_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
         """Record the runs that are created in the block under these labels.
 
         Raises:

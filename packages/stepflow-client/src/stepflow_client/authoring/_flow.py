@@ -266,9 +266,9 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if variables:
             more["variables"] = encode_data(variables, "the variables of a test case")
         if mocks:
-            from .._cases.mock_outcomes import format_mock
+            from .._cases.mock_outcomes import serialize_mock
 
-            outcomes = {step: format_mock(mock) for step, mock in arguments.check_mapping(mocks, "mocks").items()}
+            outcomes = {step: serialize_mock(mock) for step, mock in arguments.check_mapping(mocks, "mocks").items()}
             more["mocks"] = encode_data(outcomes, "the mocks of a test case")
         if tags:
             more["tags"] = arguments.check_texts(tags, "tags")

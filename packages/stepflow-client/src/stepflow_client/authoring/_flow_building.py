@@ -12,7 +12,7 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import expressions
 from . import _placeholders, _type_fields
 from ._expression_functions import Variable
-from ._operation_profiler import collect_caught_and_silent_errors
+from ._operation_profiler import collecting_authoring_errors
 from ._placeholders import REPR_PREFIX, Coalesce, Condition, Read, Value, authoring_error
 from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, set_call_place
 from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error
@@ -121,7 +121,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
     # Read the source now, because reading it while profiling would be slow.
     cache_source(parts.function)
-    with scope.activate(), collect_caught_and_silent_errors() as errors:
+    with scope.activate(), collecting_authoring_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
         reads = {
             argument: Read(scope, name, (), parts.hints.get(argument, Any)) for argument, name in parts.names.items()

@@ -25,7 +25,7 @@ class _FunctionOperations(NamedTuple):
 
 
 @contextmanager
-def collect_caught_and_silent_errors() -> Iterator[list[AuthoringError]]:
+def collecting_authoring_errors() -> Iterator[list[AuthoringError]]:
     """Collect errors that a flow's function caught, and operations that flow values can't intercept.
 
     If another profiler is already active, only the caught errors are collected.

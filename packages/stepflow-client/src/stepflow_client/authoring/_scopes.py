@@ -111,7 +111,7 @@ class Scope:
         """
         match expression:
             case Read():
-                read = expression if expression.scope is self else self._capture_outer_read(expression)
+                read = expression if expression.scope is self else self._capture_as_variable(expression)
                 return read if read.default is NOT_GIVEN else read._replace(default=self._encode_part(read.default))
             case Condition(condition, then, otherwise):
                 other = NOT_GIVEN if otherwise is NOT_GIVEN else self._encode_part(otherwise)
@@ -122,7 +122,7 @@ class Scope:
                 return self._encode_part(encode_fields(kind, fields))
         return expression
 
-    def _capture_outer_read(self, read: Read) -> Read:
+    def _capture_as_variable(self, read: Read) -> Read:
         outer = self.outer
         while outer is not None and outer is not read.scope:
             outer = outer.outer

@@ -34,7 +34,7 @@ def find_field_by_attribute(kind: Any, name: str) -> Field:
     Raises:
         PartNotFound: If the type has no such attribute.
     """
-    return _find_in_union(kind, name, _find_attribute)
+    return _find_first_in_union(kind, name, _find_attribute)
 
 
 def find_element(kind: Any, key: str | int) -> Field:
@@ -43,10 +43,10 @@ def find_element(kind: Any, key: str | int) -> Field:
     Raises:
         PartNotFound: If the type has no such element.
     """
-    return _find_in_union(kind, key, _find_by_index if isinstance(key, int) else _find_by_key)
+    return _find_first_in_union(kind, key, _find_by_index if isinstance(key, int) else _find_by_key)
 
 
-def _find_in_union(kind: Any, key: Any, find: Callable[[Any, Any], Field | PartNotFound]) -> Field:
+def _find_first_in_union(kind: Any, key: Any, find: Callable[[Any, Any], Field | PartNotFound]) -> Field:
     """Look up a part in each member of a union, returning the first match."""
     reasons: list[PartNotFound] = []
     for alternative in iter_non_none_members(kind):

@@ -215,7 +215,7 @@ def draw_variant_rate_bars(name: str, estimates: Sequence[Estimate]) -> str:
         bar = f'<rect x="{_SCORES_LEFT}" y="{y}" width="{format_px(_PLOT * estimate.value)}" height="14" rx="2"/>'
         return track + bar + _draw_confidence_interval(estimate, y, lambda value: _SCORES_LEFT + _PLOT * value)
 
-    return _draw_estimate_rows(f"shares: {escape_html(name)}", "", estimates, draw)
+    return _draw_estimate_chart(f"shares: {escape_html(name)}", "", estimates, draw)
 
 
 def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
@@ -233,10 +233,10 @@ def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
         return _draw_confidence_interval(estimate, y, place) + point
 
     zero = f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{len(estimates) * _SCORES_ROW + 4}"/>'
-    return _draw_estimate_rows(f"changes: {escape_html(name)}", zero, estimates, draw)
+    return _draw_estimate_chart(f"changes: {escape_html(name)}", zero, estimates, draw)
 
 
-def _draw_estimate_rows(
+def _draw_estimate_chart(
     title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]
 ) -> str:
     parts = [make_chart_start(_SCORES_WIDTH, len(estimates) * _SCORES_ROW + 4, title), below]

@@ -135,27 +135,27 @@ def report_page(reports: Sequence[RunReport]) -> str:
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     parts = [f'<div class="brand">{HIDDEN_LOGO}<h1>{escape_html(runs)}</h1></div>']
     if len(reports) > 1:
-        parts.append(_write_comparison(reports))
+        parts.append(_render_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
     charts = [build_timeline_bars(report) for report in reports]
     # Use the same scale for all runs, so that durations can be compared by eye.
     right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
-        parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
+        parts.append(f"<article>{''.join(_iter_sections(report, bars, right_edge, number))}</article>")
     style = PAGE_STYLE + STATUS_STYLE + GRAPH_STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE
     return build_page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, number: int) -> Iterator[str]:
+def _iter_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, number: int) -> Iterator[str]:
     """Yield the sections for a run, failures first."""
-    yield build_section("Run", _write_summary(report))
+    yield build_section("Run", _render_summary(report))
     is_batch, arguments = len(report.items) != 1, report.given
-    if is_batch and (errors := _write_errors(report.items)):
+    if is_batch and (errors := _render_errors(report.items)):
         yield build_section("Errors", errors)
     if not is_batch:
-        yield build_section("Result", _write_result(report))
+        yield build_section("Result", _render_result(report))
     if arguments is not None:
-        yield build_section("Started with", _write_arguments(arguments, is_batch=is_batch))
+        yield build_section("Started with", _render_arguments(arguments, is_batch=is_batch))
     if report.flow:
         graph = build_graph(report.flow)
         drawn = fold_graph(graph)
@@ -176,9 +176,9 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
     if durations:
         yield build_section("Latency of items", durations)
     if report.steps:
-        yield build_section("Steps", _write_steps(report))
+        yield build_section("Steps", _render_step_table(report))
     if is_batch:
-        yield build_section("Items", _write_items(report.items, arguments.inputs if arguments is not None else None))
+        yield build_section("Items", _render_items(report.items, arguments.inputs if arguments is not None else None))
 
 
 def _format_step_state(report: RunReport, step: StepDetails) -> str:
@@ -186,7 +186,7 @@ def _format_step_state(report: RunReport, step: StepDetails) -> str:
     return format_status(step.status.value if report.was_run(step) else "not_run", step.text)
 
 
-def _write_result(report: RunReport) -> str:
+def _render_result(report: RunReport) -> str:
     """Format a single-item run's output, or the reason it failed."""
     result = report.items[0].result
     account = next(iter(report.accounts.values()), None)
@@ -213,7 +213,7 @@ def _collapse_error_details(details: object) -> str:
     return f"<details><summary>Details</summary>{json_tree(details)}</details>" if details else ""
 
 
-def _write_summary(report: RunReport) -> str:
+def _render_summary(report: RunReport) -> str:
     run = report.run
     facts = [("status", format_status(run.status.value, report.run.text)), ("flow", escape_html(run.flow_name or "-"))]
     if len(report.items) != 1:
@@ -231,7 +231,7 @@ def _write_summary(report: RunReport) -> str:
     return build_facts_list(facts)
 
 
-def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
+def _render_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
     rows: list[tuple[str, str]] = []
     if arguments.inputs is None:
         rows.append(("input", "unknown: this server does not return it, and it is not in the history"))
@@ -298,7 +298,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
     return bars
 
 
-def _write_errors(items: Sequence[RunItem]) -> str:
+def _render_errors(items: Sequence[RunItem]) -> str:
     rows = []
     groups = group_failures(items)
     for group in groups[:MAX_GROUPS_SHOWN]:
@@ -339,7 +339,7 @@ def _format_step_state_counts(report: RunReport, steps: Sequence[StepDetails]) -
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 
 
-def _write_steps(report: RunReport) -> str:
+def _render_step_table(report: RunReport) -> str:
     times: dict[str, list[StepTime]] = defaultdict(list)
     for time in report.times:
         if report.was_run(time):
@@ -373,7 +373,7 @@ def _format_percentiles(times: Sequence[StepTime]) -> tuple[str, ...]:
     return tuple(duration_text(quantile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
-def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
+def _render_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _MAX_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("Item", "Status", "Step", *(("Input",) if known else ()), "Output or error")
@@ -399,7 +399,7 @@ def _paginate_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[
     return "".join(pages)
 
 
-def _write_comparison(reports: Sequence[RunReport]) -> str:
+def _render_comparison(reports: Sequence[RunReport]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:

@@ -110,7 +110,7 @@ class CasesSection:
     def render(self) -> str:
         """Render the cases and the filter controls."""
         report = self._report
-        badness = self._rate_case_badness()
+        badness = self._rate_cases_by_badness()
         order = nlargest(_MAX_CASES, badness, key=badness.__getitem__)
         items: dict[str, dict[str, list[EvaluationItem]]] = {case: {} for case in order}
         for item in report:
@@ -133,7 +133,7 @@ class CasesSection:
             rest += f'<p class="soft">the {left:,} best cases are not on this page; {hint}.</p>'
         return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
-    def _rate_case_badness(self) -> dict[str, float]:
+    def _rate_cases_by_badness(self) -> dict[str, float]:
         """Rate how much worse each case got, relative to the score's range. If there is only one variant, rate how bad
         each case is.
 

@@ -25,7 +25,7 @@ from ..types.results import Outcome
 _CASE_KEYS = {"name", "input", "expected", "metadata", "tags"}
 
 
-def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def resolve_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
     """Yield an evaluation's cases, each with a unique name.
 
     Args:
@@ -427,21 +427,21 @@ class RunLabeler:
         """Return the labels for a variant's batch."""
         return None if self._common_labels is None else {**self._common_labels, "variant": variant.name}
 
-    def record_finished_block(self, variant: PlannedVariant, block: ItemBlock) -> None:
+    def label_finished_block(self, variant: PlannedVariant, block: ItemBlock) -> None:
         """Label a finished block's runs with the cases and repeats of its items."""
         if self._history is None:
             return
         is_first = variant.name not in self._held_blocks
         self._held_blocks.setdefault(variant.name, []).append((variant, block))
         if not is_first:
-            self._record_held_block_labels(variant.name)
+            self._label_held_blocks(variant.name)
 
-    def record_remaining_blocks(self) -> None:
+    def label_remaining_blocks(self) -> None:
         """Label the remaining runs, all of which have finished."""
         for name in self._held_blocks:
-            self._record_held_block_labels(name)
+            self._label_held_blocks(name)
 
-    def _record_held_block_labels(self, name: str) -> None:
+    def _label_held_blocks(self, name: str) -> None:
         held, self._held_blocks[name] = self._held_blocks[name], []
         for variant, block in held:
             for run_id, items in block.items_by_run.items():

@@ -105,13 +105,13 @@ def format_slice_cells(score: SliceScore) -> tuple[str, ...]:
 
 def format_summary(summary: EvaluationSummary) -> str:
     """Format a summary as a title, a table and remarks."""
-    lines = [format_title(summary), "", *format_table(list(iter_summary_rows(summary)), left=2)]
+    lines = [format_title(summary), "", *format_table_lines(list(iter_summary_rows(summary)), left=2)]
     return "\n".join([*lines, *([""] if summary.notes else []), *summary.notes, *summary.remarks])
 
 
 def format_comparison(comparison: Comparison) -> str:
     """Format a comparison as a table."""
-    return "\n".join(format_table(list(iter_comparison_rows(comparison)), left=1))
+    return "\n".join(format_table_lines(list(iter_comparison_rows(comparison)), left=1))
 
 
 def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
@@ -123,7 +123,7 @@ def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
         yield ("time", "", "", *format_duration_change_cells(comparison.duration))
 
 
-def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+def format_table_lines(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
     """Return a table's lines. The first row contains the headings. The last column and the first `left` columns are
     left-aligned. If `left` is more than 1, repeated names in the first column are left blank."""
     count = len(rows[0])

@@ -65,7 +65,7 @@ class Scorer:
             expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
             raise argument_error("a score", expected, score)
         else:
-            self._call = _bind_parameters(score)
+            self._call = _make_score_caller(score)
         # An object's `__call__` may also be a coroutine function.
         functions = _unwrap_partials(function), getattr(function, "__call__", None)  # noqa: B004
         self.is_async = any(map(inspect.iscoroutinefunction, functions))
@@ -93,7 +93,7 @@ class Scorer:
         self.chunk_size = 1
         """Number of calls per batch. Calls are batched because switching threads takes longer than a fast call."""
 
-    async def score_and_store_items(
+    async def compute_and_store_scores(
         self,
         block: ItemBlock,
         places: Sequence[int],
@@ -168,7 +168,7 @@ class Scorer:
         return {f"{self.name}.{key}": _convert_to_score(value) for key, value in values.items()}
 
 
-async def async_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
+async def async_run_score_call(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
     """Run a coroutine function that calls a score. It runs in the event loop if the call waits, and otherwise in a
     thread, so that it doesn't block the loop."""
     if scorer.is_async or scorer.is_builtin:
@@ -178,7 +178,7 @@ async def async_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolE
     await loop.run_in_executor(threads, lambda: run(lambda: _run_coroutine_without_event_loop(apply())))
 
 
-def sync_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
+def sync_run_score_call(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
     """Run a coroutine function that calls a score. If the call waits, it runs in a new event loop.
 
     Args:
@@ -254,7 +254,7 @@ def _unwrap_partials(function: Any) -> Any:
     return function
 
 
-def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
+def _make_score_caller(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
     """Return a function that calls a score with the arguments that match its parameters."""
     try:
         parameters = inspect.signature(score).parameters.values()

@@ -202,7 +202,7 @@ class EvaluationStore:
                 names, content = encode_case_set(some)
                 file.execute("INSERT INTO cases VALUES (?, ?, ?)", [count, names.decode(), content.decode()])
                 count += len(some)
-                size.record_read_size(len(some), len(content))
+                size.adapt_count_to_size(len(some), len(content))
         return count
 
     @property

@@ -108,7 +108,7 @@ def find_references(expression: Any) -> list[Reference]:
     return references
 
 
-def spell_out_paths(expression: Any) -> Any:
+def prefix_bare_paths(expression: Any) -> Any:
     """Return a copy that reads `$.name` instead of `name`, as servers return stored flows."""
     for each in find_references(spelled := deepcopy(expression)):
         if isinstance(each.path, str) and each.path.isidentifier():

@@ -116,9 +116,9 @@ class Interpreter:
                     raise Failure(done.failure.code, done.failure.message, step=step_id)
                 if done.output is NOT_KNOWN:
                     raise NotKnownError(f"the output of step {step_id}", may_fail=bool(parse_path(path)))
-                return None if done.output is None else _read_path_or_fail(done.output, path, "Path")
+                return None if done.output is None else _read_required_path(done.output, path, "Path")
             case "$input":
-                return _read_path_or_fail(self.input, expression["$input"], "Input path")
+                return _read_required_path(self.input, expression["$input"], "Input path")
             case "$variable":
                 return self._read_variable(expression)
         return {key: self.evaluate(value) for key, value in expression.items()}
@@ -279,7 +279,7 @@ def apply_overrides_if_valid(flow: Mapping[str, Any], overrides: Any) -> Mapping
         return flow
 
 
-def _read_path_or_fail(value: Any, path: Any, what: str) -> Any:
+def _read_required_path(value: Any, path: Any, what: str) -> Any:
     try:
         return get_value_at_path(value, parse_path(path))
     except (LookupError, PathError):

@@ -29,14 +29,14 @@ _FLOW_SCHEMA_LINE = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflo
 
 def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
     """Yield the flow files in a folder and its subfolders, in order, skipping hidden folders and `node_modules`."""
-    return filter(is_flow_file, find_yaml_and_json_files(folder))
+    return filter(is_flow_file, find_possible_flow_files(folder))
 
 
-def find_yaml_and_json_files(folder: str | PathLike[str]) -> Iterator[Path]:
+def find_possible_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
     """Yield the files that could be flows, judging by their names, in the same order as `find_flow_files`."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
-        yield from (Path(inside, name) for name in sorted(names) if _could_be_flow(name))
+        yield from (Path(inside, name) for name in sorted(names) if _is_flow_file_name(name))
 
 
 def is_flow_file(path: Path) -> bool:
@@ -45,13 +45,13 @@ def is_flow_file(path: Path) -> bool:
     Hidden files, server configurations and unreadable files are never flows.
     """
     try:
-        content = path.read_bytes() if _could_be_flow(path.name) and path.is_file() else b""
+        content = path.read_bytes() if _is_flow_file_name(path.name) and path.is_file() else b""
     except OSError:
         return False
     return any(mark in content for mark in _FLOW_FILE_MARKERS) and is_flow_text(content.decode("utf-8-sig", "replace"))
 
 
-def _could_be_flow(name: str) -> bool:
+def _is_flow_file_name(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(FLOW_SUFFIXES) and not is_server_config_name(name)
 
 

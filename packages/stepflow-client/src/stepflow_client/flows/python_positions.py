@@ -18,7 +18,7 @@ def get_python_places_by_path(flow: object) -> Mapping[Path, Any]:
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
-def add_python_place_to_hint(error: FlowError | None, flow: object) -> FlowError | None:
+def add_python_place_to_error(error: FlowError | None, flow: object) -> FlowError | None:
     """Add the failed step's location to an error's hint, if the flow is written in Python."""
     place = describe_python_place(flow, error.step_id) if error is not None else None
     if error is None or place is None or place in (error.hint or ""):

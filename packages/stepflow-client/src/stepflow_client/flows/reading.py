@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from .._base.suggestions import explain_missing_file
 from .._base.text_formatting import cut
-from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
+from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, build_if_builder, is_data_object
 from .._data.wire import check_json
 from .._rules.deadlines import current_deadline, limit_by_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError, NotAFlowError
@@ -278,7 +278,7 @@ def resolve_flow_argument(flow: FlowSource) -> FlowSource:
         if stands_for is not None:
             source = resolve_flow_argument(stands_for(flow))
         else:
-            source = flow if isinstance(flow, str) else call_builder(flow)
+            source = flow if isinstance(flow, str) else build_if_builder(flow)
     except (FlowFileError, InvalidArgumentError):
         # Don't wrap these errors, because they may point to the mistake in a Python flow's function.
         raise

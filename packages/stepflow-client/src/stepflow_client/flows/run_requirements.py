@@ -103,9 +103,9 @@ class RunRequirements(NamedTuple):
                 hint = f"add {name} to the variables" + (f", or read {source} from the environment" if source else "")
             what = f"variable {listed}, which is" if len(absent) == 1 else f"variables {listed}, which are"
             raise InvalidArgumentError(f"the flow requires the {what} not set", hint=hint)
-        _check_variable_names(self.names, given, overrides)
+        _reject_unknown_variables(self.names, given, overrides)
         if check_values:
-            _check_variable_values(self.variable_checks, given, "use check_input=False to send it anyway")
+            _reject_invalid_values(self.variable_checks, given, "use check_input=False to send it anyway")
 
 
 def find_requirements(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> RunRequirements:
@@ -152,9 +152,9 @@ def check_variables(
             suggests the closest name, or how to fix the value.
     """
     names = find_allowed_variables(FlowSteps(flow), keeps_none=is_strict)
-    _check_variable_names(names, given, overrides)
+    _reject_unknown_variables(names, given, overrides)
     if check_values:
-        _check_variable_values(_make_variable_checks(flow), given, advice)
+        _reject_invalid_values(_make_variable_checks(flow), given, advice)
 
 
 def make_input_validator(flow: Mapping[str, Any]) -> Validator | None:
@@ -179,7 +179,7 @@ def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, Validator]:
     return {name: check for name, check in checks.items() if check is not None}
 
 
-def _check_variable_values(checks: Mapping[str, Validator], given: Mapping[str, Any], advice: str | None) -> None:
+def _reject_invalid_values(checks: Mapping[str, Validator], given: Mapping[str, Any], advice: str | None) -> None:
     for name in checks.keys() & given.keys():
         validator, value = checks[name], given[name]
         # Null is always allowed: it stands for a variable without a value.
@@ -192,7 +192,7 @@ def _check_variable_values(checks: Mapping[str, Validator], given: Mapping[str, 
             raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)
 
 
-def _check_variable_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
+def _reject_unknown_variables(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
     if names is None or names.issuperset(given):
         return
     names |= {reference.variable for reference in find_references(overrides) if reference.variable}

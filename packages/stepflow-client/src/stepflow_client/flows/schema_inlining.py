@@ -166,7 +166,7 @@ class _SchemaInliner:
         if is_secret(schema, self._defs):
             for key in ("default", "examples", "const", "enum"):
                 written.pop(key, None)
-        self._add_subschemas(written, schema, depth)
+        self._inline_subschemas(written, schema, depth)
         name = _parse_ref_or_root_name(schema.get("$ref"))
         if name is None or name not in self._defs:
             return written
@@ -175,7 +175,7 @@ class _SchemaInliner:
     def _copy_texts(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         return {key: visible_lines(schema[key]) for key in _TEXT_KEYWORDS if isinstance(schema.get(key), str)}
 
-    def _add_subschemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
+    def _inline_subschemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
         if isinstance(schema.get("items"), list):
             # Before 2020-12, `items` could be a list of schemas for the leading elements.
             first, rest = get_list_element_schemas(schema)

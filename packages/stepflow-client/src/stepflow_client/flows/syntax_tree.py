@@ -325,7 +325,7 @@ class _TreeBuilder:
         self.reader = reader
         self.is_json = value is not _NOT_JSON
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
-        self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
+        self.aliases = yaml_format.find_alias_spans(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
         """Nodes created so far, by the PyYAML node's `id()`. Only used if an alias or merge may repeat a node."""
 

@@ -112,7 +112,7 @@ def may_be_null(type: Type) -> bool:
     return is_unknown(type) or any(isinstance(member, Scalar) and member.kind == "null" for member in type.members)
 
 
-def may_be_false(type: Type) -> bool:
+def may_be_falsy(type: Type) -> bool:
     """Return whether a condition of this type may be false, i.e. whether its value may be null or false."""
     return may_be_null(type) or any(
         isinstance(member, Scalar) and member.kind == "boolean" and (member.values is None or False in member.values)
@@ -147,7 +147,7 @@ def make_union(types: Iterable[Type]) -> Type:
             case Scalar(kind):
                 known = plains.setdefault(kind, member)
                 if known != member:
-                    plains[kind] = _merge_scalars(known, member)
+                    plains[kind] = _merge_two_scalars(known, member)
             case ObjectOf():
                 objects.append(member) if member not in objects else None
             case ListOf():
@@ -161,7 +161,7 @@ def make_union(types: Iterable[Type]) -> Type:
     return Type((*plains.values(), *few_objects, *few_lists, *null), is_secret)
 
 
-def _merge_scalars(first: Scalar, second: Scalar) -> Scalar:
+def _merge_two_scalars(first: Scalar, second: Scalar) -> Scalar:
     if first.values is None or second.values is None:
         return Scalar(first.kind)
     values = (*first.values, *(value for value in second.values if value not in first.values))

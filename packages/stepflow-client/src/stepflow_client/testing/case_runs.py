@@ -162,7 +162,7 @@ class _CaseRunner:
             done = self._run_batch([attempts[index] for index in batch], len(results))
             results |= zip(batch, done, strict=True)
         for index in separate:
-            results[index] = self._run_separately(attempts[index])
+            results[index] = self._run_single_case(attempts[index])
             if self.on_progress is not None:
                 self.on_progress(len(results))
         return [results[index] for index in range(len(attempts))]
@@ -192,7 +192,7 @@ class _CaseRunner:
                 return [result for attempt in attempts for result in self._run_batch([attempt], finished)]
             return [self._make_error_result(attempt, error, started) for attempt in attempts]
 
-    def _run_separately(self, attempt: CaseResult) -> CaseResult:
+    def _run_single_case(self, attempt: CaseResult) -> CaseResult:
         """Run a case with mocked steps. The case's duration includes any runs needed to compute step inputs."""
         case, started = attempt.case, time.monotonic()
         try:

@@ -318,7 +318,7 @@ class MockedFlowRunner:
         """Run a flow that is nested in the steps `within`, and return its result."""
         steps, outcomes = get_steps_by_id(flow), dict[str, Any]()
         for step_id, step in steps.items():
-            mock = self._find_mock_or_sub_flow(step, within)
+            mock = self._find_or_build_mock(step, within)
             if mock is NO_MOCK:
                 continue
             if mock_outcomes.is_dynamic_mock(mock):
@@ -372,7 +372,7 @@ class MockedFlowRunner:
         listed = self.client.list_components(include_schemas=False)
         return any(component.name in ("noop", "builtin/noop") for component in listed)
 
-    def _find_mock_or_sub_flow(self, step: Data, within: tuple[str, ...]) -> Mock:
+    def _find_or_build_mock(self, step: Data, within: tuple[str, ...]) -> Mock:
         """Return a step's mock, or a function that runs the step's sub-flow if it contains mocked steps."""
         mock = self.find(step)
         inner = find_inner_flow(step) if mock is NO_MOCK else None

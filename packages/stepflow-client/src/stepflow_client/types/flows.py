@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from .._base.error_classes import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
-from .._data.secrets import HIDDEN, hide_flow_secrets, hide_in_schema
+from .._data.secrets import HIDDEN, hide_flow_secrets, mask_schema
 from .model_base import LOCAL, Model, Shown, field, frozen_model
 from .statuses import DiagnosticLevel
 
@@ -146,7 +146,7 @@ class FlowVariable(Model):
         # The schema alone may not show that the variable is secret, since that can also come from a schema it
         # references.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
-        shown = replace(self, value_schema=hide_in_schema(schema))
+        shown = replace(self, value_schema=mask_schema(schema))
         if self.default is not None:
             default = HIDDEN if self.is_secret else shown.value_schema.get("default", self.default)
             shown = replace(shown, default=default)

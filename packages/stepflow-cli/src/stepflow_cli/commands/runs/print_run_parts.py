@@ -27,7 +27,7 @@ from ...params.options import (
 from ...params.runs import run_argument, status_option
 from ...records.print_results import convert_results_to_outcomes, print_batch_results, print_run_result
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
-from ...runs.explain_failures import add_step_states_if_failed, read_explained_run
+from ...runs.explain_failures import add_states_if_steps_failed, read_explained_run
 from ...runs.find_runs import StoppedServerError, connect_to_run
 from ...runs.process_several_runs import hinting_return
 from ...settings.server_choice import ServerOptions
@@ -132,7 +132,7 @@ def steps_command(
                     _get_item_or_raise(list(target.client.get_run_items(run_id).items), item, run_id)
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise convert_to_problem(error, hint=hint if ids else None) from None
-            explained = add_step_states_if_failed(target.client, run_id, [step_details], item or 0)[0]
+            explained = add_states_if_steps_failed(target.client, run_id, [step_details], item or 0)[0]
             output.print_record(explained.to_dict(), STEP)
             return
         # Only fetch more about the run if there are errors to explain.
@@ -141,7 +141,7 @@ def steps_command(
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
         if not steps and item:
             _get_item_or_raise(list(target.client.get_run_items(run_id).items), item, run_id)
-        steps = add_step_states_if_failed(target.client, run_id, steps, item)
+        steps = add_states_if_steps_failed(target.client, run_id, steps, item)
     output.print_records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 

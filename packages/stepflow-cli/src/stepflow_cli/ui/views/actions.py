@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import ConflictError, InvalidArgumentError, NotFoundError, RunDetails, StepflowClientError
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ..security import get_accepted_form, validate_page_path
+from ..security import get_accepted_form, parse_page_path_or_none
 from ..site_state import Site, get_site
 
 # Maximum number of runs to fetch for a rerun.
@@ -128,7 +128,7 @@ async def act_on_selected_runs(request: Request) -> Response:
 async def show_access_link(request: Request) -> Response:
     """Show a link to a page, including a token that gives one more browser access."""
     to = get_accepted_form(request).get("to", "")
-    if validate_page_path(to) is None:
+    if parse_page_path_or_none(to) is None:
         raise InvalidArgumentError("the form has no page")
     state = request.app.state
     link = f"{request.base_url}?{urlencode({'token': state.sessions.token, 'to': to})}"

@@ -17,7 +17,7 @@ from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.syntax_tree import FlowText
 
 from ...inputs.flow_loading import sort_flow_keys
-from ..flows_page_data import search_flows_for_page
+from ..flows_page_data import build_flows_page_contents
 from ..graphs_and_timelines import draw_flow_graph
 from ..schema_forms import (
     Field,
@@ -43,7 +43,7 @@ async def flows_page(request: Request) -> Response:
     """Show flows with their latest runs, flows that ran as sub-runs, and flow files that haven't been run yet."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
-    listed = await search_flows_for_page(site.client, site.history, site.flows, text)
+    listed = await build_flows_page_contents(site.client, site.history, site.flows, text)
     return site.render(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
 
 

@@ -19,7 +19,7 @@ from stepflow_client import StepflowClientError
 
 from ...params.runs import parse_user_run_query
 from ..site_state import Site, get_site
-from .runs import follow_running_batches, parse_number_parameter, parse_run_list_query
+from .runs import get_live_batch_progress, parse_number_parameter, parse_run_list_query
 
 # Minimum time in seconds between events to the page, because thousands of run events can arrive at once.
 _MIN_EVENT_SECONDS = 0.5
@@ -64,7 +64,7 @@ async def stream_run_list_changes(request: Request) -> Response:
 
     async def read_shown_state() -> Any:
         runs = await site.run_lists.read_newest_runs(parse_user_run_query(str(query)).fields)
-        return [(run.run_id, run.status.value, run.items) for run in runs], await follow_running_batches(site, runs)
+        return [(run.run_id, run.status.value, run.items) for run in runs], await get_live_batch_progress(site, runs)
 
     return _build_event_stream_response(request, _make_change_detector(read_shown_state))
 
@@ -106,11 +106,11 @@ async def stream_rerun_changes(request: Request) -> Response:
 def _build_event_stream_response(
     request: Request, has_changed: HasChanged, watching: AbstractContextManager[None] | None = None
 ) -> Response:
-    messages = _iter_messages(get_site(request), has_changed, watching or nullcontext(), request.app.state.stopping)
+    messages = _iter_sse_messages(get_site(request), has_changed, watching or nullcontext(), request.app.state.stopping)
     return StreamingResponse(messages, media_type="text/event-stream")
 
 
-async def _iter_messages(
+async def _iter_sse_messages(
     site: Site, has_changed: HasChanged, watching: AbstractContextManager[None], stopping: asyncio.Event
 ) -> AsyncIterator[str]:
     was_up: bool | None = None

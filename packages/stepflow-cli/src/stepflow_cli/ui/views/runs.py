@@ -42,7 +42,7 @@ def parse_number_parameter(request: Request, name: str, least: int = 1) -> int:
     return max(least, parse_query_index_or_none(request.query_params, name) or least)
 
 
-async def follow_running_batches(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
+async def get_live_batch_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
     """Follow the running batches in a list, and return their progress (where known) by run ID."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED_RUNS]
     progress = {run.run_id: (await site.followers.get_or_create_follower(run.run_id)).get_progress() for run in running}
@@ -84,7 +84,7 @@ async def runs_page(request: Request) -> Response:
         suggestions=_suggest_query_filters(query, runs),
         problem=problem,
         found=result,
-        progress=await follow_running_batches(site, runs),
+        progress=await get_live_batch_progress(site, runs),
         now=site.health.server_time,
         # Don't update search results live, because repeating the search for every new run would be too expensive.
         live="/live" if query.words or problem else f"/live/runs{build_changed_query({'q': str(query)})}",

@@ -400,7 +400,7 @@ class Hooks(Middleware):
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with any headers set by the hooks."""
         began = time.monotonic()
-        sent = await self._call_request_hooks(request)
+        sent = await self._make_hooked_request(request)
         response = await self.inner.send(replace_headers_from_httpx_request(request, sent))
         converted = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
         await self._call_response_hooks(request, converted, began)
@@ -410,13 +410,13 @@ class Hooks(Middleware):
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with any headers set by the hooks, which see the response before its body has been read."""
         began = time.monotonic()
-        sent = await self._call_request_hooks(request)
+        sent = await self._make_hooked_request(request)
         async with self.inner.stream(replace_headers_from_httpx_request(request, sent)) as stream:
             converted = httpx.Response(stream.status, headers=stream.headers, request=sent)
             await self._call_response_hooks(request, converted, began)
             yield stream
 
-    async def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
+    async def _make_hooked_request(self, request: HttpRequest) -> httpx.Request:
         sent = convert_request_to_httpx(request, self._api)
         await async_call_hooks("request", self._hooks["request"], sent, request)
         return sent

@@ -122,7 +122,7 @@ class Failover(Transport):
             yield untried[0]
             return
         live = [number for number in untried if not self._is_backing_off(number)]
-        with self._spread.place_run(live or untried) as number:
+        with self._spread.placing_run(live or untried) as number:
             yield number
 
     def _passes_health_check(self, request: HttpRequest, number: int) -> bool:

@@ -402,7 +402,7 @@ class Hooks(Middleware):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with any headers set by the hooks."""
         began = time.monotonic()
-        sent = self._call_request_hooks(request)
+        sent = self._make_hooked_request(request)
         response = self.inner.send(replace_headers_from_httpx_request(request, sent))
         converted = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
         self._call_response_hooks(request, converted, began)
@@ -412,13 +412,13 @@ class Hooks(Middleware):
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request with any headers set by the hooks, which see the response before its body has been read."""
         began = time.monotonic()
-        sent = self._call_request_hooks(request)
+        sent = self._make_hooked_request(request)
         with self.inner.stream(replace_headers_from_httpx_request(request, sent)) as stream:
             converted = httpx.Response(stream.status, headers=stream.headers, request=sent)
             self._call_response_hooks(request, converted, began)
             yield stream
 
-    def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
+    def _make_hooked_request(self, request: HttpRequest) -> httpx.Request:
         sent = convert_request_to_httpx(request, self._api)
         sync_call_hooks("request", self._hooks["request"], sent, request)
         return sent

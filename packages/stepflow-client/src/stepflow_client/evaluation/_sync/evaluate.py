@@ -35,7 +35,7 @@ from ...types.results import Outcome
 from .. import records
 from ..records import EvaluationCase, ItemBlock, PlannedVariant, RunLabeler, Variant
 from ..report import EvaluationReport
-from ..scorer_calls import Scorer, build_scorers, sync_apply_scorer
+from ..scorer_calls import Scorer, build_scorers, sync_run_score_call
 from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, collect_secrets
 
@@ -93,7 +93,7 @@ class Evaluator:
                 while len(self._workers):
                     self._store_and_score_finished()
                     report(self._count.make_progress())
-                self.labels.record_remaining_blocks()
+                self.labels.label_remaining_blocks()
                 report(self._count.make_progress(is_over=True))
         finally:
             self._turns.is_over = True
@@ -107,7 +107,7 @@ class Evaluator:
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == self._total:
                 self._turns.inputs_read[place] = math.inf
-                self._count.add_earlier_outcomes(self._total)
+                self._count.add_earlier_item_count(self._total)
                 continue
             journal = self.store.get_variant_journal_path(number)
             if ended[number] and journal is not None and not journal.exists():
@@ -128,7 +128,7 @@ class Evaluator:
                 raise
         blocks = [self._timed.popleft() for _ in range(len(self._timed))]
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
-            self.labels.record_finished_block(self._by_number[block.variant], block)
+            self.labels.label_finished_block(self._by_number[block.variant], block)
             if self.durations.should_read(block.first):
                 self._workers.start(partial(self._read_item_durations, block))
             else:
@@ -204,7 +204,7 @@ class Evaluator:
     def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items. Return 1, because one scorer has ended."""
         context = block, places, self.client, self.store, lambda: not self._turns.is_over
-        sync_apply_scorer(scorer, partial(scorer.score_and_store_items, *context), self._threads)
+        sync_run_score_call(scorer, partial(scorer.compute_and_store_scores, *context), self._threads)
         return 1
 
 
@@ -510,7 +510,7 @@ def evaluate(
         moments: dict[str, int] = store.read_setting("moments", {})
         now = max(moments.values(), default=-1) + 1
         count = store.store_or_check_settings(
-            records.read_cases(cases, flow, content, expected),
+            records.resolve_cases(cases, flow, content, expected),
             repeat,
             {variant.name: variant.settings_digest for variant in planned},
             name=name,
