@@ -340,4 +340,5 @@ def test_port_in_use_is_an_error(start: Start, stepflow: Stepflow) -> None:
     port = start("--http", "0").url().split(":")[2].split("/")[0]
     done = stepflow("mcp", "serve", str(Path("tools")), "--http", port)
     assert done.code != 0
-    assert f"port {port} is in use" in done.stderr
+    # The option isn't called --port here.
+    assert done.stderr == f"stepflow: port {port} is in use\nhint: choose a different port, or 0 for any free one\n"

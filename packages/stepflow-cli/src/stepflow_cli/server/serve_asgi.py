@@ -39,7 +39,7 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
             hint = "--host expects an address of this machine"
             raise usage(f"cannot listen on {host}: {error.strerror or error}", hint) from None
         state = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        code, hint = ExitCode.NO_SERVER, "choose a different one with --port, or 0 for any free port"
+        code, hint = ExitCode.NO_SERVER, "choose a different port, or 0 for any free one"
         raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 
