@@ -85,3 +85,6 @@ def test_an_update_keeps_matching_matchers_and_replaces_volatile_strings() -> No
     new = expectation_of(result, given=[OTHER], at=AT)["result"]
     assert (new["who"], new["note"]) == (OTHER, "new")
     assert {*new["id"], *new["at"]} == {"$regex"}
+    # Without a time zone, the time of the run is local.
+    local = AT.astimezone().replace(tzinfo=None)
+    assert expectation_of(result, given=[OTHER], at=local)["result"] == new

@@ -44,10 +44,10 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
     Args:
         value: The actual value.
         given: Values that were passed to the run. Any text in them counts as stable.
-        at: When the run was executed. Defaults to now.
+        at: When the run was executed. Without a time zone, it's local time. Defaults to now.
     """
     known = json.dumps(list(given)).lower()
-    now = datetime.now(UTC) if at is None else at
+    now = datetime.now(UTC) if at is None else at.astimezone(UTC)
 
     def is_volatile(found: re.Match[str]) -> bool:
         if found[0].lower() in known:
@@ -103,7 +103,7 @@ def expectation_of(
         expected: The previous expected output, if any.
         given: Values that were passed to the run, e.g. its input and flow. Any text in them doesn't change between
             runs, so it isn't replaced with matchers. By default, there are none.
-        at: When the run was executed. Defaults to now.
+        at: When the run was executed. Without a time zone, it's local time. Defaults to now.
     """
     before = {} if expected is None else check_mapping(expected, "expected")
     check_instance(result, "result", FlowResult)
