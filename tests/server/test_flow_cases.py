@@ -123,7 +123,7 @@ def test_cases_of_a_file(blocking_client: SyncStepflowClient, tmp_path: Path) ->
     assert "nested" in done[0].message
     path.write_text(json.dumps({"output": {"$input": "$.x"}, "test": {"cases": cases[3:4]}}))
     tests = read_tests(path)
-    (failed,) = run_cases(blocking_client, tests, tests.cases)
+    (failed,) = run_cases(blocking_client, tests, iter(tests.cases))  # type: ignore[arg-type]
     assert (failed.verdict, failed.differences) == ("passed", [])
 
 

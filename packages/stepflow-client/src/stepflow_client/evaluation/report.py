@@ -511,7 +511,7 @@ class EvaluationReport(ShownAsTable):
         """
         if ui_url is not None:
             arguments.check_text(ui_url, "ui_url")
-        arguments.check_instances(slices, "slices", SliceScore)
+        slices = arguments.check_instances(slices, "slices", SliceScore)
         shown = self.gates() if gates is None else arguments.check_instances(gates, "gates", Gate)
         text: str = _page.render_report_page(self, ui_url, shown, slices)
         if path is not None:

@@ -102,7 +102,7 @@ def run_cases(
     """
     check_instance(client, "client", SyncStepflowClient)
     check_instance(tests, "tests", FlowTests)
-    check_instances(cases, "cases", FlowCase)
+    cases = check_instances(cases, "cases", FlowCase)
     check_integer(repeat, "repeat", least=1)
     if replay is not None:
         check_instance(replay, "replay", Recording)
