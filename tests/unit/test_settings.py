@@ -16,9 +16,9 @@ from stepflow_client._http.settings import (
     MAX_TIMEOUT,
     Timeouts,
     TokenAuth,
+    check_auth,
     check_headers,
     find_environment_proxy,
-    parse_auth,
     parse_timeout,
     parse_url,
     read_environment_settings,
@@ -250,14 +250,14 @@ async def authorization_async(auth: Any) -> str:
 
 
 def test_the_kinds_of_credentials() -> None:
-    assert parse_auth(None) is None
-    assert parse_auth(("user", "pass")) == ("user", "pass")
+    assert check_auth(None) is None
+    assert check_auth(("user", "pass")) == ("user", "pass")
     other = httpx.DigestAuth("a", "b")
-    assert parse_auth(other) is other
-    assert authorization(parse_auth("token")) == "Bearer token"
-    assert authorization(parse_auth(" token ")) == "Bearer token"
+    assert check_auth(other) is other
+    assert authorization(check_auth("token")) == "Bearer token"
+    assert authorization(check_auth(" token ")) == "Bearer token"
     tokens = iter(["one\n", "two"])
-    auth = parse_auth(lambda: next(tokens))
+    auth = check_auth(lambda: next(tokens))
     assert [authorization(auth), authorization(auth)] == ["Bearer one", "Bearer two"]
 
 
@@ -277,7 +277,7 @@ def test_a_token_may_be_awaitable() -> None:
 )
 def test_invalid_credentials_are_rejected(auth: Any) -> None:
     with pytest.raises(InvalidArgumentError):
-        parse_auth(auth)
+        check_auth(auth)
 
 
 @pytest.mark.parametrize("token", [None, 5, b"secret", "", "sec\nret", "secrät", "sec\x00ret"])

@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
-from stepflow_client.evaluation.records import ItemBlock, build_block
+from stepflow_client.evaluation.records import ItemBlock, build_item_block
 from stepflow_client.evaluation.store import EvaluationStore, StoredItems
 from stepflow_client.types.results import Outcome
 
@@ -34,7 +34,7 @@ def build_items(*numbers: int, variant: int = 0, **fields: Any) -> ItemBlock:
         Outcome(number, None, "run", item_index=3, **{"status": COMPLETED, "output": {"n": number}, **fields})
         for number in numbers
     ]
-    return build_block("ab"[variant], variant, 1, [CASES[number] for number in numbers], outcomes)
+    return build_item_block("ab"[variant], variant, 1, [CASES[number] for number in numbers], outcomes)
 
 
 def score_arguments(number: int, *values: Any, key: str = "k") -> tuple[Any, ...]:

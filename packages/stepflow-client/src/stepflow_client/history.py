@@ -198,7 +198,7 @@ class History:
         omitted: Collection[str] = (),
         has_own_flow: bool = False,
     ) -> str:
-        """Record a run that was started or is about to be, and return the entry's ID.
+        """Record a run that was started or is about to be and return the entry's ID.
 
         Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory.
 

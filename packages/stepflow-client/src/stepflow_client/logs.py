@@ -123,10 +123,10 @@ class LogEntry(Record):
     """The stream that the line was written to. Workers write to stderr."""
 
     file: str | None = None
-    """The source file of the server code that logged the line, if the line names it."""
+    """The source file of the server code that logged the line, if the line includes it."""
 
     line: int | None = None
-    """The line number in the source file, if the line names it."""
+    """The line number in that file, if the log line includes it."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The line's other fields."""

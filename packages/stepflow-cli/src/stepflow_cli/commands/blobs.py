@@ -19,7 +19,7 @@ from ..output.printing import Output, write_document_bytes
 from ..output.record_views import View, columns
 from ..params.click_commands import LazyGroup
 from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
-from ..params.runs import stored_id_type
+from ..params.runs import content_id_type
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 from ..stdio import read_stdin_bytes
@@ -71,7 +71,7 @@ def _store_blob(file: str, blob_type: str | None, filename: str | None, server: 
 
 
 @command.command("get")
-@click.argument("blob_id", metavar="BLOB_ID", type=stored_id_type("blob", ARGUMENT_HINTS["BLOB_ID"]))
+@click.argument("blob_id", metavar="BLOB_ID", type=content_id_type("blob", ARGUMENT_HINTS["BLOB_ID"]))
 @running_server_options
 @file_output_options
 def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:

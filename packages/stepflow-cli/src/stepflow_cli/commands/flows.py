@@ -31,7 +31,7 @@ from ..params.options import (
     running_server_options,
     watch_option,
 )
-from ..params.runs import stored_id_type
+from ..params.runs import content_id_type
 from ..runs.process_several_runs import fetch_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -61,7 +61,7 @@ def _list_recently_run_flows(
     Servers can't list their flows, so this command finds them in the server's 1,000 most recent runs. RUNS counts only
     those runs, and flows that haven't run aren't listed.
     """
-    from ..output.live import check_redrawable, show_live_table
+    from ..output.live import require_redrawable, show_live_table
 
     def read_recent_flows() -> list[dict[str, Any]]:
         flows: dict[str, dict[str, Any]] = {}
@@ -78,7 +78,7 @@ def _list_recently_run_flows(
         return list(flows.values())[: limit or _DEFAULT_LIMIT]
 
     if watch:
-        check_redrawable(output)
+        require_redrawable(output)
     with connect(server) as target:
         if watch:
             show_live_table(read_recent_flows, _FLOW_VIEW, output)
@@ -198,7 +198,7 @@ _DELETED_FLOW_VIEW = View(columns("flow_id:id", "status:status"), name="flow_id"
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=stored_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
+    type=content_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
 )
 @confirm_option
 @running_server_options

@@ -97,7 +97,7 @@ def _prompt_lines() -> Iterator[str]:
 
 
 def _set_up_readline() -> Callable[[], None]:
-    """Set up line history and completion for `input`, and return a function that saves the history."""
+    """Set up line history and completion for `input` and return a function that saves the history."""
     try:
         import readline
     except ImportError:  # Windows

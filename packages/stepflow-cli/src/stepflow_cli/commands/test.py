@@ -273,7 +273,7 @@ def _save_recordings(path: str, is_recorded: Callable[[str], bool], done: Iterab
 
 
 def _update_expected_outputs(done: Iterable[FileResults]) -> set[tuple[str, str]]:
-    """Update the expected outputs, and return the file and case name of each update."""
+    """Update the expected outputs and return the file and case name of each update."""
     from ..flow_tests.run_test_files import write_actual_outputs
 
     updated: set[tuple[str, str]] = set()

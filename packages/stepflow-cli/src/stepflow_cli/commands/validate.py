@@ -170,7 +170,7 @@ def _split_rule_names(values: Sequence[str]) -> list[str]:
 
 
 def _correct_flow_file(checked: CheckedFlow) -> CheckedFlow:
-    """Fix a flow's file in place, and return the flow with the remaining findings."""
+    """Fix a flow's file in place and return the flow with the remaining findings."""
     from ..validation.flow_checks import find_offline_findings
     from ..validation.flow_corrections import correct_flow
 

@@ -215,7 +215,7 @@ def _run_one_file(
 
 
 def write_actual_outputs(done: FileResults) -> list[str]:
-    """Write the actual outputs of failed and unchecked cases to the file, and return the names of these cases.
+    """Write the actual outputs of failed and unchecked cases to the file and return the names of these cases.
 
     Raises:
         Problem: If the file can't be written or has changed since it was read.

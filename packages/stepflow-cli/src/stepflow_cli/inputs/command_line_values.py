@@ -229,7 +229,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
 
 
 def _format_pair_as_json_option(option: str, pair: re.Match[str]) -> str:
-    """Convert an option's `name=value` to a JSON object, and return the option for use in a hint."""
+    """Convert an option's `name=value` to a JSON object and return the option for use in a hint."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: parse_assigned_value(pair[2])}, ensure_ascii=False))}"
 
 

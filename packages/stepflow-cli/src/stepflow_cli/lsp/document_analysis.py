@@ -110,7 +110,7 @@ class Analysis:
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
 
-    def can_replace(self, other: Analysis | None) -> bool:
+    def can_replace_previous(self, other: Analysis | None) -> bool:
         """Return False if a syntax error hides some steps, so that completions keep using the previous analysis."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
@@ -375,7 +375,7 @@ class OpenDocuments:
             if text is document.text:
                 self._publish(document, analysis)
             document.latest = await run(_infer_types_or_log, analysis)
-            if analysis.can_replace(document.typed):
+            if analysis.can_replace_previous(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.server_task = loop.create_task(self._check_on_server(document, analysis))

@@ -25,15 +25,15 @@ _MAX_TYPE_LENGTH = 600
 # Descriptions of the builtin components.
 _BUILTIN_DESCRIPTIONS = {
     "/builtin/create_messages": "Build a list of chat messages from a prompt and instructions.",
-    "/builtin/put_blob": "Store a value, and return its ID.",
+    "/builtin/put_blob": "Store a value and return its ID.",
     "/builtin/get_blob": "Return a blob's value.",
     "/builtin/load_file": "Read a JSON, YAML or text file on the server.",
-    "/builtin/map": "Run a flow for each element of a list. Failed elements do not fail the step.",
-    "/builtin/iterate": "Run a flow again with the `next` of its output, until it returns a `result`.",
+    "/builtin/map": "Run a flow for each element of a list. An element that fails doesn't fail the step.",
+    "/builtin/iterate": "Run a flow repeatedly, feeding `next` from its output back in, until it returns a `result`.",
     "/builtin/eval": "Run a stored flow.",
     "/builtin/openai": "Send messages to a chat model.",
-    "/builtin/noop": "Return the input (from 0.13 on).",
-    "/builtin/sleep": "Wait (from 0.13 on).",
+    "/builtin/noop": "Return the input (0.13 and later).",
+    "/builtin/sleep": "Wait (0.13 and later).",
 }
 
 

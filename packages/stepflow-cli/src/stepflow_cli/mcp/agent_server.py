@@ -82,7 +82,7 @@ class AgentServer:
             version=VERSION,
             title="Stepflow",
             instructions=offer.instructions,
-            lifespan=_create_connection_name,
+            lifespan=_create_stdio_connection_id,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_list_resources=self._resources.list_resources,
@@ -134,7 +134,7 @@ class AgentServer:
     async def _remember_session(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Remember the session if its (older) protocol version requires the server to notify clients of changes."""
         if ctx.method == "notifications/initialized":
-            self._listening[_get_connection_name(ctx)] = ctx.session
+            self._listening[_get_agent_connection_id(ctx)] = ctx.session
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -156,7 +156,7 @@ class AgentServer:
             return build_tool_response(make_error_result(error, self._catalog.secrets))
 
     async def _run_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        connection = _get_connection_name(ctx)
+        connection = _get_agent_connection_id(ctx)
         meta = (ctx.params or {}).get("_meta") or {}
         key = meta.get(IDEMPOTENCY_META_KEY)
         names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
@@ -219,12 +219,12 @@ async def _await_call_until_stream_closes(ctx: Context, work: Awaitable[types.Ca
 
 
 @asynccontextmanager
-async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
+async def _create_stdio_connection_id(_: Server[Any]) -> AsyncIterator[str]:
     """Yield a name for a stdio connection. HTTP connections are named after their session IDs instead."""
     yield uuid4().hex[:12]
 
 
-def _get_connection_name(ctx: Context) -> str | None:
+def _get_agent_connection_id(ctx: Context) -> str | None:
     """Return the name of a request's connection, or None if the protocol version doesn't have connections."""
     if ctx.request is None:
         return str(ctx.lifespan_context)

@@ -112,7 +112,7 @@ def live_display(
 _REFRESH_SECONDS = 2.0
 
 
-def check_redrawable(output: Output) -> None:
+def require_redrawable(output: Output) -> None:
     """Check that the output can be redrawn in place.
 
     Raises:

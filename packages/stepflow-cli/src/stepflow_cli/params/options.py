@@ -515,7 +515,7 @@ def limit_option(help: str, *, default: int | None = None, section: Section = OP
 
 
 watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C. Requires a terminal.")
-"""Adds --watch, passed as `watch`. The command must call `output.live.check_redrawable` before sending requests."""
+"""Adds --watch, passed as `watch`. The command must call `output.live.require_redrawable` before sending requests."""
 
 
 def timeout_seconds_option(help: str, section: Section = WAITING) -> ParameterDecorator:

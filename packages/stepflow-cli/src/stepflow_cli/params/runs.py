@@ -38,7 +38,7 @@ RUN_ID = _RunIdType(lambda text, _: _parse_id_or_dash(text, "runs list"))
 _RECORDED = ParsedText(lambda text, _: text if text.startswith("pending:") else _parse_id_or_dash(text, "history list"))
 
 
-def stored_id_type(what: str, hint: str) -> ParsedText:
+def content_id_type(what: str, hint: str) -> ParsedText:
     """Return the parameter type for the ID of a stored flow or blob. The ID is a digest of its content."""
 
     def parse_stored_id(text: str, name: str) -> str:

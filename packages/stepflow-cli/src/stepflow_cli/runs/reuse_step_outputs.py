@@ -125,7 +125,7 @@ def plan_reuse(target: Target, job: Job) -> RerunPlan:
 
 
 def start_reusing_outputs(target: Target, job: Job) -> SyncRunHandle[Any]:
-    """Start a job with a single input that reuses outputs from an earlier run, and return the new run."""
+    """Start a job with a single input that reuses outputs from an earlier run and return the new run."""
     plan = plan_reuse(target, job)
     if plan.total != 1:
         hint = f"to run the batch again, use 'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW'"

@@ -171,7 +171,7 @@ def remove_setting(path: SettingPath, profiles: Profiles) -> None:
 
 
 def make_profile_current(name: str, profiles: Profiles) -> str:
-    """Make a profile the current profile, and return its name.
+    """Make a profile the current profile and return its name.
 
     Raises:
         Problem: If the profile doesn't exist, or if it is invalid.

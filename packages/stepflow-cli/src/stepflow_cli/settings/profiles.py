@@ -73,7 +73,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP_LEVEL_KEYS = ("current", "history", "target", "profiles")
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
-"""Database URLs that can be used for the history start with one of these."""
+"""URL prefixes accepted for the history database."""
 _BOOL_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 # Timeout in seconds for a token command, which may prompt the user to log in.
 _TOKEN_TIMEOUT_SECONDS = 120.0
@@ -82,7 +82,7 @@ TOKEN_KEYS = ("token_env", "token_file", "token_command")
 
 
 class Profile(NamedTuple):
-    """A server and how to connect to it. Every key of a profile except `url` is optional."""
+    """A server and how to connect to it. All keys except `url` are optional."""
 
     name: str
     folder: Path

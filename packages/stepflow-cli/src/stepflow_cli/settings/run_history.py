@@ -108,7 +108,7 @@ class LazyRunHistory:
             return None
 
     def record(self, run_id: str | None, **given: Any) -> str | None:
-        """Record a run with the labels and note from the command line, and return the ID of its history entry."""
+        """Record a run with the labels and note from the command line and return the ID of its history entry."""
         if self._fields is not None and self._history is not None:
             own = {name: value for name, value in self._fields.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}

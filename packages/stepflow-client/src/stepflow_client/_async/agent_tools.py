@@ -280,7 +280,7 @@ class FlowTools(Sequence[FlowTool]):
         return await tool._make_tool_result(result)
 
     def _remember_unfinished(self, run_id: str, tool: FlowTool) -> str:
-        """Remember an unfinished run, and return instructions for the model."""
+        """Remember an unfinished run and return instructions for the model."""
         if self._wait_tool is None:
             return "You can use this ID to read its result later."
         self._unfinished[run_id] = tool

@@ -79,7 +79,7 @@ class Connection:
         strategy = check_choice(settings.strategy, "strategy", ("failover", "spread"))
         is_spread = strategy == "spread" and len(roots) > 1
         root = roots[0]
-        credentials = http_settings.parse_auth(settings.auth)
+        credentials = http_settings.check_auth(settings.auth)
         self.root = root
         self.url = str(root)
         self._urls = [str(url) for url in roots]

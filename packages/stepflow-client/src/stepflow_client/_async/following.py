@@ -191,7 +191,7 @@ class Follower:
                     yield update
 
     async def wait_for_end_of_given_up_run(self, run: RunDetails) -> RunDetails | None:
-        """Follow a run that its server has given up on, and return its state once it has ended or been lost.
+        """Follow a run that its server has given up on and return its state once it has ended or been lost.
 
         Returns:
             None if the run may still be executing at the caller's deadline.

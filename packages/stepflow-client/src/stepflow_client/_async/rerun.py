@@ -135,7 +135,7 @@ class Rerunner:
         return EarlierRun(run_id, entry.flow, find_entry, outputs)
 
     async def _run_item_group(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
-        """Execute items that keep the same outputs in a single run, and return their results by index."""
+        """Execute items that keep the same outputs in a single run and return their results by index."""
         if len(group) > 1:
             run = await self._start_item_group(new_run, part, group)
             results = await self._waiter.wait_for_results(run.run_id)
@@ -148,7 +148,7 @@ class Rerunner:
     async def _start_item_group(
         self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None = None
     ) -> responses.StartedRun:
-        """Start a run of a copy of the flow in which the kept steps are pinned, and return the server's response.
+        """Start a run of a copy of the flow in which the kept steps are pinned and return the server's response.
 
         The history records the caller's arguments, including any overrides for kept steps, so that the overrides still
         apply if a later rerun of this run does execute those steps.

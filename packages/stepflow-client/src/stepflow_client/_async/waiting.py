@@ -60,7 +60,7 @@ class Waiter:
             return await self.wait_until_ended(run_id)
 
     async def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
-        """Wait for a run of `total` items to end (or for the caller's deadline), and return its state."""
+        """Wait for a run of `total` items to end (or for the caller's deadline) and return its state."""
         spread = self._connection.spread
         with nullcontext() if spread is None else spread.count_waited_run(run_id):
             if total is None:

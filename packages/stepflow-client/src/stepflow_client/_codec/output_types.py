@@ -25,7 +25,7 @@ _GENERIC_TYPES: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, typ
 
 
 def check_output_type(output_type: Any) -> TypeAdapter[Any]:
-    """Check that outputs can be converted to a type, and return its adapter. Call this before creating a run.
+    """Check that outputs can be converted to a type and return its adapter. Call this before creating a run.
 
     Raises:
         InvalidArgumentError: If outputs can't be converted to it.

@@ -38,7 +38,7 @@ def short_repr(value: object) -> str:
 
 
 def check_flag(value: object, what: str) -> bool:
-    """Check that a value is True or False, and return it.
+    """Check that a value is True or False and return it.
 
     Raises:
         InvalidArgumentError: If the value is neither True nor False.
@@ -59,7 +59,7 @@ def check_flags(**flags: object) -> None:
 
 
 def check_text(value: object, what: str) -> str:
-    """Check that a value is a non-empty string, and return it.
+    """Check that a value is a non-empty string and return it.
 
     Raises:
         InvalidArgumentError: If the value is empty or not a string.
@@ -85,7 +85,7 @@ def check_texts(values: object, what: str) -> list[str]:
 
 
 def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1) -> int:
-    """Check that a value is an integer within limits, and return it.
+    """Check that a value is an integer within limits and return it.
 
     Raises:
         InvalidArgumentError: If the value isn't an integer or is out of range.
@@ -136,7 +136,7 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
-    """Check that a value is None or a plain function, and return it. A coroutine function would never be awaited.
+    """Check that a value is None or a plain function and return it. A coroutine function would never be awaited.
 
     Raises:
         InvalidArgumentError: If the value is something else.
@@ -147,7 +147,7 @@ def check_function(value: object, what: str) -> Callable[..., Any] | None:
 
 
 def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
-    """Check that a value is an instance of a class, and return it.
+    """Check that a value is an instance of a class and return it.
 
     Raises:
         InvalidArgumentError: If it isn't.
@@ -177,7 +177,7 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
 
 
 def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
-    """Check that a value is a collection of instances of a class, and return it as a list.
+    """Check that a value is a collection of instances of a class and return it as a list.
 
     Raises:
         InvalidArgumentError: If it isn't.
@@ -189,7 +189,7 @@ def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
 
 
 def check_mapping(value: object, what: str) -> Mapping[str, Any]:
-    """Check that a value is a mapping with string keys, and return it.
+    """Check that a value is a mapping with string keys and return it.
 
     Raises:
         InvalidArgumentError: If it isn't.
@@ -200,7 +200,7 @@ def check_mapping(value: object, what: str) -> Mapping[str, Any]:
 
 
 def check_labels(value: object) -> Mapping[str, str]:
-    """Check that a value maps names to non-empty strings, and return it.
+    """Check that a value maps names to non-empty strings and return it.
 
     Raises:
         InvalidArgumentError: If it doesn't.

@@ -193,7 +193,7 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
 
 
 def _hide_expression_defaults(value: Any, names: set[str]) -> Any:
-    """Hide the defaults (of any type) in expressions that read secret variables, and return the resulting flow."""
+    """Hide the defaults (of any type) in expressions that read secret variables and return the resulting flow."""
     if isinstance(value, Mapping):
         shown = {key: _hide_expression_defaults(part, names) for key, part in value.items()}
         is_secret = "default" in value and _reads_any_variable(value.get("$variable"), names)

@@ -71,7 +71,7 @@ def encode_if_plain(value: Any) -> bytes | None:
 
 
 def restore_integers(value: Any) -> Any:
-    """Convert whole floats below 2**53 to integers in a decoded value, and return the value.
+    """Convert whole floats below 2**53 to integers in a decoded value and return the value.
 
     Lists and dicts are modified in place.
 
@@ -188,7 +188,7 @@ def decode_keeping_floats(content: bytes) -> Any:
 
 
 def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth: int = MAX_FIELD_DEPTH) -> Any:
-    """Check that a value can be represented as JSON, and return it as plain dicts and lists.
+    """Check that a value can be represented as JSON and return it as plain dicts and lists.
 
     At any depth, mappings, pydantic models, dataclasses, attrs objects and msgspec structs become dicts, and tuples
     become lists. Dates and times become ISO 8601 text. UUIDs, decimals and paths become text. Enum members become their

@@ -26,7 +26,7 @@ Edit = tuple[int, int, str]
 Write = Callable[[Mapping[str, Any], int], str]
 """A function that formats keys and values in block style, indented by a number of spaces."""
 Change = Callable[[str, Node], tuple[Iterable[Edit], Any]]
-"""A function that takes a file's text and syntax tree, and returns edits and the value the file should then have."""
+"""A function that takes a file's text and syntax tree and returns edits and the value the file should then have."""
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:

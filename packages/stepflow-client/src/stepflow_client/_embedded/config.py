@@ -88,7 +88,7 @@ class ServerConfig:
 
 
 def build_server_config(config: ConfigSource) -> ServerConfig:
-    """Check a configuration, and return it as a `ServerConfig`.
+    """Check a configuration and return it as a `ServerConfig`.
 
     Raises:
         InvalidArgumentError: If the configuration's type isn't supported.

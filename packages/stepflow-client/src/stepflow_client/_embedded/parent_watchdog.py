@@ -49,7 +49,7 @@ class WatchdogKeeper:
             self._thread.start()
 
     @property
-    def can_start_watchdog(self) -> bool:
+    def supports_watchdog(self) -> bool:
         """Whether the Python that runs this process can also run a watchdog."""
         return self._process is not None
 
@@ -112,7 +112,7 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
 
 
 def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
-    """Kill all other processes that belong to a runtime, and return whether any were running.
+    """Kill all other processes that belong to a runtime and return whether any were running.
 
     A process belongs to the runtime if it has the token in its environment, is in a server's session, or descends from
     such a process. The token alone isn't enough, because older servers start their workers with an empty environment.

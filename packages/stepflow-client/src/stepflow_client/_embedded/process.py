@@ -289,7 +289,7 @@ class ServerProcess:
         return self._popen.poll()
 
     def wait(self) -> int:
-        """Wait until the process exits, and return its exit code (negative if a signal killed it)."""
+        """Wait until the process exits and return its exit code (negative if a signal killed it)."""
         return self._popen.wait()
 
     def close_pipes(self) -> None:
@@ -340,7 +340,7 @@ class ServerProcess:
         return [process for pid, process in find_session_processes(self.leader).items() if pid != self.pid]
 
     def wait_for_exit(self, seconds: float) -> bool:
-        """Wait up to `seconds` for the process to exit, and return whether it has."""
+        """Wait up to `seconds` for the process to exit and return whether it has."""
         # Poll rather than wait: only one thread at a time can use waitpid, and another one may already be using it.
         end = time.monotonic() + seconds
         while self.poll() is None:

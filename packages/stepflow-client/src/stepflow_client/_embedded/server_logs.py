@@ -98,7 +98,7 @@ class PipeReader:
                 pipe.close()
 
     def _read_and_forward_lines(self, fd: int, stream: Stream) -> bool:
-        """Read one chunk, and return whether there may be more."""
+        """Read one chunk and return whether there may be more."""
         try:
             data = os.read(fd, _PIPE_BYTES)
         except BlockingIOError:

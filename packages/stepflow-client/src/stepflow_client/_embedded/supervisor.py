@@ -143,7 +143,7 @@ def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
 
 
 def _try_lock_file(lock: int) -> bool:
-    """Try to lock a file, and return whether that worked.
+    """Try to lock a file and return whether that worked.
 
     If the process that took the lock is gone and only its server is left, wait for the server to exit.
     """
@@ -326,7 +326,7 @@ class Supervisor:
             _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")
         for hazard in find_recovery_warnings(view):
             _log(logging.WARNING, "%s; %s", *hazard)
-        if not self._watchdog.can_start_watchdog:
+        if not self._watchdog.supports_watchdog:
             effect = "If this process is killed, its Stepflow server keeps running"
             _log(logging.WARNING, "%s: there is no Python for a watchdog", effect)
         _running_supervisors.add(self)

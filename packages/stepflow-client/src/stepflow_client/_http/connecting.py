@@ -346,7 +346,7 @@ def _sync_connect_to_fastest(addresses: list[_Address], end: float) -> socket.so
 
 
 def _start_nonblocking_connect(address: _Address) -> socket.socket:
-    """Start connecting to an address without waiting, and return the socket.
+    """Start connecting to an address without waiting and return the socket.
 
     Raises:
         OSError: If the connection fails right away.

@@ -391,7 +391,7 @@ def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
     return kind is not None and isinstance(auth, kind)
 
 
-def parse_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
+def check_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
     """Validate and return credentials.
 
     Raises:

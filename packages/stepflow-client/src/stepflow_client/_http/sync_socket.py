@@ -129,7 +129,7 @@ class SyncSocket:
         """Return right away, because `send` has already waited."""
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes, and return once the system has accepted them."""
+        """Send bytes and return once the system has accepted them."""
         self._socket.settimeout(timeout)
         try:
             self._socket.sendall(data)

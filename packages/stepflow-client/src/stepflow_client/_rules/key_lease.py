@@ -231,7 +231,7 @@ class KeyLock:
             self._losses += 1
 
     def _compete_for_turn(self, turn: int) -> Steps[bool]:
-        """Compete for a turn, and return whether this caller now owns it."""
+        """Compete for a turn and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
         # Back off if there's already a claim: overwriting it often makes both callers lose.
         if turn and (yield from self._read_or_put_mark(ReadMark(claim))) is not None:

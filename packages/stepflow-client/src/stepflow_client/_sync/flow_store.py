@@ -187,7 +187,7 @@ class FlowStore:
         return checked
 
     def store_copy_for_client(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
-        """Store a copy of a flow for this client only, and return the copy.
+        """Store a copy of a flow for this client only and return the copy.
 
         Args:
             flow: The flow.
@@ -216,13 +216,13 @@ class FlowStore:
         return StoredCopy(shared_id, needs, self._copies.get(shared_id))
 
     def store_copy_for_call(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
-        """Store a copy of a flow for a single call only, and return the copy."""
+        """Store a copy of a flow for a single call only and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_single_call_flow(flow_id)
         return self._remember_requirements(flow_id, self.compute_run_requirements(flow))._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
-        """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.
+        """Store a copy of a flow once the server has accepted the flow and return the copy's ID.
 
         Raises:
             InvalidFlowError: If the server rejects the flow.

@@ -137,7 +137,7 @@ class Rerunner:
         return EarlierRun(run_id, entry.flow, find_entry, outputs)
 
     def _run_item_group(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
-        """Execute items that keep the same outputs in a single run, and return their results by index."""
+        """Execute items that keep the same outputs in a single run and return their results by index."""
         if len(group) > 1:
             run = self._start_item_group(new_run, part, group)
             results = self._waiter.wait_for_results(run.run_id)
@@ -150,7 +150,7 @@ class Rerunner:
     def _start_item_group(
         self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None = None
     ) -> responses.StartedRun:
-        """Start a run of a copy of the flow in which the kept steps are pinned, and return the server's response.
+        """Start a run of a copy of the flow in which the kept steps are pinned and return the server's response.
 
         The history records the caller's arguments, including any overrides for kept steps, so that the overrides still
         apply if a later rerun of this run does execute those steps.

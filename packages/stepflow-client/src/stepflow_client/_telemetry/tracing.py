@@ -67,7 +67,7 @@ class OperationSpan:
         return _NO_MEASUREMENT
 
     def add_trace_headers(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
-        """Record a request, and return it with a `traceparent` header.
+        """Record a request and return it with a `traceparent` header.
 
         Args:
             request: The request.

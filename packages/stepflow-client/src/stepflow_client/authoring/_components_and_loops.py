@@ -61,7 +61,7 @@ class Component:
 
     @without_profiler
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a step to the flow being written, and return its output as a value.
+        """Add a step to the flow being written and return its output as a value.
 
         Raises:
             AuthoringError: If no flow is being written, or an argument is invalid.
@@ -321,7 +321,7 @@ def iterate(
 
 
 def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
-    """Build the sub-flow for a function, and return it along with its output type."""
+    """Build the sub-flow for a function and return it along with its output type."""
     if not callable(body):
         raise authoring_error(f"{name}() expects a function with one argument, not {arguments.short_repr(body)}")
     try:

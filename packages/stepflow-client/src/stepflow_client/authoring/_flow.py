@@ -76,7 +76,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return self.function.__qualname__
 
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
-        """Add this flow's steps to the flow being written, and return the function's result.
+        """Add this flow's steps to the flow being written and return the function's result.
 
         In that flow, the steps get unique IDs. Keyword arguments set this flow's variables.
 

@@ -63,7 +63,7 @@ def _find_attribute(kind: Any, name: str) -> Field | PartNotFound:
         return _get_named_field(kind, name, attributes)
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
         return PartNotFound(f"a field of {get_type_name(kind)} is not an attribute", f"write [{name!r}]")
-    if _is_list(kind):
+    if _is_sequence_type(kind):
         return PartNotFound(f"{get_type_name(kind)} has no fields", "write [0], or item(value, 0), for an element")
     hint = "values of a flow have no methods; use a component to compute"
     return PartNotFound(f"{get_type_name(kind)} has no field {name!r}", hint)
@@ -76,7 +76,7 @@ def _get_named_field(kind: Any, name: str, fields: Mapping[str, Field]) -> Field
 
 def _find_by_index(kind: Any, index: int) -> Field | PartNotFound:
     arguments = get_args(kind)
-    if not _is_list(kind):
+    if not _is_sequence_type(kind):
         return PartNotFound(f"{get_type_name(kind)} cannot be indexed by position", "only lists can")
     if (get_origin(kind) or kind) is not tuple or not arguments or arguments[-1] is Ellipsis:
         return Field("", arguments[0] if arguments else Any)
@@ -171,7 +171,7 @@ def allows_any_value(kind: Any) -> bool:
     return kind in (Any, object) or isinstance(kind, (TypeVar, str, typing.ForwardRef))
 
 
-def _is_list(kind: Any) -> bool:
+def _is_sequence_type(kind: Any) -> bool:
     origin = get_origin(kind) or kind
     return isinstance(origin, type) and issubclass(origin, Sequence) and not issubclass(origin, _TEXT_TYPES)
 

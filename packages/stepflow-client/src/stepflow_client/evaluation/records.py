@@ -271,7 +271,7 @@ class ItemBlock(NamedTuple):
         return runs
 
 
-def build_block(
+def build_item_block(
     variant: str, number: int, repeat: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]
 ) -> ItemBlock:
     """Build a block from outcomes with consecutive indexes.

@@ -274,7 +274,7 @@ class EvaluationReport(ShownAsTable):
     def assert_no_regression(
         self, baseline: str, variant: str, score: str, *, tolerance: float = 0.0, strict: bool = False
     ) -> ScoreChange:
-        """Assert that a score hasn't regressed between two variants, and return its change.
+        """Assert that a score hasn't regressed between two variants and return its change.
 
         Args:
             baseline: The variant to compare with.

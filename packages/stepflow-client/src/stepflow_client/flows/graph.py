@@ -231,7 +231,7 @@ def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
 
 
 def _find_names_leading_to_cycles(following: Mapping[str, Collection[str]]) -> set[str]:
-    """Repeatedly remove names that have no successors left, and return the names that remain."""
+    """Repeatedly remove names that have no successors left and return the names that remain."""
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:

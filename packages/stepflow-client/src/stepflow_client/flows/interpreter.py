@@ -76,7 +76,7 @@ class Interpreter:
     """The steps that ran, in order of completion."""
 
     def run(self) -> Any:
-        """Run all `mustExecute` steps and all steps that the output needs, and return the output.
+        """Run all `mustExecute` steps and all steps that the output needs and return the output.
 
         Raises:
             Failure: If the item fails.

@@ -204,11 +204,14 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
 
 def _parse_strict_json(text: str) -> Any:
     return json.loads(
-        text, object_pairs_hook=_build_object, parse_constant=_parse_finite_number, parse_float=_parse_finite_number
+        text,
+        object_pairs_hook=_build_unique_dict,
+        parse_constant=_parse_finite_number,
+        parse_float=_parse_finite_number,
     )
 
 
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         counts = Counter(key for key, _ in pairs)

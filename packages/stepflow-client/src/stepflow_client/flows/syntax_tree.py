@@ -76,7 +76,7 @@ class Node:
         """The node's key or index in its parent."""
 
     def set_parent(self, parent: Node, part: str | int) -> Node:
-        """Attach the node to a mapping or list, and return it."""
+        """Attach the node to a mapping or list and return it."""
         self.parent, self.part = parent, part
         return self
 
@@ -168,7 +168,7 @@ def to_node(value: Any) -> Node:
 
 
 def _set_python_positions(root: Node, flow: object) -> tuple[str, str]:
-    """Set the positions of a flow's nodes in its Python file, and return the file's text and name.
+    """Set the positions of a flow's nodes in its Python file and return the file's text and name.
 
     Nodes defined in other files get no position. If the flow isn't written in Python, both strings are empty.
     """
@@ -362,7 +362,7 @@ class _TreeBuilder:
         return made
 
     def fill_mapping(self, made: Node, node: yaml.MappingNode) -> int:
-        """Add a mapping's parts to its node, and return the offset where the last one ends."""
+        """Add a mapping's parts to its node and return the offset where the last one ends."""
         last, own, keys = made.start, dict[str, Node](), dict[str, Key]()
         pairs = {} if self.is_json else self.reader.read_pairs(node)
         given = iter(made.value.items() if self.is_json else ())
@@ -395,7 +395,7 @@ class _TreeBuilder:
         return Key(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index)
 
     def fill_sequence(self, made: Node, node: yaml.CollectionNode) -> int:
-        """Add a list's elements to its node, and return the offset where the last one ends."""
+        """Add a list's elements to its node and return the offset where the last one ends."""
         values = made.value if self.is_json else [_NOT_JSON] * len(node.value)
         made.elements = elements = [
             self.build_node(element, value, None).set_parent(made, index)

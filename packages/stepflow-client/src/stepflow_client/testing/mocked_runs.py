@@ -315,7 +315,7 @@ class MockedFlowRunner:
     def run(
         self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
     ) -> FlowResult:
-        """Run a flow that is nested in the steps `within`, and return its result."""
+        """Run a flow that is nested in the steps `within` and return its result."""
         steps, outcomes = get_steps_by_id(flow), dict[str, Any]()
         for step_id, step in steps.items():
             mock = self._find_or_build_mock(step, within)

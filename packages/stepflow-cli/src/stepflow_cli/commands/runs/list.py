@@ -85,9 +85,9 @@ def command(
     to 10 running runs at once, if the server provides events.
     """
     if watch:
-        from ...output.live import check_redrawable
+        from ...output.live import require_redrawable
 
-        check_redrawable(output)
+        require_redrawable(output)
     fields = query.fields
     options = {"status": status, "flow": given["flow_name"], "since": given["since"], "until": given["until"]}
     if both := [name for name, value in options.items() if value and name in fields]:

@@ -54,7 +54,7 @@ async def rerun_failed_parts(request: Request) -> Response:
 async def _start_runs_of_rerun(
     site: Site, run_id: str, keep: Literal["nothing", "succeeded"], already_started: Sequence[str] = ()
 ) -> list[str]:
-    """Rerun a run with its original arguments, and return the IDs of the runs that were started."""
+    """Rerun a run with its original arguments and return the IDs of the runs that were started."""
     try:
         return [handle.run_id for handle in await site.client.start_rerun(run_id, keep=keep)]
     except StepflowClientError as error:

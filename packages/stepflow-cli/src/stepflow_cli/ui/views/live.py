@@ -31,7 +31,7 @@ _CHANGE_EVENT = "event: change\ndata: {}\n\n"
 
 
 HasChanged = Callable[[], Awaitable[bool]]
-"""Waits up to `_POLL_SECONDS` seconds for the page's content to change, and returns whether it did."""
+"""Waits up to `_POLL_SECONDS` seconds for the page's content to change and returns whether it did."""
 
 
 def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChanged:

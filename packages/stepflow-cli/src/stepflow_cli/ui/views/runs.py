@@ -43,7 +43,7 @@ def parse_number_parameter(request: Request, name: str, least: int = 1) -> int:
 
 
 async def get_live_batch_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
-    """Follow the running batches in a list, and return their progress (where known) by run ID."""
+    """Follow the running batches in a list and return their progress (where known) by run ID."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED_RUNS]
     progress = {run.run_id: (await site.followers.get_or_create_follower(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}

@@ -227,7 +227,7 @@ class DialectTranslator(Middleware):
             self.server = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request that's in the current format, and return the response in the same format."""
+        """Send a request that's in the current format and return the response in the same format."""
         server = self.server
         if server is None or request.operation in _ALWAYS_PARSED_OPERATIONS or server.needs_translation:
             return self._detect_and_send(request)
@@ -272,7 +272,7 @@ class DialectTranslator(Middleware):
         return response, server
 
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Request the server's health, and return the response along with the server it describes.
+        """Request the server's health and return the response along with the server it describes.
 
         If the server is None, treat the response as the response to `request`.
 

@@ -176,7 +176,7 @@ class Evaluator:
                 cases = inputs.pop_finished_cases(chunk)
                 # The journal uses the same chunks, so checking the first item is enough.
                 if chunk[0].index not in stored:
-                    self._ended.append(records.build_block(variant.name, number, self.repeat, cases, chunk))
+                    self._ended.append(records.build_item_block(variant.name, number, self.repeat, cases, chunk))
                 self._room -= len(chunk)
                 # Pause while too many items are waiting to be scored.
                 while self._room < 0 and not self._turns.is_over:  # noqa: ASYNC110 - rarely, and in threads too
