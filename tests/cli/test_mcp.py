@@ -18,14 +18,15 @@ from tests.cli.command import Stepflow
 OTHERS = sorted(HOSTS.keys() - {"codex"})
 
 
+@pytest.mark.parametrize("name", ["orders-2", 'my "orders".v2'])
 @pytest.mark.parametrize("client", ["codex", *(pytest.param(each, marks=pytest.mark.exhaustive) for each in OTHERS)])
-def test_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
+def test_entry_starts_the_command(client: str, name: str, stepflow: Stepflow) -> None:
     options = ["--tools", "runs,diagnose", "--url", "http://localhost:7837", "--var", "key=a b"]
-    done = stepflow("mcp", "config", "hello.yaml", "--client", client, "--name", "orders", *options)
+    done = stepflow("mcp", "config", "hello.yaml", "--client", client, "--name", name, *options)
     assert done.code == 0, done
     assert done.stderr == f"stepflow: add this to {HOSTS[client].file}\n"
     text = tomllib.loads(done.stdout) if HOSTS[client].form == "toml" else json.loads(done.stdout)
-    entry = text[HOSTS[client].key]["orders"]
+    entry = text[HOSTS[client].key][name]
     assert Path(entry["command"]).name == "stepflow"
     assert entry["args"] == ["mcp", "serve", str(stepflow.folder / "hello.yaml"), *options]
 

@@ -227,7 +227,8 @@ def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, env
     if host.form == "toml":
         listed = ", ".join(json.dumps(word, ensure_ascii=False) for word in words)
         pairs = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in environment.items())
-        text = f"[{host.key}.{name}]\ncommand = {json.dumps(command, ensure_ascii=False)}\nargs = [{listed}]\n"
+        key = name if name.isascii() and name.replace("-", "_").isidentifier() else json.dumps(name, ensure_ascii=False)
+        text = f"[{host.key}.{key}]\ncommand = {json.dumps(command, ensure_ascii=False)}\nargs = [{listed}]\n"
         return text + (f"env = {{ {', '.join(pairs)} }}\n" if environment else "")
     more = {"env": dict(environment)} if environment else {}
     content: dict[str, Any] = {host.key: {name: {**host.more, "command": command, "args": words, **more}}}
