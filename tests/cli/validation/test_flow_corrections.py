@@ -294,6 +294,11 @@ TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id:
             A_NOOP + B_READS_A + "output: 1\n",
             ["unused-step? '' -> '\\n  mustExecute: true'", f"unused-step? {chr(10) + B_READS_A.rstrip()!r} -> ''"],
         ),
+        # Without the step, the alias would be invalid.
+        (
+            "steps:\n- id: a\n  component: &noop /builtin/noop\n- id: b\n  component: *noop\noutput: {$step: b}\n",
+            ["unused-step"],
+        ),
         (STEP + "  onError: {action: fail, maxRetries: 3}\noutput: {$step: save}\n", ["unused-key? 'fail' -> 'retry'"]),
         (
             STEP + "  onError: {action: fail, defaultValue: 3}\noutput: {$step: save}\n",

@@ -162,13 +162,16 @@ def format_block(value: Any, indent: int) -> str:
 def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
     """Combine edits into a single fix that replaces everything from the first edit to the last.
 
-    Return None if there are no edits, or if one of them has no position in the text.
+    Return None if there are no edits, if one of them has no position in the text, or if they remove an anchor, which
+    could leave aliases without it.
     """
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
     start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
     moved = [(first - start, last - start, new) for first, last, new in adapt_line_endings(text, edits)]
-    return Fix(start, end, text[start:end], apply_edits(text[start:end], moved))
+    old_and_new = text[start:end], apply_edits(text[start:end], moved)
+    before, after = (len(re.findall(r"(?<![^\s\[{,])&\w", part)) for part in old_and_new)
+    return Fix(start, end, *old_and_new) if before <= after else None
 
 
 def format_inline_like(text: str, value: Any) -> str:
