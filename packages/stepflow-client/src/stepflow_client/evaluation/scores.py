@@ -21,7 +21,7 @@ from .._data.arguments import argument_error, check_flag, check_text
 from .._data.wire import check_json, to_json
 from .._runs.strip_and_restore_flow import remove_cases
 from ..errors import InvalidArgumentError
-from ..flows.expected_results import is_json_equal
+from ..flows.expected_results import compare, is_json_equal, is_matcher
 from ..flows.expressions import Path, PathError, format_path, parse_path
 from ..flows.json_schema import find_mismatches, get_defs, is_number
 from ..flows.reading import FlowSource, load_flow
@@ -78,19 +78,20 @@ class Score:
 
 
 def exact(path: str = "") -> Score:
-    """Score whether part of the output equals the expected value. Note that `3` equals `3.0`.
+    """Score whether part of the output equals the expected value, which may contain the matchers of test cases. Note
+    that `3` equals `3.0`.
 
     Args:
         path: The part of the output to score. Defaults to the whole output.
     """
-    return _Exact(**_build_path_and_name("exact", path))
+    return _Exact(**_build_path_and_name("exact", path), version="2")
 
 
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        expected = self.get_expected_part(expected)
+        expected, part = self.get_expected_part(expected), find_part(output, self.path)
         # If the output lacks the expected part, count it as incorrect rather than leaving it unscored.
-        return None if expected is None else is_json_equal(expected, find_part(output, self.path))
+        return None if expected is None else part is not MISSING and is_json_equal(expected, part, with_matchers=True)
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
@@ -152,12 +153,13 @@ def json_distance(path: str = "") -> Score:
     """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
     The score is the mean over all leaf values. A key missing on either side counts as 1. For a string, the distance is
-    the fraction of it that differs; for a number, it's the relative difference. Lower is better.
+    the fraction of it that differs; for a number, it's the relative difference. For a matcher of a test case, it's 0 if
+    the value matches. Lower is better.
 
     Args:
         path: The part of the output to score. Defaults to the whole output.
     """
-    return _JsonDistance(**_build_path_and_name("json_distance", path), lower_is_better=True)
+    return _JsonDistance(**_build_path_and_name("json_distance", path), version="2", lower_is_better=True)
 
 
 class _JsonDistance(Score):
@@ -171,7 +173,9 @@ class _JsonDistance(Score):
 
 def _iter_leaf_distances(expected: Any, actual: Any) -> Iterator[float]:
     """Yield the distance between each pair of leaf values."""
-    if is_number(expected) and is_number(actual):
+    if is_matcher(expected) and actual is not MISSING:
+        yield float(bool(compare(expected, actual)))
+    elif is_number(expected) and is_number(actual):
         largest = max(abs(expected), abs(actual))
         yield min(1.0, abs(expected - actual) / largest) if largest else 0.0
     elif isinstance(expected, Mapping) and isinstance(actual, Mapping) and (expected or actual):
@@ -182,19 +186,16 @@ def _iter_leaf_distances(expected: Any, actual: Any) -> Iterator[float]:
             pair = (side[index] if index < len(side) else MISSING for side in (expected, actual))
             yield from _iter_leaf_distances(*pair)
     elif expected is MISSING or actual is MISSING:
-        yield from (1.0 for _ in _iter_leaves(actual if expected is MISSING else expected))
+        yield from [1.0] * _count_leaves(actual if expected is MISSING else expected)
     elif isinstance(expected, str) and isinstance(actual, str):
         yield _measure_text_distance(expected, actual)
     else:
         yield 0.0 if is_json_equal(expected, actual) else 1.0
 
 
-def _iter_leaves(value: Any) -> Iterator[Any]:
+def _count_leaves(value: Any) -> int:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    if not parts:
-        yield value
-    for part in parts:
-        yield from _iter_leaves(part)
+    return sum(map(_count_leaves, parts)) if parts else 1
 
 
 def _measure_text_distance(expected: str, actual: str) -> float:

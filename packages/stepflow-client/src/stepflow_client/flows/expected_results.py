@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from .._base.suggestions import find_nearest, suggest_or_list
@@ -277,15 +278,20 @@ _SAMPLE_STRINGS = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 _SCALAR_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
-def is_json_equal(expected: Any, actual: Any) -> bool:
-    """Return whether two JSON values are equal. `3` equals `3.0`, but `true` doesn't equal `1`."""
+def is_json_equal(expected: Any, actual: Any, *, with_matchers: bool = False) -> bool:
+    """Return whether two JSON values are equal. `3` equals `3.0`, but `true` doesn't equal `1`.
+
+    If `with_matchers` is set, the expected value may contain matchers.
+    """
     if type(expected) is type(actual) and type(expected) in _SCALAR_TYPES:
         return bool(expected == actual)
+    if with_matchers and is_matcher(expected):
+        return not compare(expected, actual)
+    is_equal = partial(is_json_equal, with_matchers=with_matchers)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
-        same_keys = expected.keys() == actual.keys()
-        return same_keys and all(is_json_equal(value, actual[key]) for key, value in expected.items())
+        return expected.keys() == actual.keys() and all(is_equal(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(actual, list):
-        return len(expected) == len(actual) and all(map(is_json_equal, expected, actual))
+        return len(expected) == len(actual) and all(map(is_equal, expected, actual))
     is_comparable = type(expected) is type(actual) or (is_number(expected) and is_number(actual))
     return is_comparable and bool(expected == actual)
 
