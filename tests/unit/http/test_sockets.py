@@ -351,8 +351,9 @@ def test_a_server_that_does_not_read_times_out(twin: str) -> None:
         yield client.store_blob("x" * 30_000_000)
 
     with RawServer(talk) as server:
-        with pytest.raises(RequestTimeoutError):
+        with pytest.raises(RequestTimeoutError) as caught:
             use(twin, steps, server.url, server_release="0.13", timeout=0.5, retry=ONCE)
+        assert caught.value.attempts == ["no data was accepted within 0.5 s"]
         assert not connections(server.port)
         over.set()
 

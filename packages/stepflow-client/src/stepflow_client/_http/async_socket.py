@@ -131,7 +131,8 @@ class AsyncSocket(asyncio.Protocol):
         """Wait until the system accepts bytes again."""
         if self._writable is None:
             return
-        timer = self._loop.call_later(timeout, _fail_with_timeout, self._writable, WriteTimeout, timeout)
+        error = WriteTimeout(f"no data was accepted within {timeout:g} s")
+        timer = self._loop.call_later(timeout, _fail_future, self._writable, error)
         try:
             await self._writable
         finally:
@@ -201,7 +202,7 @@ class AsyncSocket(asyncio.Protocol):
         if left > 0:
             self._start_read_timer(left)
         else:
-            _fail_with_timeout(self._waiter, ReadTimeout, self._timeout)
+            _fail_future(self._waiter, ReadTimeout(f"no data received within {self._timeout:g} s"))
 
     # Event loop callbacks
 
@@ -307,15 +308,11 @@ class AsyncSocket(asyncio.Protocol):
             future.set_result(None)
 
 
-def _fail_with_timeout(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
-    if not future.done():
-        _fail_future(future, kind(f"no data received within {timeout:g} s"))
-
-
 def _fail_future(future: asyncio.Future[None], error: HttpError) -> None:
-    future.set_exception(error)
-    # Mark the exception as retrieved, since the waiting call may have been cancelled at the same moment.
-    future.exception()
+    if not future.done():
+        future.set_exception(error)
+        # Mark the exception as retrieved, since the waiting call may have been cancelled at the same moment.
+        future.exception()
 
 
 class _LoopSlots:
