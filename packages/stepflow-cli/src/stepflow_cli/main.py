@@ -11,15 +11,7 @@ from pathlib import Path
 import click
 
 from ._version import VERSION
-from .errors import (
-    EXIT_CODES_HELP,
-    ExitCode,
-    Session,
-    convert_to_problem,
-    find_color_option,
-    usage,
-    wants_json,
-)
+from .errors import EXIT_CODES_HELP, ExitCode, Session, convert_to_problem, find_color_option, usage, wants_json
 from .params.click_commands import LazyGroup, list_common_options
 from .stdio import flush_stdout_quietly, prepare_standard_streams
 

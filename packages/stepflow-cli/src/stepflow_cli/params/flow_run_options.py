@@ -385,10 +385,7 @@ rounds_option = OUTPUT.option(
 )
 """Adds --watch for commands that read flows, passed as `watch`."""
 
-detach_option = WAITING.option(
-    "--detach",
-    "Print the run's ID and exit without waiting.",
-)
+detach_option = WAITING.option("--detach", "Print the run's ID and exit without waiting.")
 """Adds --detach, passed as `detach`."""
 
 cache_options = group_options(

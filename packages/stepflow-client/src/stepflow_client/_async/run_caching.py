@@ -32,7 +32,6 @@ class _CacheableCall(NamedTuple):
     """A call that's ready to run if there's no cached result. Files and the environment are only read once."""
 
     call: RunCall
-    """The call, with all arguments filled in."""
     flow: dict[str, Any] | str
     """The flow's content, or a stored flow's ID."""
     variables: dict[str, Any]

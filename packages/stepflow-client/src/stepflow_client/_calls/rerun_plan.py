@@ -41,7 +41,6 @@ class RecordedArguments(NamedTuple):
     overrides: Mapping[str, Any] | None = None
     """The overrides, or None if unknown."""
     flow_file: str | None = None
-    """The path of the flow's file."""
 
 
 def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> RecordedArguments:

@@ -41,7 +41,6 @@ class Problem:
     """A web application's response to an error, as returned by `problem_details`."""
 
     status: int
-    """The HTTP status."""
     headers: dict[str, str]
     """The headers: `content-type`, `cache-control` and, if the delay is known, `retry-after` (in whole seconds)."""
     body: dict[str, Any]

@@ -45,7 +45,6 @@ class Fails:
     code: ErrorCode | str = "COMPONENT_FAILED"
     """An `ErrorCode`, or an error code's name in flow files, e.g. `COMPONENT_FAILED`."""
     message: str = "the mock of the step fails"
-    """The error message."""
 
     def __post_init__(self) -> None:
         """Validate the code.

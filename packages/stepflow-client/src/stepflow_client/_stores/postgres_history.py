@@ -87,7 +87,6 @@ class _Connection:
 
 class _Job(NamedTuple):
     name: str
-    """The action's name in messages."""
     action: Callable[[Any], Any]
     done: Future[Any]
     run_id: str | None = None

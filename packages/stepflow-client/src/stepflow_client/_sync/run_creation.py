@@ -191,7 +191,6 @@ class _RunTemplate(NamedTuple):
     decoder: OutputDecoder
     """Decodes responses about the runs."""
     on_lost: Callable[[], object] | None = None
-    """Called when a response is lost."""
     is_single: bool = False
     """Whether the request may be sent only once."""
     server: Server | None = None
