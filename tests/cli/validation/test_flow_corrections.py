@@ -320,6 +320,8 @@ TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id:
         (TWO_A.replace("{$step: a}", "[{$step: a}, {$step: b}]"), ["undefined-step", "duplicate-id? 'a' -> 'b'"]),
         (TWO_A.replace("op}\n- ", "op, mustExecute: true}\n- "), ["duplicate-id? 'a' -> 'step_6'"]),
         ("output: {$input: ' a.b '}\n", ["ambiguous-path! \"' a.b '\" -> '$.a.b'"]),
+        ("output: {$input: $.my_nam/}\n" + INPUT_OF_X, ["unknown-input! '$.my_nam/' -> '$.my_name'"]),
+        ("output: {$input: $.my_dot}\n" + INPUT_OF_X.replace("my_name", "my.dot"), ["unknown-input"]),
         ("output: {$input: .a}\n", ["ambiguous-path! '.a' -> '$.a'"]),
         ("output: {$input: '[0].a'}\n", ["ambiguous-path! \"'[0].a'\" -> '\"$[0].a\"'"]),
         ("output:\n  $coalesce:\n    $input: $\n", ["coalesce-list"]),

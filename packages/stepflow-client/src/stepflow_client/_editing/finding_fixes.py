@@ -266,7 +266,8 @@ class _FindingRewriter:
 
     def find_rename_fix(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
         """Return the fix that renames a misspelled key or name as the hint suggests, and whether the fix is certain."""
-        if yaml_and_json_edits.format_inline_yaml(name) != name:
+        # A name with a dot would have to be quoted in a path.
+        if yaml_and_json_edits.format_inline_yaml(name) != name or ("." in name and str(at.value).startswith("$")):
             return None, False
         if finding.key is not None:
             key = at.keys.get(finding.key)
@@ -282,7 +283,7 @@ class _FindingRewriter:
             # If the value is a path, only replace the field, so that the path still starts with `$.`.
             if not old.startswith("$") and _is_clear_misspelling(old, name):
                 return Fix(at.start, at.end, old, name), True
-            parts = [word for word in re.findall(r"[\w-]+", old) if _is_clear_misspelling(word, name)]
+            parts = [word for word in re.findall(r"[^.\[\]'\"$]+", old) if _is_clear_misspelling(word, name)]
             if len(parts) == 1 and old.count(parts[0]) == 1:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
