@@ -408,6 +408,16 @@ def test_tool_inputs_are_validated(schema: dict[str, Any], good: Any, bad: Any) 
         spec.check_input(bad)
 
 
+def test_fault_of_both_schemas_is_reported_once() -> None:
+    """The published schema also requires the fields that every run reads, so their hints may differ."""
+    spec = make_tool_spec({**flow({"type": "object", "properties": {"n": {}}}), "output": {"$input": "n"}}, "tool")
+    with pytest.raises(InvalidArgumentError) as raised:
+        spec.check_input(None)
+    assert raised.value.message.split("\n")[1:] == [
+        "- the arguments: the schema expects object, not null; fields are: n (required)"
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [

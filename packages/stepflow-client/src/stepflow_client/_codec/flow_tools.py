@@ -99,13 +99,11 @@ class FlowToolSpec:
             below = (WRAPPER,) if self.is_wrapped else ()
             own_faults = (*find_unknown_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
-        # Report each unknown field only once, since a field that isn't in the schema usually isn't read by the flow
-        # either.
-        unknown: dict[str, Mismatch] = {}
+        # Report each fault only once. A field that isn't in the schema usually isn't read by the flow either.
+        unique: dict[tuple[str, str], Mismatch] = {}
         for fault in faults:
-            if fault.key:
-                unknown.setdefault(fault.path, fault)
-        faults = [*unknown.values(), *(fault for fault in faults if not fault.key)]
+            unique.setdefault((fault.path, "" if fault.key else fault.message), fault)
+        faults = sorted(unique.values(), key=lambda fault: not fault.key)
         lines = list(dict.fromkeys(map(_format_argument_fault, faults)))
         if lines:
             lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
