@@ -75,7 +75,7 @@ class ComponentStub(NamedTuple):
 
 
 def _copy_field_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    """Return our own schema, which is more precise, with the server's field descriptions, which are better written."""
+    """Combine our own schema (more precise) with the server's field descriptions (better written)."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
     for key, each in schema.get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""Convert a flow's schemas to named schemas, from which classes are generated.
+"""Turn a flow's schemas into named schemas for class generation.
 
 References are resolved, and `allOf` parts are merged.
 """
@@ -28,7 +28,7 @@ _ANNOTATIONS = {*REF_SIBLINGS, "title", "examples", "deprecated", "$defs", "defi
 
 @dataclass
 class SchemaDocument:
-    """A document against which references are resolved."""
+    """The document that references are resolved against."""
 
     label: str
     """The name used for the document in error messages."""
@@ -60,7 +60,7 @@ class SchemaDocument:
         raise self.make_error(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
     def follow_reference_chain(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and schema that a reference points to, even through other references."""
+        """Return the name and schema that a reference ultimately points to, following any references along the way."""
         seen: list[Any] = []
         while True:
             seen.append(reference)
@@ -252,7 +252,7 @@ class _SchemaNormalizer:
         return bool(name) and _is_class_schema(part) and part.get("type", "object") in ("object", ["object"])
 
     def _add_class_placeholder(self, name: str) -> str:
-        """Add a class and return its name. The caller must set the schema."""
+        """Add a class and return its name. The caller must fill in the schema."""
         if name == self.own_name:
             self.own_name = None
         else:
@@ -289,7 +289,7 @@ class _SchemaNormalizer:
             return ({"anyOf": [reference, *others]} if others else reference) | default
         read: dict[str, Any] = {key: schema[key] for key in REF_SIBLINGS if key in schema}
         if kinds == ["null"]:
-            # Leave fields that can only be null untyped.
+            # Don't add a type to fields that can only be null.
             return read
         if len(set(kinds) - {"null"}) > 1 and pick_type_constraints(schema, kinds).keys() - {"enum"}:
             # Split the types, because each constraint applies to only one of them.
@@ -366,7 +366,7 @@ class _SchemaNormalizer:
         if not read.keys() & CONSTRAINT_KEYWORDS:
             return read
         if not all(self.schemas.named[target] for target in _list_referenced_names(read)):
-            # A named type would be defined before the recursive type that it refers to.
+            # Don't name the type, because it would be defined before the recursive type that it refers to.
             return _drop_constraints(read)
         return self._refer_to_named_type(json.dumps(read, sort_keys=True), name, read)
 
@@ -456,7 +456,7 @@ def _is_class_schema(schema: Any) -> bool:
 def _put_valid_identifiers_first(properties: Mapping[str, Any]) -> list[str]:
     """Return the keys.
 
-    If two would get the same Python name, put valid identifiers first, because the first one keeps its name.
+    If any of them would get the same Python name, valid identifiers come first, because the first key keeps its name.
     """
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]

@@ -72,7 +72,7 @@ def _is_valid_constraint(key: str, value: Any) -> bool:
 def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     """Remove invalid defaults from named schemas, and mark the optional properties that may be null.
 
-    Each default that was removed is mentioned in its field's description.
+    Each removed default is mentioned in its field's description.
 
     Args:
         named: The schemas by name, normalized for code generation.
@@ -83,7 +83,7 @@ def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     def drop_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
         """Return a schema without invalid defaults.
 
-        `validated` is the same schema, but its references point into `defs`.
+        `validated` is the same schema, except that its references point into `defs`.
         """
         result = dict(schema)
         if "properties" in schema:

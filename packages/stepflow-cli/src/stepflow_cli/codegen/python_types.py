@@ -168,7 +168,7 @@ class Field:
     is_required: bool
     description: str | None
     default: Any
-    """The default, or None if the field can simply be left out."""
+    """The default, or None if the field can simply be omitted."""
 
     @property
     def optional_type(self) -> str:
