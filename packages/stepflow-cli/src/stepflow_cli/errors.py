@@ -29,7 +29,7 @@ class Session:
     log_level: str | None = None
     log_file: str | None = None
     log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
-    """The value of STEPFLOW_LOG, which is then unset because the client (imported later) would log without escaping."""
+    """The value of STEPFLOW_LOG. It's then unset so that the client (imported later) doesn't log without escaping."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
@@ -37,7 +37,7 @@ class Session:
     quiet: bool = False
     """Whether to print only failures."""
     kept: object = None
-    """The `Target` used by commands that don't name a server, if one stays open between commands."""
+    """The `Target` for commands that don't specify a server, if one stays open between commands."""
     server: NamedServer | None = None
     """The server in use, if failures should mention it."""
     modules: object = None
@@ -184,7 +184,7 @@ EXIT_CODES_HELP = (
 
 
 class NamedServer(NamedTuple):
-    """A server as it's referred to in messages."""
+    """How messages refer to a server."""
 
     url: str
     """The URL, without the password."""
@@ -222,7 +222,7 @@ class Problem(Exception):
         """The server that caused the failure, if any."""
 
     def to_record(self) -> dict[str, Any]:
-        """Return the problem as it's printed in JSON."""
+        """Return the problem as a record for JSON output."""
         return {
             "kind": self.kind,
             "message": self.message,

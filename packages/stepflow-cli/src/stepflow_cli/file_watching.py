@@ -67,7 +67,7 @@ class WatchedFiles:
     def refresh_file_list(self) -> None:
         """Update the list of files, because changed files may refer to new ones.
 
-        Changes that haven't been reported yet are kept.
+        This doesn't lose any changes that haven't been reported yet.
         """
         paths = list(self._find_paths())
         if paths != self._paths:
@@ -197,7 +197,7 @@ def _run_and_capture(command: Callable[[], None]) -> str:
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
     failure = None
-    # If this round fails before it connects, the message must not mention the server of the previous round.
+    # If this round fails before it connects, the message must not mention the previous round's server.
     current_session().server = None
     with redirect_stdout(printed):
         try:

@@ -20,7 +20,7 @@ from ..settings.server_choice import ServerOptions, choose_server
 if TYPE_CHECKING:
     from ..doctor import CheckResult
 
-# Timeout in seconds for checking components without --wait. Every unreachable worker adds 5 s to the server's response.
+# Timeout in seconds for checking components without --wait. Every unreachable worker adds 5 s to the response time.
 _CHECK_TIMEOUT_SECONDS = 10.0
 
 _HEALTH_VIEW = View(columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")

@@ -25,7 +25,7 @@ from ..params.options import (
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-# Sentinel for --output without a value, which means the default file next to the flow.
+# Sentinel for --output without a value: write to the default file next to the flow.
 _NEXT_TO_FLOW = os.path.join(os.devnull, "")
 
 

@@ -176,7 +176,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     )
     selected = ServerOptions(**{key: params[key] for key in ("url", "profile", "local", "config")}, default="server")
     server, environment = _get_server_flags_and_environment(selected)
-    # Other values, such as tool names and profiles, can happen to be the name of a file too.
+    # Only these values are paths. Others, such as tool and profile names, might just happen to match a file's name.
     paths = {*params["flows"], params["variables"], params["config"], *set(params["read_only"]) - catalog.tools.keys()}
     words: list[str] = []
     for word in arguments:
@@ -219,7 +219,7 @@ def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, env
         name: The server's name in the configuration.
         environment: The environment variables that the command needs.
     """
-    # Use an absolute path, because a host starts in another folder and often with a different PATH.
+    # Use an absolute path, because hosts start in a different folder and often with a different PATH.
     own = Path(sys.argv[0])
     is_script = own.stem == "stepflow" and own.exists()
     command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]

@@ -47,7 +47,7 @@ def submit_command(options: RunOptions) -> None:
     """
     from ..runs.run_dispatch import execute_run_command
 
-    # Submitted runs ignore the project's server configuration. Set `reads_project` so that a note says so.
+    # Submitted runs ignore the project's server configuration. Set `reads_project` so that a note points this out.
     execute_run_command(options._replace(server=options.server._replace(reads_project=True)))
 
 

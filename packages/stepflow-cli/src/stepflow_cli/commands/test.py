@@ -262,7 +262,7 @@ def _save_recordings(path: str, is_recorded: Callable[[str], bool], done: Iterab
         for result in file.results:
             case = result.case.name
             if result.attempt == 1 and result.result is not None:
-                # Also forget steps that the case no longer executes, because replaying it would look for their inputs.
+                # Also drop steps that the case no longer executes, because a replay would look for their inputs.
                 for step_id in filter(is_recorded, recording.steps(flow, case)):
                     recording.forget(flow, case, step_id)
             for step_id, step in result.steps.items():

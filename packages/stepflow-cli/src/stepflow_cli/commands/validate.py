@@ -137,7 +137,7 @@ def _check_and_print_findings(
 
     rules = {name: options.get_flow_rules(name) for name in expand_folders(flows)}
     for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
-        # The server spells its rules differently, e.g. unreachableStep.
+        # The server's rule names are spelled differently, e.g. unreachableStep, so they aren't checked here.
         if rule not in RULES and rule == rule.lower():
             raise usage(f"unknown rule {rule!r}", suggest_or_list(rule, sorted(RULES), "the rules are"))
     checked = [check_offline(name, each) for name, each in rules.items()]

@@ -90,7 +90,7 @@ def check_server_config(choice: ServerChoice) -> Iterator[CheckResult]:
 
 
 def report_server_choice(choice: ServerChoice) -> CheckResult:
-    """Report which server commands use, and where that setting comes from."""
+    """Report the server that commands use, and where that setting comes from."""
     url, origin = choice.url.value, choice.url.origin
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""

@@ -159,7 +159,7 @@ def _iter_matching_runs(
 ) -> Iterator[RunDetails]:
     """Yield matching runs, newest first.
 
-    Servers can only filter by one status, so we merge the listings if there are several.
+    Servers can only filter by one status, so if there are several, we request a listing for each and merge them.
     """
     recorded = {word: {entry.run_id for entry in client._recorder.search_entries(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]

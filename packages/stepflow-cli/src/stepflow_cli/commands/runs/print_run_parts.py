@@ -184,7 +184,7 @@ def _get_item_or_raise(results: list[Each], item: int, run_id: str) -> Each:
     raise Problem(f"run {run_id} has no item {item}", kind="not_found", run_id=run_id, hint=hint)
 
 
-# The error code for an expression that reads a step that wasn't executed.
+# The error code for reading the output of a step that wasn't executed.
 _STEP_NOT_RUN_CODE = 9
 
 _VALUE_VIEW = View(columns("run_id:id", "index:number", Column("value", show=format_json_cell)))

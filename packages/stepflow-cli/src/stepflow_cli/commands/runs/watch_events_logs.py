@@ -201,7 +201,7 @@ def _iter_run_events(target: Target, run_id: str, options: _EventOptions) -> Ite
 def _format_event_line(event: RunEvent, run_id: str) -> str:
     record = build_event_record(event)
     status = record.get("status", "completed")
-    # Newer servers may send event types that we don't know. Print their name.
+    # Newer servers might send event types we don't know about. Print the name of the type.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
     is_below = event.run_id != run_id
