@@ -1,1 +1,1 @@
-"""The options of `stepflow eval`, how it runs evaluations, and how it prints them."""
+"""The options of `stepflow eval`, and the code that runs and prints evaluations."""

@@ -1,4 +1,4 @@
-"""The options of `stepflow eval`, including variants and scores. Contradictory options are detected here."""
+"""The options of `stepflow eval`, including variants and scores. Conflicting options are detected here."""
 
 from __future__ import annotations
 
@@ -293,18 +293,18 @@ class EvalOptions(NamedTuple):
 
     @property
     def history_cases_query(self) -> str | None:
-        """The query for the recorded runs that are used as cases, or None if the cases come from elsewhere."""
+        """The query that selects recorded runs to use as cases, or None if the cases come from elsewhere."""
         is_query = self.cases is not None and self.cases.startswith(_HISTORY_PREFIX) and not os.path.exists(self.cases)
         return self.cases.removeprefix(_HISTORY_PREFIX).strip() if self.cases is not None and is_query else None
 
     @property
     def shows_earlier_evaluation(self) -> bool:
-        """Whether FLOW is the folder of an earlier evaluation."""
+        """True if FLOW is the folder of an earlier evaluation."""
         return is_evaluation_folder(self.flow)
 
     @property
     def shows_several_evaluations(self) -> bool:
-        """Whether FLOW is a folder that contains several evaluations."""
+        """True if FLOW is a folder that contains several evaluations."""
         if self.shows_earlier_evaluation or not os.path.isdir(self.flow):
             return False
         return any(map(is_evaluation_folder, Path(self.flow).iterdir()))
@@ -314,13 +314,13 @@ class EvalOptions(NamedTuple):
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
     def check_options(self, gate_rules: GateRules) -> None:
-        """Check for contradictory options and unusable folders before anything runs.
+        """Check for conflicting options and unusable folders before anything runs.
 
         Args:
             gate_rules: The gates' limits.
 
         Raises:
-            Problem: If options contradict each other or a folder can't be used.
+            Problem: If the options conflict or a folder can't be used.
         """
         from ..output.printing import Output
 
@@ -468,7 +468,7 @@ def parse_worst_cases(word: str) -> Limit:
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
     """Check the names of scores and variants before anything runs.
 
-    Some scores only create their names during the evaluation, so those names can't be checked here.
+    Some score names aren't known until the evaluation has run, so they can't be checked here.
 
     Raises:
         Problem: If a score or variant doesn't exist. The hint suggests the most similar name.

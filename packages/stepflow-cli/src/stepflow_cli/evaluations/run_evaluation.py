@@ -118,7 +118,7 @@ class EvaluationPlan:
         try:
             # Scores can print things. Keep their output off standard output, which is reserved for the report.
             printed = redirect_stdout(sys.stderr)
-            # If the server is named, the client's warnings have already been printed.
+            # If a server was specified, the client's warnings have already been printed.
             warnings = nullcontext() if target.runtime is None else reporting_outages()
             with (
                 show_spinner("starting the evaluation") as spinner,

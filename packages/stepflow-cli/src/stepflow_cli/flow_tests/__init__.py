@@ -1,1 +1,1 @@
-"""What `stepflow test` does: find, run and update test cases, and report the results."""
+"""Find, run and update test cases, and report the results (for `stepflow test`)."""

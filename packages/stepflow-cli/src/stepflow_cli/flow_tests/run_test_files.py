@@ -1,4 +1,4 @@
-"""Run test cases on a named server or on embedded servers, and update their expected outputs."""
+"""Run test cases on an existing server or on embedded servers, and update their expected outputs."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class TestClients:
     """The clients used to run test cases.
 
     Args:
-        server: The named server's client, or None for embedded servers.
+        server: The existing server's client, or None for embedded servers.
         servers: The embedded servers.
-        config: The configuration file for embedded servers, or None to use that of each flow or project.
+        config: The configuration file for embedded servers, or None to use each flow's or project's own file.
     """
 
     __test__ = False
@@ -63,7 +63,7 @@ class TestClients:
         return [str(path) for path in self._contents]
 
     def check_server(self) -> None:
-        """Check that the named server responds so that an outage isn't reported once per case.
+        """If an existing server is used, check that it responds so that an outage isn't reported once per case.
 
         Raises:
             StepflowClientError: If the server doesn't respond.
@@ -131,7 +131,7 @@ class CaseRunSettings:
     """The timeout for each run, in seconds."""
     replay: Recording | None = None
     replay_only: bool = False
-    """Whether a case that has no recording fails, instead of executing its steps."""
+    """Whether a case with no recording fails instead of executing its steps."""
     record: Callable[[str], bool] | None = None
     """A function that returns True for each step whose outcomes should be recorded."""
     times: bool = False

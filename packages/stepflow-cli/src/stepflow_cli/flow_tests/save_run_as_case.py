@@ -202,7 +202,7 @@ class ItemToSave:
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons why the case may not pass as it is."""
+        """Reasons the case might not pass as is."""
         error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
             warnings.append("the run overrode steps, which a test case cannot do, so its result may differ")
