@@ -1,1 +1,1 @@
-"""Read the flows, inputs, values and files that the command line names."""
+"""Read the flows, inputs, values and files specified on the command line."""

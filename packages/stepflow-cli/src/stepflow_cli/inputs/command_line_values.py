@@ -1,4 +1,4 @@
-"""Read the values that the command line passes: files, JSON, YAML, stdin, single values, examples and batches."""
+"""Read values passed on the command line: files, JSON, YAML, stdin, single values, examples and batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ValueArgument(NamedTuple):
 
 
 class RunValues(NamedTuple):
-    """The input, variables and overrides that the command line passes to a run."""
+    """The input, variables and overrides passed to a run on the command line."""
 
     input: Sequence[ValueArgument] = ()
     example: str | None = None
@@ -58,20 +58,20 @@ class RunValues(NamedTuple):
 
     @property
     def value_files(self) -> list[str]:
-        """The files from which values are read."""
+        """The files that values are read from."""
         arguments = (*self.input, *self.variables, *self.overrides)
         return [argument.text for argument in arguments if argument.form == "file"]
 
     def check_value_conflicts(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
-        """Check for contradictory options before reading anything.
+        """Check for conflicting options before reading anything.
 
         Args:
             flow: The flow file, which may be `-`.
             inputs: The file that contains a batch's inputs, if any.
-            option: The option or argument that names `inputs`.
+            option: The option or argument that specifies `inputs`.
 
         Raises:
-            Problem: If any options contradict each other.
+            Problem: If any options conflict.
         """
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
             raise usage(f"{option} expects a file name, not JSON", "put one value on each line of a .jsonl file")
@@ -145,7 +145,7 @@ class RunValues(NamedTuple):
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
-        """Return the overrides, which are merged from left to right, or None if there aren't any.
+        """Return the overrides, merged from left to right, or None if there aren't any.
 
         Args:
             flow: The flow whose steps `--set` refers to.
@@ -353,7 +353,7 @@ def _check_step_has_input_key(step: str, key: str, flow: Mapping[str, Any]) -> N
 
 
 def _get_value_to_override(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
-    """Return the flow's current value at the path of an override, or None if there isn't one.
+    """Return the flow's current value at an override's path, or None if there isn't one.
 
     Raises:
         Problem: If the path points inside an expression, because only whole expressions can be overridden.
@@ -446,7 +446,7 @@ IndexedInput = tuple[int, Any]
 
 
 def slice_inputs(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
-    """Skip the first `skip` inputs, then return up to `limit` more (or all the others if `limit` is None)."""
+    """Skip the first `skip` inputs, then return up to `limit` more (or all the rest if `limit` is None)."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 

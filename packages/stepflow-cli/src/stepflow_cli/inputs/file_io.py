@@ -64,7 +64,7 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
 
 @contextmanager
 def converting_write_errors(path: str) -> Iterator[None]:
-    """Convert errors raised while writing a file to a `Problem`, except when the reader of a pipe has closed it.
+    """Raise a `Problem` for any error while writing a file, except when the reader of a pipe has closed it.
 
     Raises:
         Problem: If the file can't be written.

@@ -1,4 +1,4 @@
-"""Load the flow that the command line names from a file or Python module, along with its examples and project."""
+"""Load the flow specified on the command line from a file or Python module, along with its examples and project."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PythonFlow:
     """A flow in a Python module.
 
     Args:
-        word: The flow as named on the command line.
+        word: The flow as specified on the command line.
         modules: The object that imports the module.
 
     Raises:
@@ -268,7 +268,7 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_example_or_case_input(flow: Mapping[str, Any], name: str) -> Any:
-    """Return the input of an example or test case. If an example and a test case share the name, the example wins.
+    """Return the input of an example or test case. If an example and a test case have the same name, the example wins.
 
     Raises:
         Problem: If the flow has no example or test case with this name.

@@ -95,7 +95,7 @@ class ProjectModules:
         Args:
             source: The name of the code being run, as passed on the command line.
             failure: What to say about the failure, e.g. `cannot be imported`.
-            module: The module that is being imported, if it may not exist.
+            module: The module being imported, if it might not exist.
 
         Raises:
             Problem: If the code raises an exception.
@@ -122,7 +122,7 @@ class ProjectModules:
 
 
 def _get_import_folder_and_name(file: Path) -> tuple[Path, str]:
-    """Return the folder from which to import a file, and the module name. A file in a package gets a dotted name."""
+    """Return the folder to import a file from, and the module name. A file in a package gets a dotted name."""
     folder, names = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (folder / "__init__.py").is_file():
         names.insert(0, folder.name)

@@ -191,7 +191,7 @@ class LazyGroup(click.Group):
         summaries: A one-sentence summary of each lazily imported command, by name.
         package: The package that contains the commands' modules. The module for the command `name` is called `name`
             (with `_` for `-`) and defines the command as `command`.
-        shared: For commands that share a module with others, the name of that module, by command name. It defines the
+        shared: The name of the module, by command name, for commands that share a module with others. It defines the
             command `name` as `name_command`.
         groups: The names of the commands that are groups themselves.
         aliases: Additional names for this group's commands. `ls`, `rm`, `show` and `describe` are always accepted if

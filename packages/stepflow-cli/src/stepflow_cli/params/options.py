@@ -439,7 +439,7 @@ def _output_options(
     if file:
         decorators.insert(0, output_file_option("Write the result to this file, or - for standard output.", "to_file"))
     if table:
-        # A word after --json names fields, as in other programs.
+        # A word after --json is a list of fields, as in other programs.
         json_option: dict[str, Any] = {"callback": _set_json_errors, "hidden": True, "is_flag": False, "flag_value": ""}
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),

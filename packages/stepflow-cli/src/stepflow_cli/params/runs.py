@@ -1,4 +1,4 @@
-"""Parameters that name runs on a command line: RUN, RUN... (where `-` reads IDs from standard input) and QUERY."""
+"""Parameters that select runs on a command line: RUN, RUN... (where `-` reads IDs from standard input) and QUERY."""
 
 from __future__ import annotations
 

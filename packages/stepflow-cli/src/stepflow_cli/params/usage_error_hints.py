@@ -1,6 +1,6 @@
-"""Hints for words and options that don't exist here, but that other commands or the server's documentation use.
+"""Hints for words and options that don't exist here but are used by other commands or the server's documentation.
 
-Only list words here that don't resemble an existing name. For all others, the error suggests the closest name.
+Only list words that don't resemble an existing name. For all others, the error suggests the closest name.
 """
 
 from __future__ import annotations
