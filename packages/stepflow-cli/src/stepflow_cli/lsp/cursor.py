@@ -18,10 +18,7 @@ _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32
 
 
 class DocumentText:
-    """Text in which LSP positions can be looked up.
-
-    Their columns count the code units of an encoding (usually UTF-16).
-    """
+    """Text that LSP positions can be looked up in. Columns count the code units of an encoding (usually UTF-16)."""
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
         self.text, self.encoding = text, encoding
@@ -29,7 +26,7 @@ class DocumentText:
 
     @cached_property
     def line_starts(self) -> list[int]:
-        """The offsets at which the lines start."""
+        """The offset of the start of each line."""
         return [0, *(match.end() for match in _LINE_BREAK.finditer(self.text))]
 
     def to_offset(self, position: types.Position) -> int:
@@ -199,7 +196,7 @@ def _find_open_marks(text: str) -> list[str]:
                 marks.pop()
     except yaml.MarkedYAMLError as error:
         if error.context_mark is not None and "quoted scalar" in (error.context or ""):
-            # The scanner buffers possible keys and loses them on an error, so scan the text before the quote again.
+            # The scanner buffers possible keys and loses them on an error, so rescan the text before the quote.
             start = error.context_mark.index
             return [*_find_open_marks(text[:start]), text[start]]
     except (yaml.reader.ReaderError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""Shows findings as diagnostics, with code actions to fix them."""
+"""Show findings as diagnostics, with code actions to fix them."""
 
 from __future__ import annotations
 

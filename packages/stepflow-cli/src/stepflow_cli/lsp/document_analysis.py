@@ -62,9 +62,9 @@ Kind = Literal["flow", "config"]
 
 
 def is_completable_document(analysis: Analysis, text: DocumentText) -> bool:
-    """Return whether to offer completions in a document: a flow, a configuration, or text that may become a flow.
+    """Return True if a document should offer completions: if it's a flow or configuration, or could become a flow.
 
-    Text may become a flow if it is empty or all of its keys are flow keys.
+    Text could become a flow if it's empty or all of its keys are flow keys.
     """
     if analysis.kind is not None or len(text.text) > MAX_CHECKED_LENGTH:
         return analysis.kind is not None

@@ -1,4 +1,4 @@
-"""Finds where a flow's steps, variables, input fields and components are defined and used."""
+"""Find where a flow's steps, variables, input fields and components are defined and used."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class _MentionCollector:
 def _find_character_starts(source: str, node: Node | Key, text: str) -> Sequence[int]:
     """Return where each character of a value starts in its file, plus where the last one ends.
 
-    The result is empty if that can't be determined, because the value is an alias, or contains rare escapes.
+    The result is empty if this can't be determined (because the value is an alias or contains rare escapes).
     """
     escape = {"'": "''", '"': r"\\(?:u[dD][89abAB]..\\u....|u....|.)"}.get(source[node.start : node.start + 1])
     if escape is None:

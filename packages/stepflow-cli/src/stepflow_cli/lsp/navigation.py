@@ -78,7 +78,7 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
     definition = next((other for other in same if other.is_definition), None)
     step = None
     if mention.kind == "step" and definition is not None and isinstance(definition.node, Node):
-        # If a mock names the step, the step may be in an inner flow.
+        # A mock can refer to a step in a nested flow.
         types = build_node_context(analysis, definition.node).types
         step = types.steps.get(mention.name) if types is not None else None
     if step is not None:
@@ -127,7 +127,7 @@ def _describe_value(place: NodeContext) -> list[str]:
     node, holder = place.node, place.node.parent
     word = get_keyword(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
-        # The value may be one that a schema lists, such as an onError action.
+        # The value might be one of the values listed in a schema, such as an onError action.
         listing = (schema for schema in place.applicable_schemas if "enum" in schema)
         return next(filter(None, (_escape_markdown(schema.get("description")) for schema in listing)), [])
     if not place.allows_expressions or place.reads is None:

@@ -49,13 +49,13 @@ class NodeContext:
 
     @property
     def allows_expressions(self) -> bool:
-        """Whether the value is evaluated, that is, whether it's part of a step's input or the flow's output."""
+        """True if the value is evaluated, i.e. if it's part of a step's input or the flow's output."""
         is_evaluated = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
         return is_evaluated and "$literal" not in self.path
 
     @cached_property
     def readable_steps(self) -> list[StepTypes]:
-        """The steps that can be read from here: those before the node's own step, or all steps if it isn't in one."""
+        """The steps readable from here: those before the node's own step, or all steps if the node isn't in one."""
         if self.reads is None:
             return []
         steps = list(self.reads.steps.values())
@@ -76,7 +76,7 @@ class NodeContext:
 
     @property
     def is_expected_output(self) -> bool:
-        """Whether the node is part of a test case's expected result or error, where matchers are allowed."""
+        """True if the node is part of a test case's expected result or error, where matchers are allowed."""
         return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
 
     @property
@@ -139,7 +139,7 @@ def _get_path_without_expressions(node: Node | None, path: Sequence[str | int]) 
 
 
 def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
-    """Return the context of a node in the tree of a document, or of part of one.
+    """Return the context of a node in the tree of all or part of a document.
 
     Args:
         analysis: The document's analysis.
