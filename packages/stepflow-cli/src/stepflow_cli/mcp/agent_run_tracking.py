@@ -1,4 +1,4 @@
-"""Starts and tracks runs for agents: recognizes repeated requests, waits for results, and limits concurrent runs."""
+"""Start and track runs for agents: recognize repeated requests, wait for results, and limit concurrent runs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class AgentRuns:
         self._own_run_ids: set[str] = set()
 
     def is_accessible(self, run_id: str) -> bool:
-        """Return whether agents are allowed to see a run."""
+        """Return True if agents are allowed to see a run."""
         if self.all_runs or run_id in self._own_run_ids:
             return True
         entry = self._history.get(run_id)

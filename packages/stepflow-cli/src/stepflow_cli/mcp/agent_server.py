@@ -42,7 +42,7 @@ CLOSED_SCOPE_KEY = "stepflow.closed"
 """The ASGI scope key for an event that is set once the response has been sent or the client closes the stream."""
 # Minimum number of seconds between checks for changed files.
 _MIN_CHECK_SECONDS = 1.0
-# After a check, wait at least this many times as long as the check check_seconds.
+# After a check, wait at least this many times as long as the check took.
 _CHECK_INTERVAL_FACTOR = 20
 # Maximum number of seconds that a connection may take to accept a notification.
 _NOTIFICATION_TIMEOUT_SECONDS = 1.0

@@ -230,5 +230,5 @@ BUILTIN_TOOLS = (
 
 
 def select_builtin_tools(names: Sequence[str]) -> list[BuiltinTool]:
-    """Select tools by group or name. `run_flow_text` must be named explicitly, because no larger group includes it."""
+    """Select tools by group or name. `run_flow_text` must be selected by name, because no larger group includes it."""
     return [tool for tool in BUILTIN_TOOLS if tool.group in names or tool.name in names]

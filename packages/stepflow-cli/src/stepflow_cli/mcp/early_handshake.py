@@ -151,7 +151,7 @@ class EarlyHandshake:
                 return
 
     async def iter_lines_for_mcp_package(self) -> AsyncIterator[str]:
-        """Yield the handshake again, because the MCP package has to process it too, and then the remaining lines."""
+        """Yield the handshake again (because the MCP package has to process it too), and then the remaining lines."""
         for replayed in self._replayed:
             yield replayed
         while (line := await self._lines.read_nonblank_line()) is not None:

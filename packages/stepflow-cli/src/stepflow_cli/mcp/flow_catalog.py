@@ -1,4 +1,4 @@
-"""The flows that are served as tools, which are reloaded when their files change."""
+"""The flows served as tools. They're reloaded when their files change."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class FlowCatalog:
         reserved: Names that are already taken by other tools.
 
     Raises:
-        Problem, FlowFileError, InvalidArgumentError: If a file in `sources` can't be read or used as a tool. If the
-        file was found in a folder, it is skipped with a note instead.
+        Problem, FlowFileError, InvalidArgumentError: If a file in `sources` can't be read or used as a tool. A file
+        found in a folder is skipped with a note instead.
     """
 
     def __init__(self, sources: Sequence[str], values: RunValues | None = None, reserved: Collection[str] = ()) -> None:
@@ -88,7 +88,7 @@ class FlowCatalog:
                 tools[name], files[name] = spec, path
         is_changed = tools != self.tools
         if is_changed:
-            # If the variables can't be read, keep all of the previous version.
+            # Read the variables before assigning anything, so that an error leaves the previous version intact.
             read = self._values.read_variables
             variables = {name: spec.drop_unknown_variables(read(spec.flow) or {}) for name, spec in tools.items()}
             self.tools, self._files, self.variables = tools, files, variables

@@ -121,7 +121,7 @@ class ToolCall:
             elif isinstance(error, ConflictError) and error.run_id is not None:
                 advice = self.suggest_offered_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
-                # If these errors have no run ID, no run can have been created.
+                # If one of these errors has no run ID, no run was created.
                 advice = "No run was started: you may repeat the call."
             if advice is not None:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
