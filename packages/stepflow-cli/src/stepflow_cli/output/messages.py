@@ -114,7 +114,7 @@ def _to_rich_text(text: str) -> Any:
 
 @contextmanager
 def show_spinner(text: str) -> Iterator[Spinner]:
-    """Show a spinner on stderr if that is a terminal and the block takes longer than a second.
+    """Show a spinner on stderr if it's a terminal and the block takes longer than a second.
 
     Args:
         text: What the command is doing, e.g. `waiting for run ...`.

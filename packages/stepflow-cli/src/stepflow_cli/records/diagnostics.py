@@ -93,7 +93,7 @@ _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
 
 
 def format_like_compiler(records: Iterable[Record]) -> str:
-    """Format diagnostics like a compiler does, with the position, the message, the marked line and a suggested fix."""
+    """Format diagnostics as a compiler does, with the position, the message, the marked line and a suggested fix."""
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")

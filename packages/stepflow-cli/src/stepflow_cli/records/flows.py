@@ -53,7 +53,7 @@ _TYPE_VIEW = View(
 
 
 def get_inferred_types_view(*, has_inputs: bool) -> View:
-    """Return the view for records of inferred types.
+    """Return the view used to display inferred-type records.
 
     Args:
         has_inputs: Whether the table includes the types of step inputs.

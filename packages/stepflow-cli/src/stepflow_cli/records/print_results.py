@@ -88,7 +88,7 @@ def print_batch_results(run_ids: Sequence[str], results: Sequence[Outcome], outp
     """Print a record for each item in a batch.
 
     Args:
-        run_ids: The IDs of the batch's runs, which the `name` format prints.
+        run_ids: The IDs of the batch's runs, to be printed by the `name` format.
         results: The outcomes of the items.
         output: Where to print them.
 

@@ -181,7 +181,7 @@ def build_event_record(event: RunEvent, *, with_output: bool = False) -> dict[st
 
     Args:
         event: The event.
-        with_output: Whether step outputs were requested. If not, leave out the output.
+        with_output: Whether step outputs were requested. If not, the output is omitted.
     """
     record = event.to_dict()
     if not with_output:

@@ -60,7 +60,7 @@ class LatencyCounts(Counter[float]):
     """
 
     def percentile(self, share: float) -> float | None:
-        """Return the latency within which this share of the inputs ended, or None if no inputs were counted."""
+        """Return the latency within which this share of the inputs finished, or None if no inputs were counted."""
         left = share * self.total()
         for seconds, count in sorted(self.items()):
             left -= count
@@ -226,7 +226,7 @@ class BatchRun:
         self.progress.print_summary(is_brief=not self._path)
 
     def _retry_failed_inputs(self, target: Target) -> None:
-        """Rerun the failed inputs. The output file is only replaced once the last of them has ended."""
+        """Rerun the failed inputs. The output file isn't replaced until all of them have ended."""
         output, form = self._path, self._format
         assert form is not None
         if self._journal is not None and os.path.exists(self._journal):

@@ -39,7 +39,7 @@ def open_result_cache(options: CacheOptions, server: ServerOptions, flow: str) -
         flow: The flow's file.
 
     Raises:
-        Problem: If the server settings contradict each other, or if the server's configuration can only be read once.
+        Problem: If the server settings conflict, or if the server's configuration can only be read once.
     """
     from stepflow_client import ResultCache
 
@@ -106,7 +106,7 @@ class JobCache:
             self._cache._store_result(key, result.run_id, result.output)
 
     def _compute_cache_key(self, job: Job) -> tuple[str, dict[str, Any]]:
-        """Return a job's cache key along with the run's variables, on which the key depends."""
+        """Return a job's cache key along with the run's variables, which the key depends on."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
         needs = find_requirements(job.flow, parse_declared_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None

@@ -317,7 +317,7 @@ class RunWatch:
 
     @property
     def details(self) -> RunDetails:
-        """The run as it was when it was last fetched."""
+        """The run as of the last fetch."""
         return self.snapshot.details
 
     def show_message(self, text: str) -> None:

@@ -57,7 +57,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
 
 
 def raise_worst_problem(problems: Sequence[Problem]) -> None:
-    """Print all problems but the worst, then raise that one so that it sets the exit code.
+    """Print all problems except the worst, then raise the worst one so that it sets the exit code.
 
     Do nothing if there are none.
 
