@@ -215,7 +215,16 @@ def test_the_client_works_alone(wheels: Path, tmp_path: Path, python: str, resol
     check_weight(bin_folder)
     program = """
 import asyncio, sys
+from pydantic import BaseModel
 from stepflow_client import StepflowClient, SyncStepflowClient
+from stepflow_client.authoring import flow
+
+class Guest(BaseModel):
+    name: str
+
+@flow
+def get_name(guest: Guest) -> str:
+    return guest.name
 
 async def main():
     async with StepflowClient(sys.argv[1]) as client:
@@ -225,6 +234,7 @@ async def main():
 
 with SyncStepflowClient(sys.argv[1]) as client:
     assert client.run(sys.argv[2], {"name": "World"}).is_success
+    assert get_name.run(client, Guest(name="Ada")).unwrap() == "Ada"
 print(asyncio.run(main()))
 """
     with StepflowRuntime.start() as runtime:
