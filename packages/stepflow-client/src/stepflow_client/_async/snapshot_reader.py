@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 # How many seconds to wait for component schemas, in case a plugin doesn't respond.
 _COMPONENTS_TIMEOUT = 5.0
-# Maximum numbers of finished runs and flows to keep.
+# How many finished runs and how many flows to cache.
 _MAX_KEPT_RUNS, _MAX_KEPT_FLOWS = 16, 64
-# Don't keep runs larger than this, because their outputs may take up a lot of memory.
+# Don't cache runs with more items than this, because their outputs may take up a lot of memory.
 _MAX_KEPT_ITEMS = 1000
-# Don't count the items of running batches larger than this: they have at least a hundred thousand events.
+# Don't count the items of running batches larger than this, because that would mean reading at least 100,000 events.
 _MAX_COUNTED_ITEMS = 10_000
 _MAX_CONCURRENT_READS = 4
 _SNAPSHOT_PARTS = get_args(SnapshotPart)
@@ -62,11 +62,14 @@ class _LazyRun:
         self._arguments: dict[str, Any] | None = None
         self.state = state
         self.server = self._context.connection.dialect.server
-        """The server that has the run. A different server may later take over its URL."""
+        """The server that has the run. A different server might later take over its URL."""
 
     @property
     def is_cacheable(self) -> bool:
-        """Whether the run is small and can no longer change. (Cancelled runs can, because servers keep them going.)"""
+        """Whether the run is small and can no longer change.
+
+        Cancelled runs can still change, because servers keep executing them.
+        """
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         is_given_up = is_given_up_by_server(state.status, state.items.running)
@@ -100,11 +103,11 @@ class _LazyRun:
         if self._stored is None:
             self._stored = self._flows.get(flow_id) or self._runs.find_started_run_flow(self.state.run_id)
         if self._stored is None:
-            # Prefer the blob, where the flow's integers and paths are as originally written.
+            # Prefer the blob, because it has the flow's integers and paths as they were originally written.
             flow: Any = None
             with suppress(StepflowClientError):
                 flow = (await self._context.blobs.get_blob(flow_id)).data
-            # A run that was created by a step may not have a stored flow.
+            # A run that was created by a step might not have a stored flow.
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
                     flow = await self._runs.get_stored_run_flow(self.state.run_id)
@@ -127,7 +130,7 @@ class _LazyRun:
         return responses.merge_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
 
     async def read_items_with_failure_details(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
-        """Return the items along with their steps' errors. Items that the server lost count as failed."""
+        """Return the items along with their steps' errors. Items that the server lost are treated as failed."""
         listed = await self.read_items()
         items, run = errors_from_steps.as_lazy_run_items(listed), self.state
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
@@ -266,7 +269,7 @@ class SnapshotReader:
         )
 
     async def read_arguments(self, run_id: RunId) -> RunArguments:
-        """Return a run's arguments, even if only the history still has the run."""
+        """Return a run's arguments, from the history if the server no longer has the run."""
         try:
             arguments = (await self.read_snapshot(run_id, ("arguments",))).arguments
             assert arguments is not None
@@ -293,7 +296,7 @@ class SnapshotReader:
             run.items = listed
             return replace(listed, items=await run.read_items_with_failure_details(None))
         except StepflowClientError:
-            # Ignore this, since we already know that the item failed.
+            # Ignore this error, since we already know that the item failed.
             return listed
 
     async def get_capabilities(self) -> Mapping[str, bool]:
@@ -323,7 +326,10 @@ class SnapshotReader:
         return run
 
     async def _count_items(self, run: _LazyRun) -> ItemCounts:
-        """Count a run's items by state. For a running batch, use its events, since servers don't count its items."""
+        """Count a run's items by state.
+
+        Servers don't do this for running batches, so count their items using events.
+        """
         state, can = run.state, await self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED_ITEMS:
@@ -364,7 +370,7 @@ def build_initial_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
     """Return the progress of a run that is about to be followed.
 
     Args:
-        snapshot: The run with its flow. Include its arguments to mark kept steps.
+        snapshot: The run with its flow. Include its arguments so that kept steps are marked as such.
         **more: Other arguments for `RunProgress`.
     """
     run, arguments = snapshot.details, snapshot.arguments

@@ -15,11 +15,11 @@ Item = TypeVar("Item")
 
 
 class _Stream(AsyncIterator[Item], Generic[Item]):
-    """An iterator that warns if it's started but then neither finished nor closed."""
+    """An iterator that warns if it was started but never finished or closed."""
 
     _has_begun = False
     _holds_resources = True
-    """Whether the stream ties up a connection or runs while it's open."""
+    """Whether the stream ties up a connection, or has runs in progress, while it's open."""
 
     def __init__(self, source: AsyncGenerator[Item, None]) -> None:
         self._source: Any = source
@@ -87,7 +87,7 @@ class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
     async def chunks(self) -> AsyncGenerator[list[Outcome[OutputT]], None]:
         """Yield outcomes in lists, one per run that has ended. This is faster than iterating over them one by one.
 
-        With `ordered=True`, a list may contain the outcomes of several runs.
+        With `ordered=True`, a list can contain the outcomes of several runs.
         """
         self._has_begun = True
         if left := list(self._ready):
@@ -107,6 +107,6 @@ class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class RunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. No connection stays open between pages."""
+    """Runs, newest first, fetched one page at a time. No connection stays open between pages."""
 
     _holds_resources = False

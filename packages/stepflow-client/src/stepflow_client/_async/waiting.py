@@ -171,7 +171,7 @@ class Waiter:
     async def wait_and_record(
         self, name: str, run_id: RunId, read: _ReadAnswer[Answer], **options: Any
     ) -> tuple[_EndedRun, Answer]:
-        """Call `wait_for_end_and_read` with these options in a span with this name, and record how the run ended."""
+        """Call `wait_for_end_and_read` with these options in a span with this name and record how the run ended."""
         with self._connection.trace_operation(name, kind="INTERNAL") as span:
             run, answer = await self.wait_for_end_and_read(run_id, read, **options)
             span.record_attributes(run_id=run.run_id, run_status=run.status.value)

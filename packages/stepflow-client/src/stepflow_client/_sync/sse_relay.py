@@ -31,7 +31,7 @@ _KEEP_ALIVE_COMMENT = b":\n\n"
 
 @dataclass(frozen=True)
 class SyncEventResponse:
-    """A web application's response: either a stream of server-sent events or the reason that there isn't one."""
+    """A web application's response: either a stream of server-sent events or an explanation of why there isn't one."""
 
     status: int
     """200, 204 if there are no events after the last one received, or an error status such as 400 or 404."""
@@ -57,15 +57,15 @@ def sse_events(
     `problem_details`.
 
     Browsers reconnect automatically, sending the ID of the last event they received, and get the events that follow.
-    After the final event, they get a 204 and stop. An ID that isn't from one of these events results in a 400, and a
-    run that doesn't exist in a 404. An EventSource never reconnects after either of these, so temporary errors are sent
-    as a frame in a 200 response instead.
+    After the final event, they get a 204 and stop. If the ID isn't from one of these events, they get a 400, and if the
+    run doesn't exist, they get a 404. An EventSource never reconnects after either response, so temporary errors are
+    sent as a frame in a 200 response instead.
 
     Args:
         handle: The run.
         last_event_id: The `Last-Event-ID` header. None or an empty string starts from the beginning.
-        heartbeat: Number of seconds without an event after which to send a comment, so that proxies keep the connection
-            open. If None, sends no comments. Defaults to 15.
+        heartbeat: How many seconds to wait for an event before sending a comment, so that proxies keep the connection
+            open. None means that no comments are sent. Defaults to 15.
         include_results: Whether to include step outputs in the events. Defaults to False.
         include_sub_runs: Whether to include events of runs created by steps. Defaults to False.
         payload: A function that takes an event and returns the data to send as JSON, or None to skip the event. By

@@ -17,11 +17,11 @@ Item = TypeVar("Item")
 
 
 class _Stream(Iterator[Item], Generic[Item]):
-    """An iterator that warns if it's started but then neither finished nor closed."""
+    """An iterator that warns if it was started but never finished or closed."""
 
     _has_begun = False
     _holds_resources = True
-    """Whether the stream ties up a connection or runs while it's open."""
+    """Whether the stream ties up a connection, or has runs in progress, while it's open."""
 
     def __init__(self, source: Generator[Item, None]) -> None:
         self._source: Any = source
@@ -89,7 +89,7 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
     def chunks(self) -> Generator[list[Outcome[OutputT]], None, None]:
         """Yield outcomes in lists, one per run that has ended. This is faster than iterating over them one by one.
 
-        With `ordered=True`, a list may contain the outcomes of several runs.
+        With `ordered=True`, a list can contain the outcomes of several runs.
         """
         self._has_begun = True
         if left := list(self._ready):
@@ -109,6 +109,6 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class SyncRunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. No connection stays open between pages."""
+    """Runs, newest first, fetched one page at a time. No connection stays open between pages."""
 
     _holds_resources = False

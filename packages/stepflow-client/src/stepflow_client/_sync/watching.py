@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # How many seconds to wait for a run's final status, since it may arrive after the run's last event.
 _END_TIMEOUT_SECONDS = 5.0
-# How many seconds without an event to allow before reporting progress again to update the elapsed time.
+# After this many seconds without an event, report progress again to update the elapsed time.
 _IDLE_SECONDS = 0.5
 # Minimum number of seconds between reports triggered by events, however many events there are.
 _MIN_REPORT_SECONDS = 0.2
@@ -45,9 +45,9 @@ class RunUpdate(NamedTuple):
     """The steps and item counts after the event."""
     event: RunEvent | None = None
     seconds: float | None = None
-    """The duration of the step or run that ended with this event. None if nothing ended or if it's unknown."""
+    """The duration of the step or run that ended with this event. None if nothing ended or the duration is unknown."""
     run: RunDetails | None = None
-    """The run's state, if it was just requested. All its past events have been yielded, unless it has ended."""
+    """The run's state, if it was just requested. If it hasn't ended, all its past events have been yielded."""
     snapshot: RunSnapshot | None = None
     """The run's snapshot. Set only on the last update, once the run has ended."""
 
@@ -75,7 +75,7 @@ class RunWatcher:
 
         Args:
             progress: The progress so far. It's updated in place.
-            every: How many seconds without an event to allow before yielding the progress again.
+            every: Yield the progress again after this many seconds without an event.
             until: When to stop, on the `time.monotonic()` clock.
             after: The cursor of the last event included in `progress`.
             include_sub_runs: Whether to include events from sub-runs.
@@ -179,7 +179,7 @@ def yield_outcomes_and_report_progress(
 
     Args:
         outcomes: The outcomes, in lists.
-        inputs: The inputs, which we count if they have a length. If they come from a file, we estimate their number.
+        inputs: The inputs. If they have a length, that's the total. If they come from a file, the total is estimated.
         progress: How to report progress.
         total: The number of inputs, if the caller passed it.
     """

@@ -29,7 +29,7 @@ _SERVER_DOWN_ERRORS = (
 class Failover(Transport):
     """Sends requests to the server that last responded.
 
-    A server that fails is tried last for a while (for longer each time).
+    After a server fails, it's tried last for a while (longer each time).
 
     Args:
         servers: One transport per server, in order of preference.

@@ -27,17 +27,17 @@ from .base import Middleware, Stream, Transport
 
 
 class HttpxTransport(Transport):
-    """Sends requests through an httpx transport, and enforces deadlines even if the transport doesn't.
+    """Sends requests through an httpx transport, enforcing deadlines even if the transport doesn't.
 
     Args:
-        transport: The transport. Closing this one also closes it.
+        transport: The transport to wrap. Closing this object also closes the transport.
         root: The server's URL, without `/api/v1`.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, root: ServerUrl) -> None:
         self._transport = check_instance(transport, "transport", httpx.AsyncBaseTransport)
         self._api = str(root) + API_PATH
-        # Other transports may have to be called from the thread that created them.
+        # Transports of other types might only work in the thread that created them.
         self._may_run_in_thread = isinstance(transport, httpx.AsyncHTTPTransport)
 
     async def aclose(self) -> None:
@@ -114,7 +114,7 @@ def _get_response_headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _get_loaded_response_body(response: httpx.Response) -> bytes | None:
-    """If a response was created with a body, return it (decompressed by httpx). Otherwise, return None."""
+    """Return a response's body (decompressed by httpx) if the response was created with one, or None otherwise."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -129,7 +129,7 @@ async def _iterate_raw_body(
     Args:
         response: The response.
         request: The request, which limits how long each chunk may take.
-        check: Called after each chunk. It may raise an error.
+        check: Called after each chunk. It can raise an error.
     """
     if (content := _get_loaded_response_body(response)) is not None:
         yield content
@@ -173,7 +173,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
     """Lets the generated code's httpx client send requests through our transport.
 
     Args:
-        sender: Our transport. Closing this one leaves it open.
+        sender: Our transport. Closing this object doesn't close it.
         root: The server's URL, without `/api/v1`.
         max_response_bytes: Maximum size of a response body, in bytes.
     """
@@ -245,7 +245,10 @@ class _EventStreamBody(httpx.AsyncByteStream):
 
 
 class ForkSafeTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport. It's reset after a fork or in a new event loop, where its connections can't be used."""
+    """httpx's own transport.
+
+    It's reset after a fork or in a new event loop, where its existing connections can't be used.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -271,7 +274,7 @@ class ForkSafeTransport(httpx.AsyncHTTPTransport):
 
 _HOP_HEADERS = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 """Headers that only apply to a single connection, so they aren't copied to another request."""
-# Extra seconds for the transport, so that it can report which of its own timeouts expired.
+# Number of extra seconds that the transport gets, so that it can report which of its own timeouts expired.
 _GRACE = 0.2
 # The slowest upload speed to allow for, in bytes per second.
 _MIN_UPLOAD_SPEED = 16_384
@@ -388,7 +391,7 @@ class Hooks(Middleware):
 
     Args:
         inner: The transport to send requests with.
-        hooks: The functions to call, under `request` and `response`.
+        hooks: The functions to call, listed under `request` and `response`.
         root: The server's URL, without `/api/v1`.
     """
 

@@ -100,7 +100,7 @@ class Authorization(Middleware):
 
 
 class StaticAuthorization(Authorization):
-    """Adds the credentials for one server, and never sends them to another."""
+    """Adds the credentials for one server and never sends them to any other."""
 
     def __init__(self, inner: Transport, header: str) -> None:
         super().__init__(inner)
@@ -128,7 +128,7 @@ class TokenAuthorization(Authorization):
 
 
 class HttpxAuth(Authorization):
-    """Adds credentials from an `httpx.Auth`, which may need to see responses (but not those of streams).
+    """Adds credentials from an `httpx.Auth`, which may need to see responses (except to stream requests).
 
     Args:
         inner: The transport to send requests with.
@@ -142,7 +142,7 @@ class HttpxAuth(Authorization):
         self._api = str(root) + API_PATH
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request as many times as the `httpx.Auth` asks."""
+        """Send a request as many times as the `httpx.Auth` requires."""
         from .httpx_bridge import convert_request_to_httpx, replace_headers_from_httpx_request
 
         flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
@@ -194,7 +194,7 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
     except (StepflowClientError, AssertionError):
         raise
     except Exception as error:
-        # Leave out the error's message: it may quote the credentials.
+        # Leave out the error's message, because it may quote the credentials.
         raise InvalidArgumentError(f"getting the credentials from auth failed: {type(error).__name__}") from error
     return signed
 
@@ -210,7 +210,7 @@ class DialectTranslator(Middleware):
     Args:
         inner: The transport to send requests with.
         url: The server's URL, for error messages.
-        server: The server's release and capabilities, to skip detection.
+        server: The server's release and capabilities, if already known (which skips detection).
     """
 
     def __init__(self, inner: Transport, url: str, server: Server | None = None) -> None:
@@ -222,7 +222,7 @@ class DialectTranslator(Middleware):
         """Whether the client, or one sharing its connections, has been closed."""
 
     def forget_server(self) -> None:
-        """Detect the server again before the next request, in case one with a different release has replaced it."""
+        """Detect the server again before the next request, in case it has been replaced by a different release."""
         if not self.pinned:
             self.server = None
 
@@ -252,7 +252,7 @@ class DialectTranslator(Middleware):
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Return the response and the server it describes. (Other threads may reset `self.server` at any time.)
+        """Return the response and the server it describes. (Other threads can reset `self.server` at any time.)
 
         The server is None if the response is from a proxy that may have a Stepflow server behind it.
 

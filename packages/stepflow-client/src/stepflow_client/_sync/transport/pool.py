@@ -21,7 +21,7 @@ from .base import Stream, Transport
 if TYPE_CHECKING:
     import ssl
 
-# Size, in bytes, of the largest body to send in one piece with the headers.
+# Maximum size, in bytes, of a body that's sent in one piece with the headers.
 _MAX_SINGLE_SEND_BYTES = 64 * 1024
 # How many seconds to wait for a response that the server may have sent before the connection broke.
 _EARLY_RESPONSE_SECONDS = 0.5
@@ -36,7 +36,7 @@ class Pool(Transport):
     Args:
         root: The server's URL, without `/api/v1`.
         tls: The SSL context for an https server, or None for http.
-        limits: The maximum number of connections and of idle connections, and how long to keep idle connections.
+        limits: How many connections to open at most, and how many idle connections to keep for how long.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
@@ -54,7 +54,8 @@ class Pool(Transport):
         self._slots = SyncRequestSlots(self._max_connections)
         self._forks = count_forks()
         self._closed = False
-        # The event loop refers to open connections, which would otherwise outlive a pool that was never closed.
+        # The event loop keeps references to open connections, so they would otherwise outlive a pool that's never
+        # closed.
         weakref.finalize(self, _abandon_connections, self._idle).atexit = False
 
     def close(self) -> None:
@@ -154,7 +155,7 @@ class Pool(Transport):
             self._busy.add(connection)
             if not self._closed:
                 return connection
-            # The pool was closed while we were connecting, and may not have closed this connection.
+            # The pool was closed while we were connecting, and it might not have closed this connection.
             self._busy.discard(connection)
             connection.close()
         raise ClientClosedError("the client is closed", hint="create a new one")
@@ -164,7 +165,7 @@ class Pool(Transport):
             try:
                 connection = self._idle.pop()
             except IndexError:
-                # Another thread got to the last one first.
+                # Another thread took the last idle connection first.
                 return None
             if time.monotonic() - connection.idle_since < self._max_idle_seconds and connection.is_usable:
                 self._busy.add(connection)
@@ -175,7 +176,7 @@ class Pool(Transport):
     def _release_connection(self, connection: SyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
-        # Idle connections are sorted so that those idle the longest come first.
+        # The list is sorted, with the connections that have been idle the longest first.
         while (oldest := self._idle[:1]) and oldest[0].idle_since <= now - self._max_idle_seconds:
             with suppress(IndexError):
                 self._idle.pop(0).close()
