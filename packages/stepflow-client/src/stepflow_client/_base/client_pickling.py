@@ -43,7 +43,7 @@ class Picklable:
         vars(self).update(additions)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # Share the arguments. They're settings that never change, and SSL contexts and transports can't be deep-copied.
+        # Don't deep-copy the arguments. They never change, and SSL contexts and transports can't be deep-copied anyway.
         twin = copy.copy(self)
         vars(twin).update(copy.deepcopy(self._get_added_attributes(), memo))
         return twin

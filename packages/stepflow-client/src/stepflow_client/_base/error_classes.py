@@ -39,7 +39,7 @@ class StepflowClientError(Exception):
         attempts: A description of each attempt to send the request.
         is_retryable: Whether a retry may succeed soon. If `run_id` is set, the run already exists, so wait for it or
             read it instead of starting it again.
-        retry_after: Seconds to wait before the next request, if the server or a proxy asked for a delay.
+        retry_after: How many seconds to wait before the next request, if the server or a proxy asked for a delay.
     """
 
     attempts: Sequence[str] = ()
@@ -73,7 +73,7 @@ class StepflowClientError(Exception):
         return lines
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call the class with just `args`, dropping its keyword-only arguments.
+        # By default, Python would call the class with just `args`, dropping the keyword-only arguments.
         return type(self).__new__, (type(self),), {**self.__dict__, "args": self.args}
 
 
@@ -226,7 +226,7 @@ class AmbiguousRunError(StepflowClientError):
 
 
 class EmbeddedServerError(StepflowClientError):
-    """Base class for errors of the embedded server."""
+    """Base class for errors from the embedded server."""
 
 
 class ServerNotInstalledError(EmbeddedServerError, FileNotFoundError):

@@ -62,7 +62,7 @@ class Slices:
     """Counts a computation's steps."""
 
     on_end: Callable[[], object] | None = None
-    """Called after each slice. It may raise an exception to stop the computation."""
+    """Called after each slice. It can raise an exception to stop the computation."""
     left: int = SLICE_STEPS
 
     def count_steps(self, steps: int) -> None:

@@ -35,7 +35,8 @@ def lazy_module(name: str) -> Any:
         name: The full name of an existing module.
     """
     module = sys.modules.get(name)
-    # While another thread is still executing the module, some of its names are missing. The placeholder waits for it.
+    # While another thread is still executing the module, some of its names are missing. The placeholder waits for it to
+    # finish.
     is_loading = getattr(getattr(module, "__spec__", None), "_initializing", False)
     return _LazyModule(name) if module is None or is_loading else module
 

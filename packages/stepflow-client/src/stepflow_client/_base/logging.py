@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class _LazyLogger:
-    """The logger `stepflow.client`. It doesn't import `logging`, since a program that reads the log already has."""
+    """The logger `stepflow.client`.
+
+    It doesn't import `logging`, since any program that uses the log has already imported it.
+    """
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []
@@ -39,7 +42,7 @@ logger = _LazyLogger()
 
 @contextmanager
 def listening_to_warnings(listener: Callable[[str], None]) -> Iterator[None]:
-    """Pass client warnings to a function as well, for the duration of the block.
+    """Also pass client warnings to a function for the duration of the `with` block.
 
     Args:
         listener: Called with each warning's text, from any thread.

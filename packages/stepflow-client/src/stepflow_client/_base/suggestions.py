@@ -61,7 +61,7 @@ def suggest_or_list(word: str, known: Iterable[Any], what: str = "known") -> str
 def install_command(package: str, extra: str) -> str:
     """Return the command that installs an extra.
 
-    If the package was installed from a folder (e.g. a checkout), so is the extra, because an index may not have it.
+    If the package was installed from a folder (e.g. a checkout), so is the extra, because an index might not have it.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
 
-# Seconds before a rate becomes meaningful.
+# How many seconds it takes for a rate to become meaningful.
 _MIN_RATE_SECONDS = 3.0
 
 
@@ -61,7 +61,7 @@ def visible_lines(text: str) -> str:
 def format_url_without_credentials(url: str) -> str:
     """Return a URL for display, without its user and password."""
     scheme, separator, rest = url.partition("://")
-    # A password may contain any separator, so split at the last @ and ignore a scheme that may belong to it.
+    # A password can contain any separator, so split at the last @ and ignore a scheme that might be part of it.
     if separator and not {*scheme} & {*":@/"}:
         return f"{scheme}://{rest.rpartition('@')[2]}"
     return url.rpartition("@")[2]
@@ -76,8 +76,7 @@ def describe_missing_run_item(run_id: str, index: int, items: int) -> str:
 def duration_text(seconds: object) -> str:
     """Format a duration: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m or 3d02h. Returns `-` if it isn't a number.
 
-    A duration that's a whole number of seconds below ten comes from timestamps with no fractions, so it's shown as <1s
-    or 2s.
+    If a duration below ten seconds is a whole number, its timestamps have no fractions, so it's shown as <1s or 2s.
     """
     if not isinstance(seconds, (int, float)):
         return "-"
@@ -120,7 +119,7 @@ def format_progress(
     """Format a run's progress, e.g. `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
 
     Args:
-        total: Number of items, or None if unknown. A single item shows only the time.
+        total: Number of items, or None if unknown. For a single item, only the time is shown.
         completed: Number of items that succeeded.
         failed: Number of items that ended without success.
         seconds: How many seconds the caller has been waiting.

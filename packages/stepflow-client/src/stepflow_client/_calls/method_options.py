@@ -131,7 +131,7 @@ class RerunOptions(PlanOptions, total=False):
 
 
 class RunFilters(TypedDict, total=False):
-    """Filters and timeout for `StepflowClient.list_runs` and `iter_runs`. See those methods for meanings."""
+    """Filters and timeout for `StepflowClient.list_runs` and `iter_runs`. See those methods for what they mean."""
 
     flow_name: str | None
     root_run_id: RunId | None
@@ -148,7 +148,7 @@ OPTION_NAMES = {
     "submit": frozenset(SubmitOptions.__annotations__),
     "start_run": frozenset(SubmitOptions.__annotations__),
     "find_run": frozenset({"idempotency_scope"}),
-    # Leave out the options of `map` that describe a single batch or mean something else in other methods.
+    # Leave out `map` options that describe a single batch or that mean something else in other methods.
     "map": frozenset((MapOptions.__annotations__.keys() & ClientOptions.__annotations__.keys()) - {"idempotency_key"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
@@ -167,7 +167,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
     """Return a client that passes the options to every method that accepts them, unless the caller overrides them.
 
     Args:
-        client: The client, which may itself be a view. The new view shares its connections, caches and history.
+        client: The client, which can itself be a view. The new view shares its connections, caches and history.
         options: The options. Mappings such as `variables` are merged with the caller's.
 
     Raises:

@@ -122,7 +122,7 @@ def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
 
 
 def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the overrides except those for kept steps."""
+    """Return the overrides, leaving out any for kept steps."""
     return {step: change for step, change in (unify_overrides(overrides) or {}).items() if step not in kept}
 
 
@@ -134,7 +134,7 @@ def _find_references_of_rerun(flow: Mapping[str, Any], items: Sequence[RerunItem
 
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
-    """Return whether an executed step or the output may read the flow's input."""
+    """Return whether an executed step or the output might read the flow's input."""
     return bool(_find_references_of_rerun(flow, items, "input"))
 
 
@@ -152,7 +152,7 @@ def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> li
 
 
 def _find_unrecorded_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
-    """Return the names of the earlier run's arguments (`variables`, `overrides`) that we don't know but may need."""
+    """Return the names of the earlier run's arguments (`variables`, `overrides`) that we don't know but might need."""
     request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _find_references_of_rerun(new_run.effective, items, "variable") else []
@@ -200,7 +200,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
                     value.get(root) if isinstance(value, Mapping) and root is not None else value
                     for value in (before[what], after[what])
                 )
-                # Ignore secrets that the history masks, unless we're being cautious (the new value may be different).
+                # Ignore secrets that the history masks, unless we're being cautious (the new value might be different).
                 is_unknown = cautious and what == "input" and has_hidden_part(old, mark)
                 if is_unknown or not may_equal_masked(old, new, mark):
                     changed.add(name)
@@ -208,7 +208,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
 
 
 def _find_run_that_executed_step(earlier: EarlierRun, index: int, step: str) -> tuple[HistoryEntry, int] | None:
-    """Return the recorded run that executed an item's step, and the item's index in that run, or None if unknown.
+    """Return the recorded run that executed an item's step and the item's index in that run, or None if unknown.
 
     A rerun may have kept the step's output from an earlier run, which may itself have been a rerun that kept it.
     """
@@ -282,7 +282,7 @@ class RerunRequest:
         return cls(run_id, keep, **arguments)
 
     def __post_init__(self) -> None:
-        """Check the arguments, and reject contradictory combinations."""
+        """Check the arguments, rejecting combinations that conflict."""
         for text in check_texts(self.inherit, "inherit"):
             check_choice(text, "inherit", INHERITED_ARGUMENTS)
         if self.idempotency_key is not None:
@@ -305,8 +305,8 @@ class EarlierRun(NamedTuple):
     find_entry: Callable[[str], HistoryEntry | None]
     """Looks up a run in the history."""
     outputs: Sequence[Mapping[str, Any]]
-    """The step outputs of each item that we know without `steps`. For a run from the history, that's all outputs. If
-    not, it's the outputs that the run itself kept, since servers only list a kept step if an executed step reads it."""
+    """Each item's step outputs that are known without `steps`: for a run from the history, all of them. Otherwise, only
+    the outputs that the run itself kept, since servers only list a kept step if an executed step reads it."""
     results: Sequence[FlowResult] | None = None
     """The items' results, or None if the server doesn't have the run."""
     steps: Sequence[StepDetails] = ()
@@ -326,7 +326,7 @@ class NewRun(NamedTuple):
     variables: dict[str, Any]
     """The recorded variables, updated with the variables from the request."""
     overrides: Any
-    """The recorded overrides plus those from the request, including any for kept steps."""
+    """The recorded overrides plus any from the request, including overrides for kept steps."""
     inputs: Mapping[int, Any] | None
     """Each item's input, by index, or None if unknown."""
     effective: Mapping[str, Any]
@@ -412,8 +412,8 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
 def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs to keep for an item, by step ID.
 
-    A completed step is kept unless it must execute again, or depends (even indirectly) on a step that must execute
-    again or never completed. If a single step is executed alone, only the steps that it reads are kept.
+    A completed step is kept unless it must execute again or it depends, even indirectly, on a step that must execute
+    again or that never completed. If a step is executed on its own, only the steps that it reads are kept.
 
     Args:
         new_run: The run to create.
@@ -421,7 +421,7 @@ def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetail
         steps: The item's steps in the earlier run.
 
     Raises:
-        InvalidArgumentError: If a step is to be executed alone but reads a step whose output is unknown.
+        InvalidArgumentError: If a step is to be executed on its own but reads a step whose output is unknown.
     """
     flow, earlier, keep = new_run.effective, new_run.earlier, new_run.request.keep
     known, defined = earlier.outputs[index], get_steps_by_id(flow)
@@ -456,7 +456,7 @@ def _find_kept_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> li
 
 
 def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
-    """Decide which items and steps to execute, and which outputs to keep.
+    """Decide which items and steps to execute and which outputs to keep.
 
     Raises:
         InvalidArgumentError: If the run doesn't have a requested item, a kept output could be stale, or a secret is

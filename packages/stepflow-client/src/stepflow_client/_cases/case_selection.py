@@ -1,4 +1,4 @@
-"""Selects test cases by name, by tag, by expression, or by the steps and components they may reach."""
+"""Selects test cases by name, tag or expression, or by the steps and components they can reach."""
 
 from __future__ import annotations
 

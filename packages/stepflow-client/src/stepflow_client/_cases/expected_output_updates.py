@@ -31,15 +31,15 @@ _VOLATILE_TEXT = re.compile(
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
-# Times this close to the run count as volatile. The margin is generous in case the server's clock is wrong.
+# Treat times this close to the run as volatile. The margin is generous in case the server's clock is wrong.
 _MAX_TIME_DISTANCE = timedelta(days=1)
 
 
 def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
     """Return an expected value that matches both an actual value and the values that later runs will produce.
 
-    Strings that contain a UUID, or a time close to when the run was executed, become a `$regex`. A UUID under the key
-    `run_id` becomes all zeros, since any two run IDs match. Volatile object keys are dropped.
+    A string that contains a UUID, or a time close to when the run was executed, becomes a `$regex`. A UUID under the
+    key `run_id` becomes all zeros, since any two run IDs match. Volatile object keys are dropped.
 
     Args:
         value: The actual value.
@@ -101,8 +101,8 @@ def expectation_of(
     Args:
         result: The result.
         expected: The previous expected output, if any.
-        given: Values that were passed to the run, e.g. its input and flow. Any text in them doesn't change between
-            runs, so it isn't replaced with matchers. By default, there are none.
+        given: Values that were passed to the run, e.g. its input and flow. Text that comes from them doesn't change
+            between runs, so it isn't replaced with matchers. By default, there are none.
         at: When the run was executed. Without a time zone, it's local time. Defaults to now.
     """
     before = {} if expected is None else check_mapping(expected, "expected")

@@ -59,7 +59,7 @@ class FlowTests:
     """The path to a configuration file (`test.configFile`), relative to the flow's folder."""
     step_ids: tuple[str, ...] = field(default=())
     is_broken: bool = False
-    """Whether the file couldn't be read. If so, the only case explains why."""
+    """Whether the file couldn't be read. If so, `cases` contains a single case that explains why."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Variable values for cases that don't set them."""
 
@@ -121,7 +121,7 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
 
 
 def collect_tests(path: str | PathLike[str]) -> FlowTests:
-    """Read a flow file and its test cases. If that fails, return a single case whose fault is the reason.
+    """Read a flow file and its test cases. If that fails, return a single case whose `fault` gives the reason.
 
     The case is named after the file. That way, a broken file doesn't stop other files from being tested.
     """
@@ -144,7 +144,8 @@ def _find_case_faults(root: Node, name: str) -> dict[int, str]:
     for finding in findings.all.values():
         place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
-        # Unknown keys are just warnings elsewhere, but a test case with an ignored key doesn't test what it claims to.
+        # Elsewhere, unknown keys only cause warnings, but a test case with an ignored key doesn't test what it claims
+        # to.
         if finding.level == "warning" and finding.rule != "unknown-key":
             continue
         problem = "; ".join(filter(None, (finding.message, finding.hint)))
@@ -161,7 +162,7 @@ _TEST_KEY_ALIASES = ("tests", "cases", "testcases")
 
 
 def _has_misplaced_cases(place: Place, root: Node) -> bool:
-    """Return whether this probably contains test cases under an unknown key, which would be silently ignored."""
+    """Return whether an unknown key probably contains test cases, which would be silently ignored."""
     node = root.at(*place)
     values = node.value if node is not None else None
     if place[:-1] == ("test",):

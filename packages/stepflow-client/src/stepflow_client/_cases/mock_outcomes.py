@@ -17,7 +17,9 @@ input and returns one of these."""
 
 
 class InTurn:
-    """A mock with a sequence of outcomes, one for each attempt (in any item or run). The last outcome repeats.
+    """A mock with a sequence of outcomes, one for each attempt (in any item or run).
+
+    After all of them have been used, the last one repeats.
 
     Example:
         stepflow_mock.mock("draft", InTurn(Fails("RESOURCE_UNAVAILABLE"), {"text": "Dear ..."}))
@@ -123,7 +125,7 @@ def run_map_or_iterate(component: str, step_id: str, step_input: Any, run: RunAl
     if component == "/builtin/map":
         if not isinstance(step_input.get("items"), list):
             return rejected
-        # Elements that fail don't make the step fail.
+        # The step doesn't fail, even if some of the elements do.
         results = run(flow, step_input["items"])
         failed = sum(result["outcome"] == "failed" for result in results)
         return {"results": results, "successful": len(results) - failed, "failed": failed}
@@ -131,7 +133,7 @@ def run_map_or_iterate(component: str, step_id: str, step_input: Any, run: RunAl
     limit = 1000 if limit is None else limit
     if "initial_input" not in step_input or not isinstance(limit, int):
         return rejected
-    # An iteration that fails does make the step fail.
+    # If an iteration fails, so does the step.
     value, turns = step_input["initial_input"], 0
     for turns in range(1, limit + 1):
         (result,) = run(flow, [value])
