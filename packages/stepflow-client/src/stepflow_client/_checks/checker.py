@@ -45,8 +45,8 @@ def check(
         components: The components that the flow can use, as returned by `list_components` or as JSON objects. By
             default, just the builtin components.
         select: Rules to apply. Defaults to all of them.
-        ignore: Rules to skip. To skip a rule in just one place, add the comment `# stepflow: ignore[rule]` to that line
-            or to a line of its own above it.
+        ignore: Rules to skip. To skip a rule in just one place, add the comment `# stepflow: ignore[rule]` to that
+            line, or put it on a line of its own above it.
         type_check: Whether to check types throughout the flow as well, by comparing component schemas with the
             expressions that read the components' outputs. Enables the rules `type-mismatch`, `possible-mismatch`,
             `input-conflict` and `untyped-output`. Defaults to False.

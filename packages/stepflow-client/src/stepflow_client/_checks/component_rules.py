@@ -63,7 +63,7 @@ def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog
     """Report paths that don't exist in a step's output."""
     declared = model.find_flow_schema("steps", "properties") or Node(None)
     for read in model.reads:
-        # Don't use `or ""`, because a step ID may be empty.
+        # Don't use `or ""`, because a step ID can be empty.
         step = None if read.step_id is None else model.by_id.get(read.step_id)
         path = read.reference.path
         # Skip steps that have a default output, since it can have any structure.
@@ -129,9 +129,10 @@ def _check_step_keys_inside_input(step: Step, schema: Mapping[str, Any], finding
 
 
 def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
-    """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if it has none.
+    """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if there is none.
 
-    Also reports any inner flow whose expressions would be evaluated in the outer flow because it lacks a `$literal`.
+    Also reports any inner flow whose expressions would be evaluated in the outer flow because it isn't inside a
+    `$literal`.
     """
     inner = find_inner_flow(step.value)
     node = get_subflow_node(step.node, inner) if inner is not None else None
@@ -156,7 +157,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
 
 
 def _iter_possible_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield the possible values of an expression, and whether each of them may have a `result` or `next`."""
+    """Yield each possible value of an expression, along with whether it might have a `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):

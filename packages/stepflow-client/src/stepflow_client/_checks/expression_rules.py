@@ -14,7 +14,7 @@ from ..flows.syntax_tree import Node
 SCHEMA_KEYWORDS = (
     "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",
 )  # fmt: skip
-"""JSON Schema keywords, because flows may pass schemas to components as data."""
+"""JSON Schema keywords to accept in expressions, because flows may pass schemas to components as data."""
 _SIBLING_KEYS = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",), "$from": ("path",)}
 
 _ROOT = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
@@ -35,7 +35,7 @@ _CONDITION_HINTS = {
 }
 _NO_OPERATORS_HINT = "there are no operators: compare values in a component, and use its output as the condition"
 _KEYWORD_ALIASES = {"$var": "$variable", "$vars": "$variable"}
-# Names for a step's output in other workflow formats.
+# What a step's output is called in other workflow formats.
 _OUTPUT_NAMES = ("output", "outputs", "result")
 
 
@@ -181,7 +181,8 @@ def _report_references_in_plain_text(node: Node, findings: Findings) -> None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
         hint = f"write {_convert_reference_to_expression(reference[reference.lastgroup or 0])} in place of the text"
         hint += "" if is_whole else ": use a component to concatenate strings"
-        # Otherwise, this is only a warning: the component may evaluate templates itself, and a single word may be data.
+        # Otherwise, this is only a warning: the component might evaluate templates itself, and a single word might be
+        # data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
     elif re.fullmatch(_QUOTED_REFERENCE, text):
         level, hint = "error", "remove the quotes"

@@ -70,7 +70,7 @@ class InferredFlow(Record):
             source: The file's name.
 
         Raises:
-            FlowFileError: If the schemas can't be added without making other changes.
+            FlowFileError: If the schemas can't be added without changing anything else.
             InvalidArgumentError: If an argument has the wrong type.
         """
         return add_schemas(check_instance(content, "content", bytes), self.missing, check_text(source, "source"))

@@ -17,7 +17,7 @@ from .steps_and_references import FlowAnalysis, LocatedReference, Step
 
 
 def check_input_and_variable_reads(model: FlowAnalysis, findings: Findings) -> None:
-    """Report references to inputs and variables that fail, or may fail, according to the flow's own schemas."""
+    """Report references to inputs and variables that will or might fail, according to the flow's own schemas."""
     schema = model.find_flow_schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
@@ -127,7 +127,7 @@ def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: 
 
 
 def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> bool:
-    """Return whether a name is allowed neither by the variables' schema nor by any schema that it refers to."""
+    """Return whether a name isn't allowed by the variables' schema or by any schema that it refers to."""
     if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
         return False
     type = schema_to_type(schema, defs, is_source=True)
@@ -137,9 +137,9 @@ def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[
     return not any(name in member.fields or (member.is_open and member.fields) for member in objects)
 
 
-# Maximum number of steps that a message about a cycle lists.
+# Maximum number of steps to list in a message about a cycle.
 _MAX_NAMED = 12
-# If a reference violates one of these rules, the step that it was meant to read may look unused even though it isn't.
+# If a reference violates one of these rules, the step that it was meant to read can look unused even though it isn't.
 _HIDING_RULES = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 

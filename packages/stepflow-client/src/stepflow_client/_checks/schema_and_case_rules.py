@@ -20,7 +20,7 @@ _RUN_KEYWORDS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
-# The kinds of values to require here, because other tools accept more than the standard does.
+# The wider kinds of values to accept instead of the standard's own, because other tools aren't as strict.
 _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",
@@ -177,10 +177,10 @@ def check_case_output(
     from ..flows.expected_results import MATCHERS, is_matcher
 
     for mismatch in find_mismatches(result.value, schema, defs):
-        # Expected objects may be partial, and a matcher may match many values.
+        # Expected objects can be partial, and a matcher can match many values.
         part = mismatch.key or next(reversed(mismatch.parts), None)
         node = result.at(*mismatch.parts) or result
         is_matched = not mismatch.key and any(is_matcher(part.value) for part in node.walk(below_aliases=True))
         if "is missing" not in mismatch.message and part not in MATCHERS and not is_matched:
-            # This is just a warning: servers don't check outputs, so it may be the schema that's wrong.
+            # This is just a warning: servers don't check outputs, so it might be the schema that's wrong.
             findings.add_mismatch("case-output", "warning", result, mismatch, f"this output cannot occur, {by}: ")

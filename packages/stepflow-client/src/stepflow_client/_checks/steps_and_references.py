@@ -1,4 +1,4 @@
-"""The checks' view of a flow: its steps and references, with their positions in the file."""
+"""A flow as the checks see it: its steps and references, with their positions in the file."""
 
 from __future__ import annotations
 

@@ -14,16 +14,16 @@ _MAX_COMPARED_DEPTH = 20
 
 
 class Conflict(NamedTuple):
-    """Why a type's values don't match an expected type."""
+    """Explains why values of one type don't match an expected type."""
 
     expected: Type
     actual: Type
     path: tuple[str | int, ...] = ()
-    """Where in the value the conflict is."""
+    """The location of the conflict within the value."""
     missing: str | None = None
-    """The name of the missing field, if that's what the conflict is."""
+    """The name of the missing field, if that's the conflict."""
     is_certain: bool = True
-    """True if no value can match. If False, some values may match."""
+    """True if no value can match. If False, some values might match."""
 
 
 def is_compatible(actual: Type, expected: Type) -> bool:
@@ -37,7 +37,7 @@ _Conflicts = dict[tuple[int, int], Conflict | None]
 def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Conflicts | None = None) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared.
 
-    `results` caches results for parts of the types, because the same part may occur many times.
+    `results` caches results for parts of the types, because the same part can occur many times.
     """
     results = {} if results is None else results
     if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
@@ -86,7 +86,7 @@ def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, resu
                 element = expected.first[index] if index < len(expected.first) else expected.items
                 reason = find_conflict(part, element, depth + 1, results)
                 if reason is not None:
-                    # The list may be too short to have this element.
+                    # The list might be too short to have this element.
                     is_certain = reason.is_certain and (not index or actual.elements is not None)
                     conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
             if actual.elements is None and not actual.first:
@@ -101,7 +101,8 @@ def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, resu
                     if reason is not None:
                         is_certain = reason.is_certain and given.is_required
                         conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                # If the schema names some fields, assume that it names all that matter, and report this one as missing.
+                # If the schema lists some fields, assume that it lists every field that matters and report this one as
+                # missing.
                 elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                     whole = Conflict(Type((expected,)), Type((actual,)), missing=name)
                     conflicts.append(whole._replace(is_certain=actual.extra is None))
@@ -129,14 +130,14 @@ def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:
 _MAX_SHOWN_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
-# Maximum length of the text of a single part.
+# Maximum length of the text for a single part.
 _MAX_PART_LENGTH = 1_000
 
 
 def format_type(type: Type, max_length: int = 200) -> str:
     """Format a type as one line of text, cut to `max_length` characters. Unknown parts become `unknown`."""
     texts: dict[tuple[int, int], str] = {}
-    """The formatted text of parts seen before, by `id()` and depth, since a part may occur many times."""
+    """The formatted text of parts seen before, by `id()` and depth, since a part can occur many times."""
 
     def render(type: Type, depth: int) -> str:
         mark = " [secret]" if type.is_secret else ""

@@ -29,7 +29,7 @@ class TypedPart(NamedTuple):
     is_certain: bool
     """Whether every run evaluates the part. False if the part is in a branch."""
     where: str = ""
-    """The part's field in the whole value, e.g. `to.zip` or `skus[1]`. Empty for the value itself."""
+    """The part's path within the whole value, e.g. `to.zip` or `skus[1]`. Empty for the value itself."""
     is_missing: bool = False
     """Whether the part stands for a missing `else`."""
 
@@ -122,16 +122,16 @@ def infer_type(
 
 
 def split_into_typed_parts(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
-    """Split an expression into parts, deriving each part's expected type from that of the whole expression."""
+    """Split an expression into parts, deriving each part's expected type from the whole expression's."""
     parts = list[TypedPart]()
     infer_type(node, types, expected, parts)
     return parts
 
 
 def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) -> list[tuple[str, Node | None]]:
-    """Return the branches that an `$if` may take. None stands for a missing `else`.
+    """Return the branches that an `$if` can take. None stands for a missing `else`.
 
-    A condition may be false if its path might not exist. (Reading a step that might fail doesn't count.)
+    A condition can be false if its path might not exist. (Reading a step that might fail doesn't count.)
     """
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in REFERENCE_KEYWORDS
@@ -358,7 +358,7 @@ def _infer_iteration_types(flow: Node, given: Type, known: ComponentCatalog, dep
 
 
 def _get_result_and_next_types(output: Type) -> tuple[Type, Type]:
-    """Return the types that an iteration's `result` and `next` may have."""
+    """Return the types that an iteration's `result` and `next` can have."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
     results, following = [type_system.NEVER], [type_system.NEVER]

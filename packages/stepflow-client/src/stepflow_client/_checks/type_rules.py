@@ -88,7 +88,8 @@ class _TypeCheck:
             node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
-            # Skip a missing field if the object has other findings, since one of them may report its misspelled name.
+            # Skip a missing field if the object has other findings, since one of them may report a misspelling of its
+            # name.
             if id(node) in self.holders and (mismatch.missing is not None or "$literal" in node.items):
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing
