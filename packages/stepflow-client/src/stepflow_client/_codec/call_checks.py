@@ -135,7 +135,7 @@ def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
     """Validate and return a limit or offset.
 
     Raises:
-        InvalidArgumentError: If it isn't an integer of at least `least`.
+        InvalidArgumentError: If it isn't an integer, or if it's less than `least`.
     """
     return None if value is None else check_integer(value, what, least=least)
 
@@ -205,7 +205,7 @@ def reject_multiple_inputs(value: Any) -> None:
 
 
 def check_inputs_against_schema(value: Any, validator: Validator) -> list[Any]:
-    """Check inputs against the flow's input schema and return them (a list's elements, or else just the value itself).
+    """Check inputs against the flow's input schema and return them as a list.
 
     Raises:
         InvalidArgumentError: If an input doesn't match or can't be represented in JSON.
@@ -263,7 +263,7 @@ def add_env_variables(
             filled[name] = parse_json(text, source)
         except Exception:
             if kinds != {None}:
-                # Don't show the value, since it may be a secret.
+                # Don't show the value, since it might be a secret.
                 type_names = " or ".join(sorted(map(str, kinds)))
                 message = f"the environment variable {source} does not contain JSON of type {type_names}"
                 raise InvalidArgumentError(message) from None
@@ -273,7 +273,7 @@ def add_env_variables(
 def check_and_complete_arguments(
     arguments: RunArguments, needs: RunRequirements, environ: Mapping[str, str] | None, *, check_values: bool
 ) -> RunArguments:
-    """Check a run's arguments against its flow, and fill in missing variables from the environment.
+    """Check a run's arguments against its flow and fill in missing variables from the environment.
 
     If `environ` is None, the caller must have passed all required variables.
 
@@ -288,7 +288,7 @@ def check_and_complete_arguments(
 
 
 class RunCall(NamedTuple):
-    """Arguments for a call that starts a run. See `StepflowClient.run` for their meanings."""
+    """Arguments for a call that starts a run. See `StepflowClient.run` for what they mean."""
 
     flow: FlowSource
     input: Any = None

@@ -20,7 +20,7 @@ def as_lazy_run_items(listed: ListItemsResponse) -> RunItems:
 
 
 def is_failure_cause_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return True if only the flow can tell which step caused a failure (several failed, or their errors differ)."""
+    """Return True if we need the flow to tell which step caused a failure (several failed, or their errors differ)."""
     items = as_lazy_run_items(listed)
     for place in places:
         error, of_steps = items[place].error, steps.get(items[place].index, ())
@@ -33,7 +33,9 @@ def is_failure_cause_ambiguous(listed: ListItemsResponse, places: Iterable[int],
 def add_failed_step_to_errors(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
-    """Add to each failed item which step caused its failure and why. Its own error often just says that a step failed.
+    """Add the cause of each item's failure to the item's error.
+
+    An item's own error often just says that a step failed. The new one says which step it was and why it failed.
 
     Args:
         listed: The items.
@@ -69,7 +71,7 @@ def add_failed_step_to_errors(
 def add_lost_run_errors(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to a lost run's unfinished items.
 
-    If the server's store fails, an item's output may be missing even though the run completed.
+    If the server's store fails, an item's output can be missing even though the run completed.
 
     Args:
         listed: The items.

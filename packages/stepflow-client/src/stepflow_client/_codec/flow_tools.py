@@ -56,7 +56,7 @@ class FlowToolSpec:
     output_schema: Mapping[str, Any]
     """The self-contained schema of `ToolResult.structured`."""
     is_wrapped: bool
-    """Whether the arguments wrap the flow's input in an `input` field, because it may not be an object."""
+    """Whether the arguments wrap the flow's input in an `input` field, because the input might not be an object."""
     flow: Mapping[str, Any]
     needs: RunRequirements
 
@@ -85,7 +85,7 @@ class FlowToolSpec:
         """Check a flow input that isn't wrapped.
 
         Raises:
-            InvalidArgumentError: If the input doesn't match the schema. The message is like that of `parse_input`.
+            InvalidArgumentError: If the input doesn't match the schema. The message is like the one from `parse_input`.
         """
         self._check_arguments({WRAPPER: value} if self.is_wrapped else value)
 
@@ -210,7 +210,7 @@ def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
 
 
 def _build_tool_result_schema(output: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the schema of a tool call's result, which may be an output, an error or a run that hasn't finished.
+    """Build the schema of a tool call's result, which can be an output, an error or a run that hasn't finished.
 
     Args:
         output: The output's self-contained schema. `{}` allows any output.
@@ -236,7 +236,7 @@ def _build_tool_result_schema(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
-    """Make a valid tool name, as close to the flow's name as possible.
+    """Make a valid tool name that's as close to the flow's name as possible.
 
     Tool names have 1 to 64 characters: ASCII letters, digits, `_` and `-`.
 

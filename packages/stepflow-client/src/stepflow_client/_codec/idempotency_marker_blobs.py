@@ -1,6 +1,6 @@
 """Implements idempotency keys using a tag on the flow, plus marker blobs that record what a key was used for.
 
-The client can't ask a server for a run's inputs or for the runs of a flow. But servers store each blob under the
+The client can't ask a server for a run's inputs or for a flow's runs. However, servers store each blob under the
 SHA-256 hash of its content. Since the client can compute that hash, a single request is enough to find out whether a
 marker exists and which name it was stored under.
 """

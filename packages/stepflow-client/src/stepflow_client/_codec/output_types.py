@@ -28,12 +28,12 @@ def check_output_type(output_type: Any) -> TypeAdapter[Any]:
     """Check that outputs can be converted to a type and return its adapter. Call this before creating a run.
 
     Raises:
-        InvalidArgumentError: If outputs can't be converted to it.
+        InvalidArgumentError: If outputs can't be converted to the type.
     """
     try:
         return _make_adapter(output_type)
     except Exception as error:
-        # Evaluating string annotations may raise anything.
+        # Evaluating string annotations can raise anything.
         hint = str(error).partition("\n")[0]
         raise argument_error("output_type", "a supported output type", output_type, hint) from error
 
@@ -154,7 +154,7 @@ def _convert_to_msgspec_struct(kind: Any, value: Any) -> Any:
 
 
 def _set_dataclass_aliases(kind: Any, *, is_within: bool = False) -> None:
-    """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
+    """Make pydantic use the field names set with `Name` in a dataclass and in any dataclasses nested in it.
 
     Set `is_within` if the dataclass is nested in one that uses `Name`, since it would otherwise inherit that
     dataclass's configuration.
@@ -170,7 +170,7 @@ def _set_dataclass_aliases(kind: Any, *, is_within: bool = False) -> None:
     if is_named:
         kind.__pydantic_config__ = {**config, "alias_generator": names.__getitem__}
     with suppress(Exception):
-        # Evaluating string annotations may raise anything.
+        # Evaluating string annotations can raise anything.
         for hint in get_type_hints(kind, include_extras=True).values():
             for part in _iter_type_parts(hint):
                 if hasattr(part, "__dataclass_fields__"):

@@ -119,7 +119,7 @@ def read_components(answer: dict[str, Any]) -> types.ComponentList:
 
 
 def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping[str, Any]) -> types.ComponentList:
-    """Add to each component the path that flows use for it, if it can be determined from the configured routes.
+    """Add the path that flows use for each component, if it can be determined from the configured routes.
 
     Args:
         listed: The components.
@@ -327,7 +327,7 @@ class StartedRun(NamedTuple):
 
 
 def read_started_run(answer: dict[str, Any]) -> StartedRun:
-    """Read only those fields of a new run that are needed to wait for it to end."""
+    """Read only the fields of a new run that are needed to wait for it to end."""
     summary = answer["summary"]
     items = check_and_sort_items(answer.get("results") or [])
     run_id = summary["runId"]
@@ -387,7 +387,7 @@ def merge_run_arguments(
         changes = _unwrap_overrides(overrides)
         return types.RunArguments(run_id=run_id, inputs=inputs, overrides=changes, rerun_of=rerun_of, kept=list(kept))
     if entry.rerun_of is not None and entry.overrides is not None:
-        # The server only knows the overrides of steps that were executed.
+        # The server only knows the overrides for steps that were executed.
         overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
@@ -430,7 +430,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
-    # Servers may return keys in a different order each time, but idempotency keys and journals need a stable order.
+    # Servers can return keys in a different order each time, but idempotency keys and journals need a stable order.
     written = restore_key_order(strip_and_restore_flow.restore_flow(content)) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
@@ -464,7 +464,7 @@ def read_results(
     If the run was cancelled or couldn't start, some items may still be marked as running. They get the run's status.
 
     Args:
-        listed: The items. There may be 100,000 of them, so any that haven't been accessed yet aren't built.
+        listed: The items. There may be 100,000 of them, so items that haven't been accessed yet aren't built.
         status: The run's final status.
         decoder: How to decode the run's responses.
     """
@@ -533,7 +533,7 @@ def get_only_result(
 
 
 def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.FlowError:
-    """Read a failed item's or step's error, and hide any secrets that it quotes."""
+    """Read a failed item's or step's error, hiding any secrets that it quotes."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else NO_REASON
     step = FAILED_STEP.match(message)

@@ -158,7 +158,7 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
 
 
 def check_client(value: Any, what: str, *, is_async: bool) -> Any:
-    """Check that a value can run flows (a client, a runtime or a wrapper around one), and return it.
+    """Check that a value can run flows (a client, a runtime or a wrapper around one) and return it.
 
     Args:
         value: The value.
@@ -168,7 +168,7 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     Raises:
         InvalidArgumentError: If the value doesn't have methods of that kind.
     """
-    # Don't use isinstance: a mock client would pass, although its methods are neither plain nor coroutine functions.
+    # Don't use isinstance. A mock client would pass, even though its methods are neither plain nor coroutine functions.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
     if not all(callable(method) and inspect.iscoroutinefunction(method) is is_async for method in methods):
         expected = "a StepflowClient or a StepflowRuntime" if is_async else "a SyncStepflowClient"

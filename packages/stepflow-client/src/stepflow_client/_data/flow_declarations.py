@@ -25,7 +25,7 @@ def get_declared_schema(flow: Any, *path: str) -> Any:
 
 
 def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
-    """Return an object schema's field schemas by name, and the names of its required fields."""
+    """Return an object schema's field schemas by name, along with the names of its required fields."""
     if not isinstance(schema, Mapping):
         return {}, []
     properties, required = schema.get("properties"), schema.get("required")
@@ -40,7 +40,7 @@ def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
 
 
 def get_declared_defs(flow: Any, part: str) -> dict[str, Any]:
-    """Return the shared schemas that a flow's `input`, `output` or `variables` schema may refer to.
+    """Return the shared schemas that a flow's `input`, `output` or `variables` schema can refer to.
 
     Use this to find secrets. Unlike `get_server_defs`, it includes `schemas.definitions`, which servers drop.
     """
@@ -91,7 +91,8 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 
     The whole value is secret if one of its alternatives (`anyOf` etc.) or a schema it refers to has any secret part.
 
-    A misspelled `is_secret` also counts unless it's false or null. Better to hide one value too many than to leak one.
+    A misspelled `is_secret` also counts unless it's false or null. It's better to hide a value needlessly than to leak
+    one.
     """
     if not isinstance(schema, Mapping):
         return False
@@ -108,7 +109,10 @@ def has_secret_part(schema: Any) -> bool:
 
 
 def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every mapping in a JSON value (which may be one itself). Raises RecursionError if the value is cyclic."""
+    """Yield every mapping in a JSON value (which may itself be a mapping).
+
+    Raises RecursionError if the value is cyclic.
+    """
     is_mapping = isinstance(value, Mapping)
     if is_mapping:
         yield value

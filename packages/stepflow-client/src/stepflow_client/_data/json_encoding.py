@@ -38,7 +38,7 @@ class HasSteps(Protocol):
 
 
 class StoredFlowId(str):
-    """The ID of a flow stored on a server. It's never taken for a file path."""
+    """The ID of a flow stored on a server. It's never mistaken for a file path."""
 
     __slots__ = ()
 
@@ -155,7 +155,7 @@ def encode_fields(value: Any) -> Any:
     """Return a data object's fields, keyed by their external names.
 
     These are pydantic's aliases and msgspec's renamed fields. If there is a `to_dict` method, its result is used
-    instead, because classes generated from a schema rely on it for their external names. The values may themselves be
+    instead, because classes generated from a schema rely on it for their external names. The values can themselves be
     data objects.
 
     Raises:

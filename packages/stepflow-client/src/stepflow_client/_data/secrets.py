@@ -1,7 +1,7 @@
 """Finds secret values and hides them in exceptions, result errors and reprs.
 
-Only this module decides what is secret, namely the values and defaults of any variables that a flow declares with
-`is_secret: true`. Outputs count as data, so nothing in them is hidden.
+This is the only module that decides what's secret, namely the values and defaults of any variables that a flow declares
+with `is_secret: true`. Outputs are treated as data, so nothing in them is hidden.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Secrets:
             return text
         text = self._pattern.sub(HIDDEN, text)
         if text.endswith("…"):
-            # The message was truncated, so it may end with the beginning of a secret.
+            # The message was truncated, so it might end with the beginning of a secret.
             for secret in self._texts:
                 for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _MIN_SUBSTRING_LENGTH - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
@@ -80,7 +80,7 @@ class Secrets:
             return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.hide_in(part) for part in value]
-        # 1 == True, but possibly only one of them is secret, so compare the types as well.
+        # 1 == True, but it's possible that only one of them is secret, so compare the types as well.
         is_bool = isinstance(value, bool)
         is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
@@ -264,7 +264,7 @@ def _iter_scalars(value: Any) -> Iterator[Any]:
 
 
 def _list_text_forms(text: str) -> set[str]:
-    """Return the forms in which a string may appear: unchanged, quoted by a server, in a URL, or on a single line."""
+    """Return the forms in which a string can appear: unchanged, quoted by a server, in a URL, or on a single line."""
     quoted = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True))
     forms = {text, *quoted, quote(text, safe=""), " ".join(text.split())}
     return {form for form in forms if form.strip()}

@@ -1,4 +1,4 @@
-"""Checks and encodes the JSON values in requests, decodes and restores those in responses, and merges overrides."""
+"""Checks and encodes the JSON values in requests, decodes and restores the ones in responses, and merges overrides."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ _SLICE_THRESHOLD = 100
 def encode_if_plain(value: Any) -> bytes | None:
     """Return a value as compact JSON if it can be sent as it is, or None if it has to go through `check_json` first."""
     try:
-        # The text isn't checked first: only lone surrogates are invalid, and to_json() raises an error for them.
+        # There's no need to check the text first. Only lone surrogates are invalid, and to_json() raises an error for
+        # them.
         return to_json(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
@@ -97,7 +98,7 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
 
     Args:
         value: The value. Current servers return its keys in a different order each time.
-        order_template: A flow expression. Keys of the objects in it keep the order they have there. All other keys are
+        order_template: A flow expression. Object keys that it contains are put in the same order. All other keys are
             sorted.
 
     Raises:

@@ -13,8 +13,8 @@ import yaml.composer
 from .._base.error_classes import FlowFileError
 from .._base.text_formatting import cut
 
-# Maximum number of values that aliases and merges may repeat. Without a limit, a small file with aliases of aliases
-# could expand to any size.
+# Maximum number of additional values that aliases and merges can produce. Without a limit, a small file with aliases of
+# aliases could expand to any size.
 _MAX_ALIASED_VALUES = 1_000_000
 
 _NULL_WORDS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
@@ -45,7 +45,7 @@ for _tag, _pattern, _first in (
 
 
 class _AnchorRedefiningComposer(yaml.composer.Composer):
-    """PyYAML's pure-Python composer, except that anchors may be redefined (as in YAML). The loader does the parsing."""
+    """PyYAML's pure-Python composer, except that anchors can be redefined (as in YAML). The loader does the parsing."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
@@ -238,7 +238,10 @@ _SCALAR_READERS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
 
 
 def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
-    """Return a hint for a duplicate key. If the first key is repeated, a new list element usually lacks its dash."""
+    """Return a hint for a duplicate key.
+
+    If the first key is repeated, a new list element is usually missing its dash.
+    """
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
