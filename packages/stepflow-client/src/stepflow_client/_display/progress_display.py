@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from .._data.arguments import argument_error
 from ..progress import Progress, ProgressOption
 
-# Seconds between lines if the output isn't a terminal.
+# How many seconds to wait between lines if the output isn't a terminal.
 _PROGRESS_LINE_SECONDS = 10.0
 _BAR_WIDTH = 30
 # Number of units in a full bar. It's more than 1 because some libraries only count integers.
@@ -42,7 +42,7 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
     """Yield the function to call with each update in the block: the caller's callback, or one that shows a display.
 
     Args:
-        progress: A callback, True to show a display (from the first update on), or False to show nothing.
+        progress: A callback, True to show a display (starting with the first update), or False to show nothing.
     """
     if progress is False:
         yield lambda now: None
@@ -103,7 +103,7 @@ def _show_in_notebook(display_cell: Callable[..., Any]) -> ProgressDisplay:
 
 
 def _print_log_lines() -> ProgressDisplay:
-    """Print a line every few seconds, which suits logs."""
+    """Print a line every few seconds, which works well in logs."""
     last = time.monotonic()
     while True:
         progress = yield

@@ -62,7 +62,7 @@ def _add_component_schemas(definitions: Schema, components: Components | None) -
     names = sorted(_escape_regex(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
     if components is None or not components.is_complete:
-        # There may be other components, so allow any path that isn't builtin.
+        # There might be other components, so allow any path that isn't builtin.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
         # Servers don't report the prefix a plugin is mounted under, so allow any prefix.

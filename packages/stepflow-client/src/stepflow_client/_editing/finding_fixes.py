@@ -100,7 +100,7 @@ class _FindingRewriter:
             match finding.rule:
                 case "from-expression" if new := _convert_legacy_from_expression(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
-                    # Don't replace an expression that may contain comments, which would be lost.
+                    # Don't replace an expression that might contain comments, which would be lost.
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline_like(text, new))
                     finding = finding._replace(hint=f"write {format_inline_like(text, new)}", fix=fix)
                 case "undefined-step":
@@ -119,7 +119,7 @@ class _FindingRewriter:
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def find_edits_implied_by_hint(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
-        """Return the edits that a hint implies, and whether they can be applied without asking the user."""
+        """Return the edits that a hint implies, along with whether they can be applied without asking the user."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
@@ -235,7 +235,7 @@ class _FindingRewriter:
     def make_key_addition_edits(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a missing key with an initial value.
 
-        A field that is missing in a component's input is read from the flow's input.
+        If the key is a field that's missing from a component's input, its value is read from the flow's input.
         """
         is_field = _find_input_field_schema(at) is None or _find_input_field_schema(at, key) is not None
         value = _DEFAULT_VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
@@ -256,7 +256,7 @@ class _FindingRewriter:
         holder = _find_enclosing_flow(at).get("steps")
         if holder is None:
             return ()
-        # Look up the positions once per list, since a flow may have thousands of these findings.
+        # Look up the positions once per list, since a flow can have thousands of these findings.
         if (positions := self._positions.get(id(holder))) is None:
             steps = FlowSteps({"steps": holder.value}).by_id
             positions = self._positions[id(holder)] = {name: step.index for name, step in steps.items()}

@@ -17,9 +17,9 @@ _QUOTED_TEXT_IN_HINT = re.compile(r'(?:quote it|put it in quotes|quote text with
 
 
 def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
-    """Add the edit that a syntax error's hint implies to its finding.
+    """Add the edit implied by a syntax error's hint to the error's finding.
 
-    Adding quotes is a safe fix. Any other edit is only a suggestion, because the actual mistake may be elsewhere.
+    Adding quotes is a safe fix. Any other edit is only a suggestion, because the actual mistake might be elsewhere.
     """
     lines = [0, *(match.end() for match in re.finditer("\r\n|\r|\n", flow.text))]
     line = min(finding.line, len(lines)) - 1
@@ -41,7 +41,10 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
 
 
 def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
-    """Yield edits the hint may refer to. `begin` is the start of the line, and `start` is the start of the error."""
+    """Yield edits that the hint might be referring to.
+
+    `begin` is the start of the line, and `start` is the start of the error.
+    """
     hint, end = finding.hint or "", find_line_end(text, start)
     depth = end - begin - len(text[begin:end].lstrip(" \t"))
     above = text[: max(begin - 1, 0)].rpartition("\n")[2]
@@ -53,7 +56,7 @@ def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> I
         yield end, end, text[start : start + 1]
         yield from ((index, index, text[start : start + 1]) for index in range(end - 1, max(start, end - 4), -1))
     elif hint.startswith("indent"):
-        # The line is indented with tabs, or to a depth that matches none of the lines above.
+        # The line is indented with tabs, or to a depth that doesn't match any of the lines above.
         wanted = re.fullmatch(r"indent it to column (\d+)", hint)
         depths = [indent, indent + 2, max(indent - 2, 0)]
         if wanted is not None:

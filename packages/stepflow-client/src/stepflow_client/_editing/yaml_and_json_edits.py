@@ -81,7 +81,7 @@ def build_keys_addition(text: str, mapping: Node, values: Mapping[str, Any], wri
     if mapping.is_flow:
         is_one_line = "\n" not in text[first.start : mapping.last]
         before = text[: last.start].rpartition("\n")[2]
-        # Copy the indentation rather than just its width, because it may contain tabs.
+        # Copy the indentation rather than just its width, because it might contain tabs.
         between = ", " if is_one_line else ",\n" + (" " * len(before) if before.strip() else before)
         is_json = text.lstrip().startswith("{")
         added = ""
@@ -128,7 +128,7 @@ def format_yaml(value: Any) -> str:
 
 
 def find_line_end(text: str, position: int) -> int:
-    """Return the offset where the line at a position ends."""
+    """Return the offset of the end of the line that contains a position."""
     end = text.find("\n", position)
     if end == -1:
         return len(text)
@@ -225,7 +225,7 @@ def _build_entry_removal(text: str, holder: Node, starts: Sequence[int], index: 
 
 
 def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
-    """Return the edits that turn a value into a mapping with the value under a new key."""
+    """Return the edits that wrap a value in a mapping, under a new key."""
     if node.original is not None:
         return []
     if node.is_flow:
@@ -277,7 +277,7 @@ def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node
         return node.start, node.end, format_yaml(value) if is_plain else dump_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, "\n" + format_block(value, key.column + 1)
-    # The value starts on a line of its own, so keep any comments between it and the key. Only a list may have the same
+    # The value starts on a line of its own, so keep any comments between it and the key. Only a list can have the same
     # indentation as its key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
     return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")
