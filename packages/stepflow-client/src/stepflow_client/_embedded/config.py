@@ -110,7 +110,7 @@ def build_server_config(config: ConfigSource) -> ServerConfig:
     def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if value is not None}
 
-    # An object's fields include any that aren't set, so drop those that are null.
+    # An object's fields include ones that aren't set, so drop any that are null.
     hook = None if isinstance(config, Mapping) else without_nulls
     return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
@@ -281,7 +281,7 @@ def _parse_config_text(text: str, path: Path) -> dict[str, Any]:
 
 @lru_cache
 def _make_lenient_yaml_loader() -> Any:
-    """Return a YAML loader as lenient as the server's. It accepts any key and tag, and reads dates as text."""
+    """Return a YAML loader as lenient as the server's. It accepts any key and tag and reads dates as text."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -313,7 +313,7 @@ _KEY_PATH = r"^(?P<path>[\w.-]+: )?"
 
 
 def build_rejection_error(reason: str, config: ServerConfig) -> FlowFileError | None:
-    """Return an error that names the line a server rejected, or None if the server failed for another reason.
+    """Return an error that points to the line that a server rejected, or None if the server failed for another reason.
 
     Args:
         reason: The server's message, on one line.
@@ -323,7 +323,7 @@ def build_rejection_error(reason: str, config: ServerConfig) -> FlowFileError | 
     try:
         root = to_node(config.document) if path is None else FlowText.from_bytes(path.read_bytes(), name).root
     except FlowFileError as unreadable:
-        # Servers accept more than flow files may contain, such as a mapping as a key.
+        # Servers accept some things that flow files can't contain, such as keys that are mappings.
         if not (document := config.load_or_empty()):
             return unreadable if "Failed to parse config" in reason else None
         root = to_node(document)
@@ -384,7 +384,10 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
 
 
 def _find_node_at_path(path: str | None, root: Node) -> tuple[Node, str]:
-    """Follow a path such as `plugins.shop: ` as far as possible. Return the last node, and its name for messages."""
+    """Follow a path such as `plugins.shop: ` as far as possible.
+
+    Return the last node, along with its name for messages.
+    """
     path = (path or "").removesuffix(": ")
     node = root
     for part in path.split("."):

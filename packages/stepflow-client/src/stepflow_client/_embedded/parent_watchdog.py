@@ -1,9 +1,9 @@
 """Kills a server when the Python process that started it has exited, for whatever reason.
 
-This file also runs as a small program next to the server. It waits on a pipe that closes when the parent exits, even
-after `kill -9`. Then it looks for the runtime's token in the environment of each process to find the server, and kills
-it and all of its processes. It only uses the standard library and psutil, and doesn't import anything from this
-package.
+This file also runs as a small program alongside the server. It waits on a pipe that closes when the parent exits, even
+after `kill -9`. To find the server, it then looks for the runtime's token in each process's environment. Finally, it
+kills the server and all of the server's processes. It only uses the standard library and psutil, and doesn't import
+anything from this package.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class WatchdogKeeper:
-    """Keeps a watchdog running for a runtime's token, and replaces it if it gets killed."""
+    """Keeps a watchdog running for a runtime's token, replacing it if it gets killed."""
 
     def __init__(self, token: str) -> None:
         """Start the first watchdog.
@@ -99,14 +99,14 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
     from subprocess import DEVNULL, PIPE, Popen
 
     spec = importlib.util.find_spec("psutil")
-    # Don't run sys.executable if it isn't Python but a frozen program, or a server that embeds Python.
+    # Don't run sys.executable if it's a frozen program or a server that embeds Python, rather than Python itself.
     name = os.path.basename(sys.executable or "").lower()
     if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
         return None
     folder = os.path.dirname(os.path.dirname(spec.origin))
-    # -I and -S ignore the user's settings and site packages. This also makes it start faster.
+    # -I and -S make Python ignore the user's settings and site packages. They also make it start faster.
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), token, str(os.getpid()), folder]
-    # The watchdog itself must not have a token, not even that of a runtime that started this process.
+    # The watchdog itself must not have a token, not even one from a runtime that started this process.
     env = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
     return Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, env=env, cwd="/", start_new_session=True)
 

@@ -97,7 +97,7 @@ _SERVER_VARIABLES = frozenset(_VARIABLE_PREFIX + name for name in _SERVER_VARIAB
 
 
 def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
-    """Return the environment variables that a server inherits from this process: all but the client's own.
+    """Return the environment variables that a server inherits from this process (all except the client's own).
 
     Args:
         referenced: The names of variables that the configuration refers to.
@@ -131,7 +131,7 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
 
     Raises:
         InvalidArgumentError: If the endpoint isn't an http or https URL without a path. A server would accept any
-            string, and then silently export nothing.
+            string and then silently export nothing.
     """
     is_valid = False
     with suppress(ValueError):
@@ -195,7 +195,7 @@ def _list_socket_descriptors(pid: int) -> list[int]:
     """Return a process's socket file descriptors."""
     sockets = []
     for name in os.listdir(f"/proc/{pid}/fd"):
-        # The descriptor may have been closed after it was listed.
+        # The descriptor might have been closed after it was listed.
         with suppress(FileNotFoundError):
             if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
                 sockets.append(int(name))
@@ -258,7 +258,7 @@ class ServerProcess:
         assert self._popen.stderr is not None
         pipes: dict[Stream, IO[bytes]] = {"stdout": self._popen.stdout, "stderr": self._popen.stderr}
         try:
-            # Don't just store the ID, which may be reused once the process has been reaped.
+            # Don't just store the ID, which can be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
             self._pipe_reader = PipeReader(pipes, logs.max_line_length, self._detect_port_and_store_lines)
         except BaseException:
@@ -308,7 +308,7 @@ class ServerProcess:
             return
         hard_end = time.monotonic() + timeout * 0.8
         grace = min(0.3, timeout * 0.15)
-        # Find the workers first, because the children of a server that has exited can't be identified.
+        # Find the workers first, because a server's children can't be identified once it has exited.
         workers = self._find_worker_processes()
         self._popen.terminate()
         if workers and not self.wait_for_exit(grace):
@@ -341,7 +341,7 @@ class ServerProcess:
 
     def wait_for_exit(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to exit and return whether it has."""
-        # Poll rather than wait: only one thread at a time can use waitpid, and another one may already be using it.
+        # Poll rather than wait: only one thread at a time can use waitpid, and another one might already be using it.
         end = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= end:

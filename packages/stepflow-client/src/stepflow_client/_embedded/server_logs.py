@@ -1,4 +1,4 @@
-"""Reads the lines that a server prints, and passes them to Python's logging.
+"""Reads the lines that a server prints and passes them to Python's logging.
 
 This takes two threads that never wait for each other. One keeps reading, because the server would block on a full pipe.
 The other calls the logging handlers, which may be slow or fail. A line isn't parsed until a handler or caller needs it.
@@ -30,8 +30,8 @@ _LOGGING_LEVELS: dict[LogLevel, int] = {
 _PIPE_BYTES = 1_048_576
 # Number of bytes to read without pausing, because the startup code is waiting for the first lines.
 _EAGER_BYTES = 65_536
-# Pause between later reads. For both the server and this process, waking up for every line costs more than reading many
-# lines at once.
+# Number of seconds to pause between later reads. For both the server and this process, waking up for every line costs
+# more than reading many lines at once.
 _PAUSE_SECONDS = 0.005
 _MAX_QUEUED_LINES = 10_000
 _TAIL_LINES = 50
@@ -48,7 +48,7 @@ class PipeReader:
         Args:
             pipes: The process's pipes, by stream.
             max_line_length: Maximum length of a line, in bytes. Longer lines are truncated.
-            accept: Called with the lines from each read, and the stream they come from.
+            accept: Called with the lines from each read and the stream that they came from.
         """
         self._pipes = pipes
         self._accept_lines = accept
@@ -60,7 +60,7 @@ class PipeReader:
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
         widened = [_enlarge_pipe(pipe.fileno()) for pipe in pipes.values()]
-        # A pipe of normal size could fill up during a pause, so don't pause if any couldn't be enlarged.
+        # A pipe of normal size could fill up during a pause, so don't pause if any of the pipes couldn't be enlarged.
         self._pauses = all(widened)
         self._thread.start()
 
@@ -68,7 +68,7 @@ class PipeReader:
         """Wait up to `timeout` seconds for the pipes to close, then stop reading.
 
         Call this after the process has exited. The timeout is needed because another process may have inherited the
-        pipes and could keep them open forever, and it isn't ours to kill.
+        pipes and could keep them open forever, and that process isn't ours to kill.
         """
         if self._closed:
             return
@@ -204,18 +204,18 @@ class LogStore:
         return [line.parse_entry() for line in lines]
 
     def close(self) -> None:
-        """Spend up to half a second on forwarding the remaining lines, then stop."""
+        """Spend up to half a second forwarding the remaining lines, then stop."""
         if self._thread.is_alive():
             self._closed_at = time.monotonic()
             self._queue.put(None)
             self._thread.join(0.5)
 
     def _forward_lines(self) -> None:
-        """Pass raw lines to the listeners and parsed lines to the logger. Runs in a thread of its own."""
+        """Pass raw lines to the listeners and parsed lines to the logger. Runs in its own thread."""
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:
-                # Ignore errors in listeners and handlers, because they may be able to handle the next line.
+                # Ignore errors in listeners and handlers, because they might be able to handle the next line.
                 with contextlib.suppress(Exception):
                     listener(lines)
             for line in lines:

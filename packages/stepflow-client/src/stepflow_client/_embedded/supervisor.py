@@ -92,14 +92,14 @@ def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[
 
 
 _MAX_SERVERS = 64
-# If a process is killed, its watchdog stops the server within this time.
+# If a process is killed, its watchdog stops the server within this many seconds.
 _ORPHAN_TIMEOUT_SECONDS = 5.0
 _LEASE_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorName:
-    """The name of a server, and the descriptor of the locked file that reserves the name."""
+    """A server's name, along with the descriptor of the locked file that reserves it."""
 
     name: str
     lock: int | None = None
@@ -111,7 +111,7 @@ class OrchestratorName:
         if self.lock is not None:
             import fcntl
 
-            # Unlock explicitly, because a fork of this process may still have the descriptor open.
+            # Unlock explicitly, because a fork of this process might still have the descriptor open.
             fcntl.flock(self.lock, fcntl.LOCK_UN)
             os.close(self.lock)
 
@@ -157,7 +157,7 @@ def _try_lock_file(lock: int) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             content = _read_lock_file(lock)
-            # A process that has just locked the file may not have written its ID yet.
+            # A process that has just locked the file might not have written its ID yet.
             is_written = len(content) == 2 and content[1].isdigit()
             if time.monotonic() > end or not is_written or psutil.pid_exists(int(content[1])):
                 return False
@@ -218,7 +218,7 @@ def _poll_for_response(process: ServerProcess, request: HttpRequest, timeout: fl
         yield value if isinstance(value, dict) and value else None
 
 
-# Seconds between checks of a server's workers. Each check takes about 3 ms.
+# How many seconds to wait between checks of a server's workers. Each check takes about 3 ms.
 _CHECK_INTERVAL_SECONDS = 2.0
 
 
@@ -255,7 +255,7 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
 
 
 def _is_process_group_alive(pid: int, leader: int) -> bool:
-    """Return whether the process group of a process that has exited still has a running process.
+    """Return whether anything is still running in the process group of a process that has exited.
 
     Args:
         pid: The process that has exited. It must not have been reaped yet.
@@ -579,7 +579,7 @@ class Supervisor:
                 raise NotReadyError
             if now >= next_check:
                 next_check = now + _WORKER_CHECK_SECONDS
-                # Ignore workers that exited with code 0, since they may have started a replacement.
+                # Ignore workers that exited with code 0, since they might have started a replacement.
                 failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
                 # Give an older server some time to exit on its own, because its error message is more detailed.
                 if failed is not None and not process.wait_for_exit(0.5):
@@ -589,7 +589,7 @@ class Supervisor:
             process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
     def _kill_leftovers_and_close_pipes(self) -> None:
-        """Kill any processes that the server left behind, and read its last lines."""
+        """Kill any processes that the server left behind and read its last lines."""
         for _ in range(3):
             if not parent_watchdog.kill_runtime_processes(self._token, {self._process.leader}):
                 break
