@@ -155,7 +155,7 @@ def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_ab
     Args:
         call: The call to make.
         seconds: Maximum duration of the call, in seconds.
-        may_abandon: Whether to make the call in a thread, and leave it running after the timeout.
+        may_abandon: Whether to make the call in a thread and leave it running after the timeout.
 
     Raises:
         TimeoutError: If the call takes longer and `may_abandon` is True.
@@ -170,15 +170,15 @@ def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_ab
 def async_shield() -> AbstractContextManager[object]:
     """Return a context manager for cleanup that a cancelled call waits for.
 
-    asyncio cancels a task once. A cancel scope of anyio, which FastAPI and MCP servers use, instead cancels whatever
-    the task waits for until the task has left the scope.
+    asyncio cancels a task only once, but an anyio cancel scope (FastAPI and MCP servers use these) keeps cancelling
+    whatever the task waits for until the task leaves the scope.
     """
     scope = getattr(sys.modules.get("anyio"), "CancelScope", None)
     return nullcontext() if scope is None else scope(shield=True)
 
 
 sync_shield = nullcontext
-"""The counterpart of `async_shield`. Threads are interrupted once."""
+"""The blocking counterpart of `async_shield`. Threads are only interrupted once."""
 
 _END = object()
 
@@ -271,7 +271,7 @@ def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> 
             while len(threads) >= (max_concurrency if index + 1 < len(calls) else 1):
                 results.update([threads.wait_for_result()])
     except Exception:
-        # Don't wait after a KeyboardInterrupt, because the calls may take hours.
+        # Don't wait after a KeyboardInterrupt, because the calls might take hours.
         threads.close(threading.TIMEOUT_MAX)
         raise
     return [results[index] for index in range(len(calls))]

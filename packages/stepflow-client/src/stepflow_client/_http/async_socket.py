@@ -51,7 +51,7 @@ class AsyncSocket(asyncio.Protocol):
         self._paused_reading = False
         self._waiter: asyncio.Future[None] | None = None
         self._request: HttpRequest | None = None
-        """The request whose response is being read into `reader`, or None if bytes are collected for `receive`."""
+        """The request whose response is being read into `reader`, or None while bytes are collected for `receive`."""
         self._read_timeout = self._timeout = self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -88,7 +88,7 @@ class AsyncSocket(asyncio.Protocol):
         """Whether the connection can be reused. False if the server has closed it or sent unexpected data."""
         if self._ended or self._unread or self._error or self._loop is not asyncio.get_running_loop():
             return False
-        # Also check the socket itself, since the event loop may not have read the latest data yet.
+        # Also check the socket itself, since the event loop might not have read the latest data yet.
         return not self._is_readable()
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class AsyncSocket(asyncio.Protocol):
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
-        """Close the connection right away, and give the event loop a chance to do its part."""
+        """Close the connection right away and give the event loop a chance to do its part."""
         self.close()
         await asyncio.sleep(0)
 
@@ -216,7 +216,7 @@ class AsyncSocket(asyncio.Protocol):
             self._is_readable = build_readable_check(connected.fileno())
         if hasattr(transport, "max_size"):
             # The maximum number of bytes that asyncio reads at once from a plain socket (256 KiB by default).
-            setattr(transport, "max_size", CHUNK_SIZE)  # noqa: B010 - only asyncio's have it, and it is in no type
+            setattr(transport, "max_size", CHUNK_SIZE)  # noqa: B010 - specific to asyncio, and not in any type stub
         # On shutdown, an event loop closes any remaining async generators and waits for them. We want it to do the same
         # for this connection. It isn't a generator, but `aclose` is the only method that the loop calls.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:
@@ -261,7 +261,7 @@ class AsyncSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Record that the connection has ended, and wake the reader and sender."""
+        """Record that the connection has ended and wake the reader and sender."""
         is_expected = exc is not None or self._ended or self._is_closed
         if not is_expected and self._transport and self._transport.get_extra_info("sslcontext") is not None:
             exc = ConnectionError(TLS_CUT_OFF)
@@ -274,7 +274,7 @@ class AsyncSocket(asyncio.Protocol):
         if writable is not None and not writable.done():
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
             error.__cause__ = exc
-            # Perhaps no sender is waiting, so nobody would retrieve the exception.
+            # There may be no waiting sender, in which case nobody would retrieve the exception.
             _fail_future(writable, error)
 
     def _handle_connection_end(self) -> None:
@@ -311,12 +311,12 @@ class AsyncSocket(asyncio.Protocol):
 def _fail_future(future: asyncio.Future[None], error: HttpError) -> None:
     if not future.done():
         future.set_exception(error)
-        # Mark the exception as retrieved, since the waiting call may have been cancelled at the same moment.
+        # Mark the exception as retrieved, since the waiting call might have been cancelled at the same moment.
         future.exception()
 
 
 class _LoopSlots:
-    """The number of free slots in an event loop, and the calls that are waiting for a slot."""
+    """The number of free slots in an event loop and the calls that are waiting for one."""
 
     def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
         self.free = free

@@ -37,7 +37,7 @@ else:
 _TRUST_HINT = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _WRONG_HOST_REJECTION = ("is not valid for {host}", "use a host name that it is valid for")
 _REJECTIONS: dict[int, tuple[str, str | None]] = {
-    # By OpenSSL error number. There is no hint if the certificate just isn't trusted yet.
+    # The problem and a hint, by OpenSSL error number. There's no hint if the certificate just isn't trusted yet.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
     18: ("is self-signed", None),
@@ -127,7 +127,7 @@ def _describe_certificate_load_error(error: Exception) -> str:
 def describe_certificate_problem(
     error: ssl.SSLCertVerificationError, host: str = "this host"
 ) -> tuple[str, str | None]:
-    """Describe what's wrong with a server's certificate, and add a hint unless the certificate just isn't trusted."""
+    """Describe what's wrong with a server's certificate, adding a hint unless the certificate just isn't trusted."""
     problem, hint = _REJECTIONS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
     return problem.replace("{host}", host), hint
 
@@ -281,7 +281,7 @@ def _look_up_host_in_thread(host: str, port: int, callback: _Callback) -> None:
             thread.start()
         except RuntimeError as error:
             raise OSError(str(error)) from error
-        # Add the entry last, so that an interrupt can't leave an entry that has no thread.
+        # Add the entry last, so that an interrupt can't leave behind an entry that has no thread.
         _running[host, port] = [callback]
 
 

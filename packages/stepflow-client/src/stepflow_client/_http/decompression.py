@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .http1_format import Unreadable
 
-# Maximum piece size in bytes, because a few compressed bytes may expand to gigabytes.
+# Maximum piece size in bytes, because a few compressed bytes can expand to gigabytes.
 _MAX_PIECE_BYTES = 1024 * 1024
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 

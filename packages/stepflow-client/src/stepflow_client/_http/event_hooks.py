@@ -1,4 +1,4 @@
-"""Validates the user's event hooks, and calls them with each request and response."""
+"""Validates the user's event hooks and calls them with each request and response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def parse_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     """Validate `event_hooks` and return the request and response hooks.
 
     Raises:
-        InvalidArgumentError: If `hooks` isn't a mapping from `request` and `response` to lists of functions.
+        InvalidArgumentError: If `hooks` isn't a mapping with `request` and/or `response` keys whose values are lists of
+            functions.
     """
     checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_HOOK_KINDS, ())
     for name, functions in check_mapping(hooks, "event_hooks").items():
@@ -37,7 +38,7 @@ def parse_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
 
 
 async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
-    """Call each hook in turn with a request or response. Hooks may be coroutine functions.
+    """Call each hook in turn with a request or response. Hooks can be coroutine functions.
 
     Raises:
         RequestTimeoutError: If a hook doesn't return in time.
@@ -50,7 +51,7 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
                 if inspect.isawaitable(called := hook(value)):
                     await called
         except Exception as error:
-            # The hook itself may also raise a TimeoutError.
+            # The hook itself might also raise a TimeoutError.
             if isinstance(error, TimeoutError) and limit.expired():
                 message = f"{request}: the {kind} hook {short_repr(hook)} did not return in time"
                 raise RequestTimeoutError(message) from error

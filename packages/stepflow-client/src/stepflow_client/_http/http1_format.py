@@ -26,7 +26,7 @@ MAX_BYTES = 1024**3
 TLS_RESPONSE = "its response is TLS"
 """The `NotHttp` message if a server responds to plain HTTP with TLS."""
 MIN_TIMEOUT = 0.001
-"""A phase gets at least this many seconds, even past the deadline, so that data that has arrived still gets read."""
+"""A phase gets at least this many seconds, even past the deadline, so that data that has already arrived gets read."""
 
 
 class HttpError(Exception):
@@ -67,7 +67,7 @@ class ReadTimeout(HttpError):
 
 
 class ConnectionBroken(HttpError):
-    """The connection was opened, but then it broke."""
+    """The connection was opened but then broke."""
 
 
 class NotHttp(HttpError):
@@ -105,7 +105,7 @@ class HttpRequest(NamedTuple):
     operation: str = ""
     """The operation's name, or an empty string if the request isn't part of the API."""
     is_retried: bool = True
-    """Whether the request may be resent if the server didn't process it. If False, the caller decides."""
+    """Whether the request can be resent if the server didn't process it. If False, the caller decides."""
 
     def get_seconds_allowed(self, seconds: float) -> float:
         """Return how many seconds a phase that starts now may take.
@@ -263,7 +263,7 @@ MAX_FIELDS = 256
 """Maximum number of headers and trailers per response, including its interim responses."""
 MAX_INTERIM_RESPONSES = 32
 """Maximum number of interim responses (1xx) before the actual one."""
-# Number of bytes that the error message quotes if a response isn't HTTP.
+# Number of bytes to quote in the error message if a response isn't HTTP.
 _EXCERPT = 40
 
 
@@ -278,9 +278,9 @@ class ResponseReader:
 
     Call `begin_response` before each response, and `feed` with the bytes you receive. Then check `headers_complete` and
     `complete`. There is only one reader per connection, not one per response, because the reader and its parser form a
-    reference cycle that only the garbage collector can free. Everything that a server could keep sending without end is
-    limited: heads, fields, interim responses, trailers, chunk framing and, if you pass a limit to `begin_response`, the
-    body.
+    reference cycle that only the garbage collector can free. Everything that a server could otherwise keep sending
+    forever is limited: heads, fields, interim responses, trailers, chunk framing and, if you pass a limit to
+    `begin_response`, the body.
     """
 
     def __init__(self) -> None:

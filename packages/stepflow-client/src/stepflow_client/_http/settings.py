@@ -24,10 +24,10 @@ _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _TIMEOUT_PHASES = ("connect", "read", "write", "pool")
 _PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 MAX_EVENT_BYTES = 256 * 1024 * 1024
-"""Maximum size of an event in bytes. It contains one step's output at most, and servers accept requests of 250 MiB."""
+"""Maximum size of an event in bytes. It contains at most one step's output, and servers accept requests of 250 MiB."""
 
 
-# Number of seconds after which a response that the server holds back counts as lost, even if the client has no timeout.
+# If the server holds back a response for longer than this many seconds, it counts as lost, even without a timeout.
 _MAX_OVERDUE_SECONDS = 600.0
 
 
@@ -39,10 +39,10 @@ class Timeouts(NamedTuple):
     write: float = 30.0
     pool: float = 600.0
     whole: float = math.inf
-    """Limit for all phases of all attempts together. If a server keeps trickling bytes, no single phase times out."""
+    """Limit for all attempts combined, because no single phase times out if a server keeps trickling bytes."""
 
     def for_stream(self, seconds: float) -> Timeouts:
-        """Return a copy for a stream with this read timeout and no overall limit, since a stream may last for hours."""
+        """Return a copy for a stream with this read timeout and no overall limit, since a stream can last for hours."""
         return self._replace(read=seconds, whole=math.inf)
 
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
@@ -89,7 +89,7 @@ def parse_proxy(
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_PROXY_HINT)
     if not host or (port is None and not has_scheme):
         raise InvalidArgumentError(f"{source} has no host and port", hint=_PROXY_HINT)
-    # If a password isn't escaped, part of it may have been parsed as the host, and would end up in messages.
+    # If a password isn't escaped, part of it might have been parsed as the host and would end up in messages.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
         raise InvalidArgumentError(f"{source} is not a proxy URL", hint=_PROXY_HINT)
     return text
@@ -180,7 +180,7 @@ class ServerUrl(NamedTuple):
     """The host name in ASCII. IPv6 addresses have no brackets."""
     port: int
     path: str = ""
-    """The path before `/api/v1`, if any (a proxy may add one). Percent-encoded, without a trailing slash."""
+    """The path before `/api/v1`, if any (a proxy can add one). Percent-encoded, without a trailing slash."""
     user: tuple[str, str] | None = None
     """The user and password from the URL, if any."""
 
@@ -206,14 +206,14 @@ class PoolLimits(NamedTuple):
     max_keepalive_connections: int | None = 256
     """Maximum number of idle connections to keep open."""
     keepalive_expiry: float | None = 30.0
-    """Seconds after which an idle connection is no longer reused. None means it's reused until the server closes it."""
+    """How many seconds an idle connection can be reused for, or None to reuse it until the server closes it."""
 
 
 def parse_pool_limits(limits: httpx.Limits) -> PoolLimits:
     """Validate and return connection pool limits.
 
     Raises:
-        InvalidArgumentError: If the limits aren't an `httpx.Limits`, or don't allow any connections.
+        InvalidArgumentError: If the limits aren't an `httpx.Limits` or if they don't allow any connections.
     """
     if not hasattr(limits, "max_keepalive_connections"):
         raise InvalidArgumentError(f"limits must be httpx.Limits, not {type(limits).__name__}")
@@ -228,7 +228,7 @@ _URL_HINT = "write http://HOST:PORT"
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     """Parse a server's root URL, dropping `/api/v1`, trailing slashes, query and fragment.
 
-    `host`, `host:port` and `//host` are treated as HTTP URLs. A path before `/api/v1` is kept, since a proxy may need
+    `host`, `host:port` and `//host` are treated as HTTP URLs. A path before `/api/v1` is kept, since a proxy might need
     it.
 
     Raises:
@@ -253,7 +253,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
         host, port = _encode_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
         if at:
-            # Don't use the exception's message, since it may quote the password.
+            # Don't use the exception's message, since it might quote the password.
             reason, hint = "it cannot be read", "write / ? # @ in a password as %2F %3F %23 %40"
         else:
             is_port = "port" in str(error).lower()
@@ -271,7 +271,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
 
 
 def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | ServerUrl]) -> list[ServerUrl]:
-    """Parse the root URL of a server, or of several servers that share a store.
+    """Parse the root URL of a server, or the root URLs of several servers that share a store.
 
     Raises:
         InvalidArgumentError: If any of them isn't an HTTP or HTTPS URL, or if the list is empty.
@@ -319,8 +319,8 @@ def parse_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call
     seconds = _parse_phase_timeout(timeout, "timeout")
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
-    # Be generous with the time to wait for a connection. If the client's other calls use them all, that doesn't mean
-    # that the server is slow.
+    # Be generous with the time to wait for a connection. If the client's other calls are using all of them, that
+    # doesn't mean that the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
@@ -386,7 +386,7 @@ class TokenAuth:
 
 def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
     """Return whether an object is an `httpx.Auth`, without importing httpx."""
-    # Use a default for getattr, since another thread may be in the middle of importing httpx.
+    # Use a default for getattr, since another thread might be in the middle of importing httpx.
     kind = getattr(sys.modules.get("httpx"), "Auth", None)
     return kind is not None and isinstance(auth, kind)
 
