@@ -43,7 +43,7 @@ SyncCancelled = KeyboardInterrupt
 
 _forks: list[None] = []
 count_forks = _forks.__len__
-"""Returns how many forks there were between the first process and this one. Faster than getting the process ID."""
+"""Returns how many forks separate this process from the first one. Faster than getting the process ID."""
 
 
 def identify_process() -> tuple[object, ...]:
@@ -54,13 +54,13 @@ def identify_process() -> tuple[object, ...]:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_forks.append, None))
 
-# Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
+# Seconds of silence before the system probes the peer, seconds between probes, and how many probes can go unanswered.
 # (macOS calls the first setting `TCP_KEEPALIVE`.)
 _KEEP_ALIVE_OPTIONS = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 TLS_CUT_OFF = "the TLS connection was cut off"
-"""The error if TLS data ends without a close_notify, because someone may have cut off the response on purpose."""
+"""The error raised if TLS data ends without a close_notify, because an attacker might have truncated the response."""
 CHUNK_SIZE = 64 * 1024
-"""Maximum number of bytes to read at once. With 128 KiB or more, the C library may map and unmap memory for each read,
+"""Maximum number of bytes to read at once. At 128 KiB or more, the C library may map and unmap memory for each read,
 which is slower than the read itself."""
 
 
@@ -148,7 +148,7 @@ class SyncSocket:
                 request.check_deadline()
 
     def receive(self, timeout: float) -> bytes:
-        """Wait for data and return it. An empty result means that the connection has ended."""
+        """Wait for data and return it. An empty result means that the connection was closed."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(CHUNK_SIZE)
@@ -187,7 +187,7 @@ def build_readable_check(descriptor: int) -> Callable[[], object]:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Describe why a connection failed, in words that fit at the end of a message."""
+    """Return a phrase that describes why a connection failed, to put at the end of a message."""
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it does not speak TLS"
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -201,9 +201,9 @@ def describe_failure(error: BaseException) -> str:
 
 
 class SyncRequestSlots:
-    """Limits the number of concurrent requests in all threads.
+    """Limits the number of concurrent requests across all threads.
 
-    A slot that nothing refers to anymore is replaced, so a KeyboardInterrupt can't lose a slot, no matter when it
+    A slot with no references left is replaced, so a KeyboardInterrupt can't lose a slot, no matter when it
     occurs.
 
     Args:
@@ -247,7 +247,7 @@ class SyncRequestSlots:
 
 
 class _SelfReplacingSlot:
-    """A slot that is replaced by a new one if it's garbage-collected."""
+    """A slot that is replaced by a new one when it's garbage-collected."""
 
     def __init__(self, slots: Callable[[], SyncRequestSlots | None]) -> None:
         self._slots = slots
