@@ -118,7 +118,7 @@ class InputStream(Iterator[Any]):
         return _enumerate_json_lines(lines) if form == "jsonl" else _enumerate_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
-        """Yield a file's lines. Raise an error if a single line exceeds the maximum size of a file."""
+        """Yield a file's lines. Raise an error if a single line exceeds the maximum file size."""
         while line := file.readline(reading.MAX_FILE_BYTES):
             if len(line) == reading.MAX_FILE_BYTES and not line.endswith("\n"):
                 raise FlowFileError(reading.format_file_too_large(self._name), path=self._name)
@@ -176,9 +176,9 @@ def read_inputs(
             a flow, all CSV fields are strings.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. Defaults to the format implied by the extension (`.ndjson`
             means `jsonl`), or to `jsonl` for an open file. `json` and `yaml` files contain a list, which is read all at
-            once. A file with any other extension is read as a list if it starts with `[` or `-`, and as JSON Lines if
-            it doesn't.
-        on_bad_line: What to do with a line that can't be read. `fail` treats it as an input that fails, for which `map`
+            once. A file with any other extension is read as a list if it starts with `[` or `-`, and as JSON Lines
+            otherwise.
+        on_bad_line: What to do with a line that can't be read. `fail` treats it as a failed input, for which `map`
             yields a failed outcome. `stop` stops the batch with a FlowFileError. Defaults to `fail`. An invalid CSV
             header always raises a FlowFileError.
 
@@ -208,7 +208,7 @@ def _get_file_name(file: Any) -> str:
 
 
 def _read_all_inputs(source: Any, name: str, form: InputFormat) -> list[Any]:
-    """Return the elements of the list in a YAML or JSON file, or the values in a file of JSON Lines.
+    """Return the elements of the list in a YAML or JSON file, or the values in a JSON Lines file.
 
     In JSON Lines, blank lines are skipped.
     """
@@ -239,7 +239,7 @@ def _read_all_inputs(source: Any, name: str, form: InputFormat) -> list[Any]:
 
 def _parse_json_lines(text: str, name: str) -> list[Any]:
     values = []
-    # Split only on line feeds, because JSON text may contain other line separators.
+    # Split only on line feeds, because JSON text can contain other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
@@ -330,14 +330,14 @@ def _find_types_and_optional_fields(schema: Mapping[str, Any]) -> tuple[dict[str
 
 
 def _enumerate_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values, omitting optional nulls. Strings are parsed as JSON if the schema has another type."""
+    """Yield rows as JSON values, omitting optional nulls. Parse strings as JSON if the schema has a different type."""
     types, optional = _find_types_and_optional_fields(schema)
     for number, row in enumerate(rows, start=1):
         try:
             given = {name: cell for name, cell in row.items() if cell is not None or name not in optional}
             value = _convert_to_json(given)
             for name in types.keys() & value.keys():
-                # Parquet values already have a type, so leave strings alone unless the schema has a type.
+                # Parquet values already have a type, so leave strings alone unless the schema specifies a type.
                 if isinstance(value[name], str) and types[name] is not None:
                     value[name] = _parse_cell(name, value[name], types[name])
             yield number, value

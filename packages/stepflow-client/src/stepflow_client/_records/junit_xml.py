@@ -10,7 +10,7 @@ _FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U00
 
 
 def format_junit_xml(root: ElementTree.Element) -> str:
-    """Format test suites as XML, after adding to each the number of tests, failures, errors and skipped tests."""
+    """Set each suite's counts of tests, failures, errors and skipped tests, and format the suites as XML."""
     for suite in root:
         suite.set("tests", str(len(suite.findall("testcase"))))
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

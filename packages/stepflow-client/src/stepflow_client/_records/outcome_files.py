@@ -24,7 +24,7 @@ FORMAT_BY_EXTENSION: dict[str, OutcomeFormat] = {**ROW_FORMATS, "json": "json", 
 _FIELDS = ("index", "key", "run_id", "status", "output")
 # CSV and Parquet store `details` as JSON text.
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
-# Python types of the values that get a Parquet column of their own, by JSON Schema type.
+# Python types of the values that get their own Parquet column, by JSON Schema type.
 _SCALAR_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 # Number of records per Parquet row group.
 _ROW_GROUP_SIZE = 2000
@@ -44,7 +44,8 @@ class OutcomeWriter:
 
         Raises:
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If the argument is neither an outcome nor a record. JSON and YAML take any mapping.
+            InvalidArgumentError: If the argument is neither an outcome nor a record. JSON and YAML files accept any
+                mapping.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
         with _converting_write_errors(self._name):
@@ -92,8 +93,8 @@ def write_outcomes(
     see `read_inputs`.
 
     Args:
-        target: A path, or a file opened in text mode, which won't be closed. If there is already a file at the path,
-            it's overwritten. Records are written as they come in.
+        target: A path, or a file opened in text mode, which won't be closed. If the path already exists, the file is
+            overwritten. Records are written as they come in.
         flow: The flow whose output schema determines the typed Parquet columns. Without a flow, there are none.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (which requires a path and the `stepflow-client[parquet]`
             extra). Defaults to the format implied by the extension, or to `jsonl` for an open file.
@@ -118,10 +119,10 @@ def write_outcomes(
 
 
 def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
-    """Return the format to write records in. If none is passed, it's implied by the file's extension.
+    """Return the format to write records in. It defaults to the format implied by the file's extension.
 
     Raises:
-        InvalidArgumentError: If the format is unknown, or is Parquet for an open file.
+        InvalidArgumentError: If the format is unknown, or if it's Parquet and the file is already open.
         FlowFileError: If the format is Parquet and pyarrow is missing.
     """
     form = FORMAT_BY_EXTENSION.get(path.lower().rpartition(".")[2]) if given is None else given
@@ -181,7 +182,7 @@ class _TextWriter:
 class _ParquetWriter:
     """Writes records to a Parquet file, one row group at a time.
 
-    Outputs are stored as JSON, because they may have different shapes.
+    Outputs are stored as JSON, because they can have different shapes.
 
     Args:
         file: The file.
@@ -225,7 +226,7 @@ class _ParquetWriter:
 
 
 def _get_column_type_name(schema: Any) -> str | None:
-    """Return a field's type if it can have a column. Return None for a list, an object or several types."""
+    """Return a field's type if it can have a column. Return None for lists, objects and fields with several types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]
     return named[0] if len(named) == 1 and named[0] in _SCALAR_TYPES else None
