@@ -47,7 +47,7 @@ class Chunk:
     indexes: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
-    """The input values as JSON. A single string may contain several values, separated by commas."""
+    """The input values as JSON. A single string can contain several values, separated by commas."""
     keys: list[str | int | None] = field(default_factory=list)
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that can't be sent."""
@@ -62,7 +62,7 @@ class Chunk:
     lane: int = 0
     """The number of the lane (concurrent run) this chunk uses."""
     idempotency_key: str | None = None
-    """For a chunk of one input, the caller's key for that input, if any."""
+    """The caller's key for the input, if the chunk has just one input and the caller passed a key for it."""
 
     @property
     def attempt_tag(self) -> str:

@@ -1,4 +1,4 @@
-"""Deadlines and timeouts of calls and requests."""
+"""Deadlines and timeouts for calls and requests."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ name, in-memory stores its last). That's enough for callers to compete in turns:
    taken. If so, it records that it has given up and waits like everyone else. It never gives up its turn based on its
    own clock.
 3. Everyone else waits for the run. If the owner hasn't published a call, they compete for the next turn after a random
-   delay. If it has, they compete once it has been silent for a third of its lease.
+   delay. If it has published one, they compete once the owner has been silent for a third of its lease.
 4. The owner of a later turn reads the previous owner's call. If there is none, the previous owner's check will show
    that it has lost its turn. If there is one, the previous owner may already have sent its creation request, so the
    later owner waits for the entire lease (unless the previous owner has given up), then creates a run only if it finds
@@ -121,7 +121,7 @@ class PublishedCall(NamedTuple):
     since: float = 0.0
     """A time before the run's creation, in seconds since 1970 by the server's clock, or 0 if unknown."""
     has_given_up: bool = False
-    """Whether its owner has declared that it created no run. Not part of the name."""
+    """Whether the owner has declared that it didn't create a run. Not part of the name."""
 
     def __str__(self) -> str:
         """Return the name to store."""
@@ -268,8 +268,8 @@ class KeyLock:
                 checked = self.clock()
                 is_lost = yield from self._is_turn_lost(turn)
                 if not is_lost and self.clock() - checked > lease / 2:
-                    # The process was suspended or the response was slow. Check again, so that the creation still fits
-                    # within the lease.
+                    # The process was suspended or the response was slow. Check again to make sure that the creation
+                    # still fits within the lease.
                     checked = self.clock()
                     is_lost = yield from self._is_turn_lost(turn)
                 if is_lost:
@@ -289,7 +289,7 @@ class KeyLock:
             raise
         runs = [created]
         if self._published or self.clock() - checked >= lease:
-            # Another turn's owner may also have created a run, if its creation took longer than its lease.
+            # Another turn's owner may also have created a run if its creation took longer than its lease.
             with suppress(StepflowClientError):
                 recorded: KeyRun | None = yield FindRecord()
                 runs = [*(yield from self._search_all_turns(turn + 1)), *([recorded] if recorded else []), created]
@@ -298,10 +298,10 @@ class KeyLock:
         return (yield from self._record_oldest_run(runs))
 
     def _set_earlier_rival(self, turn: int) -> Steps[None]:
-        """Find the last owner of an earlier turn that may have created a run.
+        """Among the owners of earlier turns, find the last one that may have created a run.
 
         All turns after it are taken. Owners that haven't published a call by now will notice this when they check.
-        Owners that have published one first made sure that no earlier turn had created a run.
+        Owners that have published one made sure beforehand that no earlier turn had created a run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
             call = PublishedCall.parse((yield from self._read_or_put_mark(ReadMark(("call", earlier)))))
@@ -352,7 +352,7 @@ class KeyLock:
         return next(iter((yield from self._find_runs_of_published_calls())), KeyRun(None, call.digest))
 
     def _poll_for_run_until(self, end: float, rival: tuple[int, PublishedCall] | None = None) -> Steps[KeyRun | None]:
-        """Wait until `end` for the run to appear. Return None if it doesn't, or as soon as the rival has given up."""
+        """Wait until `end` for the run to appear. Return None if it doesn't, or as soon as the rival gives up."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL_ROUND_TRIPS * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self.clock()) > 0:

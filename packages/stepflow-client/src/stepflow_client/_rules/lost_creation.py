@@ -24,7 +24,7 @@ _MAX_OWNED_RUNS, _MAX_FLOWS = 50_000, 1_000
 def may_have_created_run(error: StepflowClientError) -> bool:
     """Return whether the server may have created a run even though the request failed with this error.
 
-    If a server's store fails during a creation, it responds with 500 but may still execute the run.
+    If a server's store fails while a run is being created, the server responds with 500 but may still execute the run.
     """
     if isinstance(error, TransportError):
         return error.was_sent
@@ -115,13 +115,13 @@ class CreationCall:
         """When the last request that may have created a run was sent."""
 
     def pick_run(self, run_ids: list[str]) -> str | None:
-        """Return this call's run, assuming that no other call can have created any of these runs.
+        """Return this call's run, assuming that no other call could have created any of these runs.
 
         Args:
             run_ids: Runs not yet matched to a call, of a flow that only this client runs.
 
         Returns:
-            The newest run, or None if there are more runs than requests sent or if one may be older than this call.
+            The newest run, or None if there are more runs than requests sent or if one might be older than this call.
         """
         times = {run_id: get_creation_time(run_id) or 0.0 for run_id in run_ids}
         # This call's run can't be older than the newest run of another call.
@@ -132,7 +132,7 @@ class CreationCall:
 
 
 class RunRegistry:
-    """Tracks a client's flows and runs within one process, along with its calls still waiting for their run."""
+    """Tracks a client's flows and runs within one process, along with the calls still waiting for their run."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -145,7 +145,7 @@ class RunRegistry:
         """Each flow's newest run that belongs to a call. (Version 7 IDs sort by time.)"""
         self._open_calls: dict[str, set[CreationCall]] = {}
         self._resent: BoundedDict[str, None] = BoundedDict(_MAX_FLOWS)
-        """Flows that may have runs that no call has claimed, because a request was resent."""
+        """Flows that may have unclaimed runs, because a request was resent."""
 
     # Flows
 
@@ -177,7 +177,7 @@ class RunRegistry:
             return self._tag
 
     def record_shared_flow(self, digest: bytes, flow_id: str) -> None:
-        """Record the ID of a flow stored with its `choose_flow_tag`."""
+        """Record the ID of a flow stored with the tag from `choose_flow_tag`."""
         with self._lock:
             self._shared_flow_ids.put_newest(digest, flow_id)
             self._own_flow_ids.put_newest(flow_id, None)
@@ -221,8 +221,8 @@ class RunRegistry:
         Args:
             call: The call.
             run_id: The run named in the response, or None if there was no response.
-            is_settled: Whether the call's outcome is known, i.e. which run it created, if any. If not, the run it may
-                have created has no owner, and no other call may claim that run.
+            is_settled: Whether the call's outcome is known, i.e. which run it created, if any. If not, any run it
+                created has no owner, and no other call may claim that run.
         """
         with self._lock:
             if run_id is not None:

@@ -27,7 +27,7 @@ _FIRST_RELEASES: dict[str, tuple[int, int]] = {
     "empty_batch": (0, 11),
     "flow_variables": (0, 11),
     "events": (0, 12),
-    "live_steps": (0, 12),  # steps are listed while their run is still running
+    "live_steps": (0, 12),  # steps are listed while their run is still in progress
     "step_outputs": (0, 12),
 }
 _LAST_RELEASES: dict[str, tuple[int, int]] = {

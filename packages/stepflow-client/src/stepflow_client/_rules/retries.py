@@ -190,7 +190,7 @@ def compute_retry_delay(
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     """Return True if the server definitely didn't process the request."""
     if isinstance(outcome, HttpResponse):
-        # 408 and 503 don't prove this, because proxies also return them for requests that they have forwarded.
+        # 408 and 503 don't prove this, because proxies also return them for requests they have forwarded.
         return outcome.status == 429
     return isinstance(outcome, (ConnectFailed, CannotSend))
 

@@ -56,7 +56,7 @@ class Cursor(NamedTuple):
         return cls(mode, int(match["number"]), int(match["handled"]))
 
     def get_cursor_after(self, number: int) -> Cursor:
-        """Return the cursor for the position after the next event, which has this sequence number."""
+        """Return the cursor for the position after the next event, whose sequence number is `number`."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
 
 
@@ -73,7 +73,7 @@ class BatchCount:
         self.is_estimated = False
         """Whether the total is an estimate."""
         self.begun = self.done = self.failed = 0
-        """The numbers of inputs that were read, that ended, and that failed or were cancelled."""
+        """How many inputs were read, how many ended, and how many failed or were cancelled."""
         self.known = 0
         """The number of ended inputs whose outcomes came from a journal."""
         self._started_at = time.monotonic()
@@ -264,7 +264,7 @@ class StepProgress:
     ended: dict[int, str] = field(default_factory=dict)
     """Statuses of ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
-    """Maps the index of each item skipped because an upstream step failed to that step's ID. They count as failed."""
+    """Maps each skipped item's index to the ID of the failed upstream step that caused it. They count as failed."""
     unclear: set[int] = field(default_factory=set)
     """Items that either failed or didn't run (the server doesn't say which). They count as failed."""
     kept: bool = False
@@ -298,7 +298,7 @@ class StepProgress:
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def get_state_text(self, total: int, is_over: bool) -> str:
-        """Return the status, `kept`, or a phrase such as `not run (charge_card failed)` if a step it reads failed."""
+        """Return the status, `kept`, or a phrase like `not run (charge_card failed)` if a step it depends on failed."""
         status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
@@ -372,7 +372,7 @@ class RunProgress:
     sub_runs: dict[str, RunProgress] = field(default_factory=dict, init=False)
     """All sub-runs at any depth, by ID."""
     reported: ItemCounts | None = field(default=None, init=False)
-    """The server's item counts. They're set from the start if the server has no events, otherwise once the run ends."""
+    """The server's item counts. They're set from the start if the server has no events, or else when the run ends."""
     _is_sub_run: bool = field(default=False, init=False)
     _steps: dict[str, StepProgress] = field(default_factory=dict, init=False)
     _needed: set[str] = field(default_factory=set, init=False)
@@ -405,7 +405,7 @@ class RunProgress:
         """Return the items that have started, with each item's state inferred from its steps.
 
         This is needed because servers don't update a run's item counts until it ends. An item counts as successful once
-        all its steps have ended (or only the needed steps, if the server reports which ones are needed).
+        all its steps have ended (or just the needed steps, if the server reports which steps are needed).
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
         failed = {item for step in steps for item, end in step.ended.items() if end not in ("completed", "skipped")}

@@ -89,7 +89,7 @@ class CreationWindow:
 
 
 def _to_unix_seconds(value: object, what: str) -> float | None:
-    """Convert a time to seconds since 1970. Times without a time zone are taken to be local."""
+    """Convert a time to seconds since 1970. Times without a time zone are assumed to be local."""
     if value is None:
         return None
     try:

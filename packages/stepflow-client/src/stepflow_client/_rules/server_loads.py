@@ -13,7 +13,7 @@ _MAX_REMEMBERED_RUNS = 50_000
 
 
 class ServerLoads:
-    """Tracks one client's load on each of several servers: runs being created plus runs being waited for.
+    """Tracks one client's load on each of several servers: the runs it is creating plus the runs it is waiting for.
 
     New runs go to the least loaded server, so slow servers get fewer of them. Ties are broken round-robin.
     """
@@ -28,7 +28,7 @@ class ServerLoads:
 
     @contextmanager
     def placing_run(self, servers: Collection[int]) -> Iterator[int]:
-        """Choose a server for a new run, and count the run there until the context exits."""
+        """Choose a server for a new run, and count the run towards its load until the context exits."""
         with self._lock:
             self._reset_after_fork()
             number = min(servers, key=lambda server: (self._loads[server], (server - self._next_server) % self._count))

@@ -13,17 +13,17 @@ class Timings(NamedTuple):
     event_late: float = 0.5
     """How long servers may delay events. A new connection that stays quiet this long has delivered all past events."""
     event_look: float = 1.5
-    """How often to request the run's state while the open stream is quiet, because cancelled runs send no event."""
+    """How often to request the run's state while the open stream is quiet, because there's no cancellation event."""
     event_silence: float = 10.0
     """Seconds without an event before reopening the stream, since a dead connection just goes silent. Servers only send
     a keep-alive comment every 15 s."""
     event_silence_after_end: float = 3.0
-    """Like `event_silence`, but for a run that has ended and whose last event hasn't been repeated."""
+    """Like `event_silence`, but applies after the run has ended, if the server hasn't repeated the last event."""
     lost_grace: float = 30.0
     """Seconds without a sign of life before a run abandoned by its server counts as lost. By default, servers look for
     abandoned runs at this interval."""
     event_outage: float = 60.0
-    """Seconds without a response after which following a run's events fails."""
+    """Give up on a run's events after this many seconds without a response."""
     event_first_pause: float = 0.1
     """Delay before reopening an event stream for the first time. It grows with each attempt."""
     event_longest_pause: float = 2.0
@@ -42,7 +42,7 @@ class Timings(NamedTuple):
     wait_longest_pause: float = 1.0
     """Maximum delay between checks on a run."""
     wait_outage: float = 120.0
-    """Seconds without a response after which waiting for a run fails, unless the caller has set a timeout."""
+    """Give up waiting for a run after this many seconds without a response, unless the caller has set a timeout."""
 
     creation_hold: int = 1
     """How long a server may hold the request that creates a run. Short flows end within this time and take just one
@@ -86,7 +86,7 @@ class Timings(NamedTuple):
     ready_limit: float = 60.0
     """How long a run waits for its components by default."""
     log_poll: float = 0.02
-    """How often to check an embedded server's log for the lines of a run that has ended."""
+    """How often to check an embedded server's log for lines from a run that has ended."""
     log_delay: float = 0.5
     """How long to wait for a run's log lines, which may be written after the response that ends the run arrives."""
     cancel_limit: float = 5.0

@@ -79,7 +79,7 @@ def build_not_stepflow_error(
     path = urlsplit(url).path
     location = headers.get("location", "")
     if 300 <= status < 400 and location:
-        # Cut off the query, which may contain secrets.
+        # Drop the query string, which may contain secrets.
         shown, target = location.partition("?")[0][:200], urlsplit(location)
         summary = f"({status}, it redirects to {shown})"
         if target.netloc and target.path == f"{path}{API_PATH}/health":
