@@ -22,8 +22,8 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
     """Explain a single item of a run.
 
     Args:
-        run_id: The run's ID.
-        index: The item's index.
+        run_id: The run ID.
+        index: The item index.
         item: The information recorded about the item.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
@@ -133,7 +133,7 @@ def iter_item_records(
 
 
 def find_component_needing_schema(account: RunAccount) -> str | None:
-    """Return the component whose schema may explain a failure better than its error does, or None."""
+    """Return the component whose schema might explain a failure better than its error does, or None."""
     cause = account.step(account.cause or "")
     error = account.error
     if cause is None or cause.component is None or error is None or cause.component in BUILTINS:

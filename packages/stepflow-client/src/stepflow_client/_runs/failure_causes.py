@@ -1,9 +1,9 @@
 """Finds the step where an item's failure began.
 
-Servers propagate failures: a step that reads a failed step is also listed as failed, with the same error, even though
-its component was never called. To tell the step that actually failed from the ones that never ran because of it, this
-module re-evaluates the flow with the recorded outcomes. If that isn't enough, it compares the steps' errors. If the
-server doesn't report the errors either, the cause is unknown.
+Servers propagate failures: a step that depends on a failed step is also listed as failed, with the same error, even
+though its component was never called. To distinguish the step that actually failed from the steps that never ran
+because of it, this module re-evaluates the flow with the recorded outcomes. If that isn't enough, it compares the
+steps' errors. If the server doesn't report the errors either, the cause is unknown.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ItemRecord:
 
     @property
     def is_over(self) -> bool:
-        """Whether the item ended normally, so that no more steps will start."""
+        """Whether the item ended normally, which means that no more steps will start."""
         is_lost = self.error is not None and self.error.code in _LOST_CODES
         return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
@@ -106,7 +106,7 @@ class ItemRecord:
         return _get_error_key(self.listed[step_id].error)
 
     def find_causing_step(self, step_id: str) -> str | None:
-        """Return the step that caused a step to fail: the step itself, a failed step it reads, or None if unknown."""
+        """Return the step that made a step fail: the step itself, a failed step it depends on, or None if unknown."""
         if step_id not in self._cause_by_step:
             self._cause_by_step[step_id] = self._compute_causing_step(step_id)
         return self._cause_by_step[step_id]
@@ -114,7 +114,7 @@ class ItemRecord:
     def _compute_causing_step(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
-            # Without the flow, the message is the only clue as to which step it may have read.
+            # Without the flow, the message is the only clue as to which step it might have read.
             named = FAILED_STEP.match(error.message) if error is not None else None
             if named is None:
                 return None
@@ -127,8 +127,8 @@ class ItemRecord:
             if failures and failures[0].is_sure:
                 return failures[0].step or step_id
             return None if self._find_failed_dependencies(step_id) else step_id
-        # The step never ran if evaluating its input fails with the step's own error, or if the input reads a step with
-        # that error.
+        # The step never ran if evaluating its input fails with the step's own error, or if the input refers to a step
+        # with that error.
         for failure in sorted(failures or (), key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
                 return step_id

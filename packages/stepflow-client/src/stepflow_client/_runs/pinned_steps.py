@@ -8,12 +8,12 @@ Pinning is used by reruns, and by tests to skip slow or paid steps. There are tw
   output. Reruns use this because the pins are stored with the flow, survive server crashes and are visible to all
   clients.
 
-A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. The pinned step
-uses `/builtin/iterate` with a single turn that fails immediately, because its output refers to an input field that
+A step pinned to a failure keeps its error handling, and steps that depend on it fail as they normally would. The pinned
+step uses `/builtin/iterate` with a single turn that fails immediately, because its output refers to an input field that
 doesn't exist. Servers of every release quote the field's name in the error message, so the name can carry the desired
 code and message to anyone who reads the run (see `parse_mocked_failure_message`).
 
-Only the flow's own steps can be pinned, not those in the sub-flows that `map` and `iterate` run.
+Only the flow's own steps can be pinned, not steps in the sub-flows that `map` and `iterate` run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Fails:
     """
 
     code: ErrorCode | str = "COMPONENT_FAILED"
-    """An `ErrorCode`, or an error code's name in flow files, e.g. `COMPONENT_FAILED`."""
+    """An `ErrorCode`, or its name in flow files, e.g. `COMPONENT_FAILED`."""
     message: str = "the mock of the step fails"
 
     def __post_init__(self) -> None:
@@ -141,7 +141,7 @@ def _pin_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
 
 
 def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
-    """Return an input that makes `/builtin/iterate` fail with this code and message after that many seconds."""
+    """Return an input that makes `/builtin/iterate` fail with this code and message after a delay in seconds."""
     flow: dict[str, Any] = {"output": {"$input": f"mocked {fails.error_code.value.upper()}: {fails.message}"}}
     if seconds:
         delay = {"duration_ms": max(1, round(seconds * 1000))}

@@ -174,7 +174,7 @@ def parse_ignored_paths(patterns: str | Iterable[str]) -> list[Path]:
     """Parse paths to ignore. `*` matches any key or index.
 
     Raises:
-        InvalidArgumentError: If a pattern is not a path, or would ignore the whole comparison.
+        InvalidArgumentError: If a pattern is not a path, or if it would ignore everything.
     """
     paths = []
     for pattern in check_texts(patterns, "ignore"):

@@ -109,7 +109,7 @@ def remove_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def collect_examples(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Collect a flow's named inputs as examples: the inputs of its own examples first, then those of its test cases.
+    """Collect a flow's named inputs as examples: first from its own examples, then from its test cases.
 
     Each has a name, an input and possibly a description. If several share a name, only the first is returned. Malformed
     entries are skipped.
