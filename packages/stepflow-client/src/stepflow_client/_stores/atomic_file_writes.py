@@ -4,11 +4,11 @@ The new content is written to a temporary file in the same folder, synced, and r
 links are preserved, but other hard links to the file keep the old content. If no file can be created in the folder,
 nothing is written, since overwriting in place could truncate the file.
 
-An edit passes the content it is based on. The edit is rejected if another program has changed the file in the meantime
-or has it open for writing. On Linux, no change can be lost between the check and the rename: the two files swap names,
-the old one is checked once nobody can open it anymore, and if it has changed, the names are swapped back. On other
-systems, and on file systems that can't swap names, a change made in the microseconds between the check and the rename
-is lost.
+Callers that edit a file pass the content that the edit is based on. The edit is rejected if another program has changed
+the file in the meantime or has it open for writing. On Linux, no change can be lost between the check and the rename:
+the two files swap names, the old one is checked once nobody can open it anymore, and if it has changed, the names are
+swapped back. On other systems, and on file systems that can't swap names, a change made in the microseconds between the
+check and the rename is lost.
 
 Devices, pipes and open files (/dev/stdout) are written to directly.
 """
@@ -94,7 +94,7 @@ def write_file(
 def replacing_file(
     path: str | os.PathLike[str], *, expected_content: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> Iterator[str]:
-    """Yield a path to append a file's new content to. Unless the block raises, this replaces the old content.
+    """Yield a path to append a file's new content to. That content replaces the old unless the block raises.
 
     Args:
         path: The file.

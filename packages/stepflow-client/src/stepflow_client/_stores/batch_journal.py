@@ -28,7 +28,7 @@ from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
 from .shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 
-# Use a single b-tree without a separate index, so that the two can't disagree about whether an entry exists.
+# Use a single b-tree: a table and a separate index could disagree about whether an entry exists.
 _CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS entry (
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
 # The entry types whose content isn't an object.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
-# The number stored in entries about the whole batch. Entries about a chunk store the chunk's number.
+# The number stored in entries about the whole batch. Entries about a chunk store the chunk number.
 _BATCH = 0
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
 _DAMAGED_HINT = "remove the file to run the batch from its beginning, including inputs that have already run"
@@ -47,7 +47,7 @@ class Journal:
     """The journal of a single batch.
 
     Args:
-        path: The file's path. The file is created if it doesn't exist.
+        path: The file path. The file is created if it doesn't exist.
 
     Raises:
         InvalidArgumentError: If the path isn't a valid file path.
@@ -194,7 +194,7 @@ class Journal:
         """Return a chunk without its inputs, or None if it never began.
 
         Args:
-            number: The chunk's number.
+            number: The chunk number.
             first: The index of the chunk's first input.
         """
         if number >= self._count:
@@ -230,7 +230,7 @@ class Journal:
             self._count = chunk.number + 1
 
     def record_chunk_repeat(self, chunk: Chunk) -> None:
-        """Record a chunk's new attempt, or that it now has fewer inputs, just before its run is created."""
+        """Record that a chunk starts a new attempt or now has fewer inputs, just before its run is created."""
         content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
         self._write_entry("repeated", content, chunk.number, replaces="created")
 

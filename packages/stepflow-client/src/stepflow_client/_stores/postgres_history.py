@@ -1,7 +1,7 @@
 """A history in a PostgreSQL database, shared by processes on several hosts.
 
 A single thread per process talks to the database. Changes are queued in memory and written in order, so that a database
-that is down doesn't block runs or the event loop. Reads wait for earlier changes, up to a limit.
+outage doesn't block runs or the event loop. Reads wait for earlier changes, up to a limit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MAX_DURABLE_WAIT_SECONDS = 1.0
 _RECONNECT_DELAYS = (0.1, 5.0)
 # How long a thread stays idle before it exits, in seconds.
 _MAX_IDLE_SECONDS = 10.0
-# Maximum number of queued changes, and maximum number of characters in all of them together.
+# Maximum number of queued changes, and their maximum total size in characters.
 _MAX_QUEUED_CHANGES, _MAX_QUEUED_LENGTH = 10_000, 100_000_000
 # Maximum number of changes per transaction.
 _MAX_TRANSACTION_CHANGES = 100
@@ -223,7 +223,7 @@ class SharedDatabase(FailureReporter):
                     break
                 self._shut_down_hung_connection()
                 self._changed.wait(0.1)
-            # With nothing queued, the thread is idle and isn't using the connection.
+            # If nothing is queued, the thread is idle and isn't using the connection.
             is_unused = self._thread is None or not self._jobs
             self._is_closing = False
             self._lost_run_ids += [job.run_id for job in self._jobs if job.run_id is not None]
@@ -312,7 +312,7 @@ class SharedDatabase(FailureReporter):
             self.report_failure_once(jobs[0].name, self._format_error(error))
         with self._changed:
             for job, result in zip(jobs, results or [None] * len(jobs), strict=True):
-                # `close` may have given up on the job already.
+                # `close` may already have given up on the job.
                 if self._jobs and self._jobs[0] is job:
                     self._jobs.popleft()
                     self._size -= job.size
@@ -362,7 +362,7 @@ class SharedDatabase(FailureReporter):
 
         settings: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": "stepflow-client"}
         settings |= conninfo_to_dict(self._url)
-        # Don't use prepared statements, since connection pools like PgBouncer may not support them.
+        # Don't use prepared statements, since connection pools like PgBouncer might not support them.
         plain = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
         self._connection = connection = _Connection(plain)
         self._began = time.monotonic()
@@ -400,7 +400,7 @@ def _split_url_secrets(url: str) -> tuple[str, tuple[str, ...]]:
     """Return a URL without its user, password and parameters, along with the secrets it contained.
 
     Raises:
-        InvalidArgumentError: If the URL can't be parsed. The message doesn't quote any of it.
+        InvalidArgumentError: If the URL can't be parsed. The message doesn't quote any part of the URL.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict

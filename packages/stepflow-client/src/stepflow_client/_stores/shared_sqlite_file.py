@@ -69,13 +69,13 @@ Result = TypeVar("Result")
 
 # How long to wait for other processes to finish writing, in seconds.
 _LOCK_WAIT_SECONDS = 5.0
-# After a process has waited for a file in vain, its next waits for that file are short: the length of a short wait, and
-# the time until the next full wait, in seconds. Otherwise, a call that makes several changes would wait the full time
-# for each one, long past its deadline.
+# How long a process waits for a file if it recently waited in vain, and how soon it waits for the full time again, in
+# seconds. Without the shorter wait, a call that makes several changes would wait the full time for each one, long past
+# its deadline.
 _SHORT_LOCK_WAIT_SECONDS, _IMPATIENT_SECONDS = 0.1, 30.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
-"""Exceptions that `sqlite3` raises for unusable files. When a file is damaged, messages may quote bytes that aren't
+"""Exceptions that `sqlite3` raises for unusable files. If a file is damaged, messages may quote bytes that aren't
 UTF-8, and sizes and numbers may be too large."""
 
 # Held while creating a file.
@@ -123,7 +123,7 @@ def open_private_database(path: Path, *, timeout: float) -> sqlite3.Connection:
     """Open an SQLite file. A new file is readable only by its owner from the start.
 
     Args:
-        path: The file's path. Its folder must exist.
+        path: The file path. Its folder must exist.
         timeout: Seconds to wait for other connections that have locked the file.
 
     Raises:
@@ -142,7 +142,7 @@ class SharedFile(FailureReporter):
 
     Args:
         name: The store's name in messages.
-        path: The file's path, or None for the default.
+        path: The file path, or None for the default.
         schema: The statements that create the tables.
         folder: The user's folder that contains the file by default, e.g. `state`.
         file_name: The file's default name.
@@ -177,7 +177,7 @@ class SharedFile(FailureReporter):
 
     @property
     def path(self) -> Path:
-        """The file's path."""
+        """The file path."""
         return self._path or get_stepflow_user_folder(self._folder) / self._file_name
 
     @property
