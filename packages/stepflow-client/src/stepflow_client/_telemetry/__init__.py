@@ -1,1 +1,1 @@
-"""OpenTelemetry support, and recording runs in the history."""
+"""OpenTelemetry support, and the recorder that adds runs to the history."""

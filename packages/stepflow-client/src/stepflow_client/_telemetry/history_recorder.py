@@ -73,7 +73,7 @@ class Recorder:
 
     Args:
         history: The history, or None.
-        server: The server's URL.
+        server: The server URL.
 
     Raises:
         InvalidArgumentError: If `history` is neither a history nor None (e.g. a path).
@@ -91,7 +91,7 @@ class Recorder:
 
     @contextmanager
     def labeling_new_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
-        """Record the runs that are created in the block under these labels.
+        """Add these labels to the history entries of all runs created in the block.
 
         Raises:
             InvalidArgumentError: If the labels are invalid, or there is no history.
@@ -174,7 +174,7 @@ class Recorder:
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
     def find_history_entry(self, run_id: str) -> HistoryEntry | None:
-        """Return a run's entry, or None if it's missing or unreadable, or there's no history."""
+        """Return a run's entry, or None if it's missing or unreadable, or if there's no history."""
         return self._read_history(lambda history: history.get(run_id))
 
     def find_recorded_step_outputs(self, run_id: str) -> list[dict[str, Any]] | None:

@@ -1,4 +1,4 @@
-"""Adds OpenTelemetry spans, metrics and trace context to requests, if the application uses OpenTelemetry.
+"""Adds OpenTelemetry spans, metrics and trace context to requests if the application uses OpenTelemetry.
 
 This module does nothing unless the application has already imported the OpenTelemetry API.
 
@@ -116,7 +116,7 @@ def annotate_operation(**attributes: object) -> None:
 
 
 def count_resend() -> None:
-    """Record that the current operation retries a request."""
+    """Record that the current operation is retrying a request."""
     if (traced := _innermost.get()) is not None:
         traced.resends += 1
 
@@ -205,7 +205,7 @@ class _RecordedSpan(OperationSpan):
         if isinstance(error, Exception):
             from opentelemetry.trace import Status, StatusCode
 
-            # Record only the error's type: the message may quote request data, including secrets.
+            # Record only the error's type: the message can quote request data, including secrets.
             self._span.set_status(Status(StatusCode.ERROR))
             self.record_attributes(error=type(error).__name__)
             if isinstance(error, StepflowClientError):
