@@ -64,7 +64,7 @@ class Component:
         """Add a step to the flow being written and return its output as a value.
 
         Raises:
-            AuthoringError: If no flow is being written, or an argument is invalid.
+            AuthoringError: If no flow is being written, or if an argument is invalid.
         """
         scope = get_current_scope(f"{self.function.__name__}()")
         signature, hints, names, input_name = self._parsed_signature
@@ -105,7 +105,7 @@ class Component:
 
     @cached_property
     def _parsed_signature(self) -> _ComponentSignature:
-        # Don't inspect the function until it's used, because stub modules can contain lots of functions.
+        # Don't inspect the function until it's used, because stub modules can contain a lot of functions.
         signature = inspect.signature(self.function)
         hints = fields.get_hints(self.function)
         names, input_name = {}, None

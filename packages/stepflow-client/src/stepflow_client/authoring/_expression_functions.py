@@ -33,10 +33,10 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         ```
 
     Args:
-        condition: A boolean value. Wrap anything else in `exists`, because servers treat 0, empty text and empty lists
-            as true.
+        condition: A boolean value. Wrap anything else in `exists`, because servers treat 0, empty strings and empty
+            lists as true.
         then: The value if the condition is true.
-        otherwise: The value if the condition is false, null or fails. Defaults to null.
+        otherwise: The value if the condition is false or null, or if it fails. Defaults to null.
 
     Raises:
         AuthoringError: If the condition is not a bool.

@@ -78,7 +78,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
         """Add this flow's steps to the flow being written and return the function's result.
 
-        In that flow, the steps get unique IDs. Keyword arguments set this flow's variables.
+        The steps get IDs that are unique in that flow. Keyword arguments set this flow's variables.
 
         Raises:
             AuthoringError: If no flow is being written, or a variable without a default isn't passed.
@@ -344,7 +344,7 @@ def flow(
     """Turn a function into a flow.
 
     Its first argument is the flow's input, keyword-only arguments are variables, and the return value is the output.
-    The flow's schemas are derived from annotations, which may be dataclasses, TypedDicts, or pydantic, attrs or msgspec
+    The flow's schemas are derived from annotations, which can be dataclasses, TypedDicts, or pydantic, attrs or msgspec
     classes.
 
     Example:

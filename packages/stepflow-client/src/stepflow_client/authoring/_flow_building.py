@@ -207,7 +207,7 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
 
 
 def _name_steps(scope: Scope) -> None:
-    """Assign each step an ID: its explicit ID, or the name that its output is assigned to, or its component's name.
+    """Assign each step an ID: its explicit ID, the name its output is assigned to, or its component's name.
 
     All explicit IDs are assigned first, then output names, then component names. As a result, a new step with one kind
     of ID never changes existing IDs of an earlier kind.

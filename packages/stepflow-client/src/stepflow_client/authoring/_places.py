@@ -74,7 +74,7 @@ _fixed_place: ContextVar[Place | None] = ContextVar("stepflow_place", default=No
 
 @contextmanager
 def set_context_variable(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Set a context variable inside this block."""
+    """Set a context variable for the duration of the block."""
     token = variable.set(value)
     try:
         yield
@@ -83,7 +83,7 @@ def set_context_variable(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 
 def set_call_place(place: Place) -> AbstractContextManager[None]:
-    """Use a fixed position for all calls in this block, e.g. once the flow's function has returned."""
+    """Use a fixed position for all calls in the block, e.g. once the flow's function has returned."""
     return set_context_variable(_fixed_place, place)
 
 
@@ -157,7 +157,7 @@ def _get_code_positions(code: CodeType) -> _CodePositions:
         names = frozenset((*code.co_varnames, *code.co_names, *code.co_cellvars))
         cached = _CodePositions(code, list(code.co_positions()), names)
         _codes.put_newest(id(code), cached)
-        # The module may have been reloaded with different source.
+        # The module might have been reloaded with different source.
         linecache.checkcache(code.co_filename)
     return cached
 

@@ -61,7 +61,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         self, client: SyncClient, input: InputT, overrides: Any = None, **options: Unpack[SubmitOptions[VariablesT]]
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
-        """Start the flow on a single input and return the run's ID. See `StepflowClient.submit`."""
+        """Start the flow on a single input and return the run ID. See `StepflowClient.submit`."""
         return _call_method(client, "submit", self.flow, [input], overrides, **options)
 
     @overload

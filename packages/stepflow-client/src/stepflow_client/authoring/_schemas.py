@@ -37,7 +37,7 @@ def make_defs_and_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dic
 
 
 def make_schema(kind: Any) -> dict[str, Any]:
-    """Return a type's schema including any definitions it refers to, or an empty schema if there is none."""
+    """Return a type's schema, including any definitions it refers to. It's empty if the type has no schema."""
     try:
         shared, schemas = make_defs_and_schemas({("", ""): kind})
     except AuthoringError:

@@ -1,4 +1,4 @@
-"""The flow being written and its steps, including conversion of step inputs to JSON and expressions."""
+"""The flow being written and its steps, including the conversion of step inputs to JSON and expressions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Scope:
         """The functions of called components, keyed by path."""
 
     def activate(self) -> AbstractContextManager[None]:
-        """Add steps created in this block to this flow."""
+        """Add the steps created in the block to this flow."""
         return set_context_variable(_current, self)
 
     def encode_value(self, value: Any) -> Any:

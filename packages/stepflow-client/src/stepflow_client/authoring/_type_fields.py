@@ -100,7 +100,7 @@ def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
 
 
 def get_fields_by_attribute(kind: Any) -> Mapping[str, Field] | None:
-    """Return a type's fields by attribute name, or None if it has no fields or they are unknown."""
+    """Return a type's fields by attribute name, or None if it has no fields or if they are unknown."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXT_TYPES:
         return None

@@ -28,7 +28,7 @@ class UninterceptedOperation(NamedTuple):
     is_none_check: bool
 
 
-# Functions that inspect their first argument, along with how many arguments they must be called with to do so.
+# Functions that inspect their first argument, along with the number of arguments that makes them do so.
 _INSPECTORS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
 _NO_CONTENT_MESSAGE = "has no content while the flow is being built: {} cannot inspect it"
 _OPERATION_WORD = re.compile(rf"\b(?:is|match|{'|'.join(_INSPECTORS)})\b")
