@@ -106,7 +106,7 @@ def draw(
     include_details: bool = True,
     include_all_steps: bool = False,
 ) -> Drawing:
-    """Draw a flow. Values of secret variables are replaced by `***`.
+    """Draw a flow. Values of secret variables are replaced with `***`.
 
     Five or more equivalent steps, e.g. in a fan-out, share a box. In flows with more than 40 boxes, nested flows are
     collapsed into the steps that run them.

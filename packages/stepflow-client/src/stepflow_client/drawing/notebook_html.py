@@ -233,7 +233,7 @@ def _format_fields_table(fields: Iterable[tuple[str, object]]) -> str:
 
 
 def _format_if_duration(name: str, value: object) -> object:
-    """Format a duration for people. Returns other values unchanged."""
+    """Format a duration for display. Return any other value unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
 
@@ -254,7 +254,7 @@ def _format_value_as_text(value: object, longest: int) -> str:
 
 
 def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
-    """Format the first 50 records as a table of their attributes (whose names may be dotted), with the total above
+    """Format the first 50 records as a table of their attributes (whose names can be dotted), with the total above
     it."""
     count = len(records)
     shown = min(count, _MAX_ROWS)

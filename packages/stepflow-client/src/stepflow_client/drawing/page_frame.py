@@ -9,8 +9,8 @@ from html import escape
 
 from .._base.text_formatting import visible, visible_lines
 
-# Each color in the light and the dark theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and
-# `panel`.
+# The value of each color in the light and dark themes. All text colors have a contrast of at least 4.5 on `bg`,
+# `surface` and `panel`.
 _THEME_COLORS = {
     "bg": ("#f5f6f8", "#0d1017"),
     "surface": ("#ffffff", "#151922"),

@@ -1,4 +1,4 @@
-"""Render reports on runs as HTML pages."""
+"""Renders reports on runs as HTML pages."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def _render_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
 
 
 def find_worst_step_states(report: RunReport) -> dict[str, str]:
-    """Return the state to draw for each step, i.e. its worst state among all items."""
+    """Return the state to draw for each step, i.e. its worst state across all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
         states[step.step_id].add(get_displayed_step_state(step))
@@ -278,7 +278,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
         return []
     begin = min(step.attempts[0] for step in started)
     last = max(step.end or step.attempts[-1] for step in started)
-    # In a cancelled run, steps may have no end time.
+    # If the run was cancelled, steps may have no end time.
     last = max(last, until or report.run.completed_at or last)
 
     def seconds(time: datetime) -> float:

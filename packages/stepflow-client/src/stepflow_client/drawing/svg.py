@@ -1,4 +1,4 @@
-"""Draw graphs as SVG, with light and dark themes and tooltips for truncated text. Also converts SVG to PNG."""
+"""Draws graphs as SVG, with light and dark themes and tooltips for truncated text. Also converts SVG to PNG."""
 
 from __future__ import annotations
 
