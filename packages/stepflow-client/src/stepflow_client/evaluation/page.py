@@ -422,7 +422,7 @@ def _render_plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _render_scores_table(rows: Sequence[Sequence[str]]) -> str:
-    """Render a table that shows verdicts as marks and has a line above each new name in the first column."""
+    """Render a table that shows verdicts as marks, with a line above each new name in the first column."""
     heads, *content = rows
     numbers = {place for cells in content for place, cell in enumerate(cells) if NUMERIC.match(cell)}
     body, above = [], ""

@@ -106,7 +106,7 @@ def _load_cases(path: str | os.PathLike[str], content: Mapping[str, Any], expect
 
 
 def _convert_rows_to_cases(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
-    """Yield the rows as cases. Their fields haven't been checked yet, and their names may be missing or not unique."""
+    """Yield the rows as cases. Their fields haven't been checked yet, and their names may be missing or duplicated."""
     schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # Treat `{input, expected}` as a case, unless the flow's own input has an `input` field.
@@ -161,7 +161,7 @@ class EvaluationCase(Record):
     """A case to evaluate the variants on: an input and, optionally, the expected output."""
 
     name: str
-    """The case's name, or its number, starting at 0."""
+    """The case's name, or its number (starting at 0) if it has no name."""
     input: Any
     expected: Any = None
     """The expected output, or None if there is none."""
@@ -172,13 +172,13 @@ class EvaluationCase(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationItem(Record):
-    """The result of one repeat of running a case with a variant."""
+    """The result of running a case once with a variant. Each repeat has its own result."""
 
     case: str
-    """The case's name, or its number, starting at 0."""
+    """The case's name, or its number (starting at 0) if it has no name."""
     variant: str
     repeat: int = 0
-    """The repeat's number, starting at 0."""
+    """The repeat number, starting at 0."""
     input: Any = None
     expected: Any = None
     """The expected output, or None if the case has none."""
@@ -192,7 +192,7 @@ class EvaluationItem(Record):
     error: str | None = None
     """The error message, if the item failed."""
     run_id: str | None = None
-    """The run's ID, or None if the input couldn't be sent."""
+    """The run ID, or None if the input couldn't be sent."""
     item_index: int | None = None
     """The item's index within its run, if the run has several items."""
     duration: float | None = None
@@ -241,7 +241,7 @@ def build_item(case: EvaluationCase, variant: str, repeat: int, **result: Any) -
     Args:
         case: The case.
         variant: The variant's name.
-        repeat: The repeat's number.
+        repeat: The repeat number.
         result: The item's other fields.
     """
     given = {"input": case.input, "expected": case.expected, "metadata": case.metadata, "tags": case.tags}
@@ -278,7 +278,7 @@ def build_item_block(
 
     Args:
         variant: The variant's name.
-        number: The variant's number.
+        number: The variant number.
         repeat: The number of repeats per case.
         cases: The case of each outcome.
         outcomes: The outcomes.

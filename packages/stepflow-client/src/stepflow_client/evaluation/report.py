@@ -199,7 +199,7 @@ class EvaluationReport(ShownAsTable):
 
     @property
     def baselines(self) -> dict[str, str]:
-        """A mapping from each variant to the one it's compared with. Without a baseline, that's the first variant."""
+        """Maps each variant to the variant it's compared with. Without a baseline, that's the first variant."""
         if self._baselines is not None:
             return dict(self._baselines)
         return dict.fromkeys(self.variants[1:], next(iter(self.variants), ""))
@@ -364,13 +364,13 @@ class EvaluationReport(ShownAsTable):
     def worst(
         self, limit: int = 10, *, score: str | None = None, variant: str | None = None, baseline: str | None = None
     ) -> list[WorstCase]:
-        """Return the cases in which a variant does worst, starting with the worst.
+        """Return the cases in which a variant performs worst, starting with the worst.
 
         Args:
             limit: Maximum number of cases. Defaults to 10.
             score: The name of the score. Defaults to the first score.
             variant: The name of the variant. Defaults to the last variant.
-            baseline: The variant to compare with, in which case only cases where the score gets worse are returned.
+            baseline: The variant to compare with. Only cases where the score gets worse are returned.
                 Defaults to the variant's own baseline. If you pass the variant itself (the default for the first
                 variant), the cases with the worst scores are returned.
 

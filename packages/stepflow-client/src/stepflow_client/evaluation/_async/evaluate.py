@@ -54,7 +54,7 @@ class Evaluator:
 
     client: Any
     store: EvaluationStore
-    """The evaluation's folder, which already holds the cases and variants."""
+    """The evaluation's folder, which already contains the cases and variants."""
     variants: Sequence[PlannedVariant]
     scorers: Sequence[Scorer]
     labels: RunLabeler
@@ -102,7 +102,7 @@ class Evaluator:
     async def _start_variants(self) -> None:
         ended = {number: self.store.read_block_lengths(number) for number in self._by_number}
         self._unscored = {scorer.key: self.store.iter_unscored(scorer.key, ended) for scorer in self.scorers}
-        """Items from earlier calls that still need a score, keyed by the score's key."""
+        """Items from earlier calls that still need a score, by score key."""
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == self._total:
                 self._turns.inputs_read[place] = math.inf
@@ -462,8 +462,8 @@ async def evaluate(
     Raises:
         FlowFileError: If a flow file or the file with the cases cannot be read.
         InvalidArgumentError: If an argument is invalid.
-        JournalError: If the folder contains cases that this call doesn't, if one of its variants had a different flow,
-            variables or overrides, if it is damaged or in use, or if it cannot be read or written.
+        JournalError: If the folder contains cases that this call doesn't include, if one of its variants had a
+            different flow, variables or overrides, if it is damaged or in use, or if it cannot be read or written.
         InvalidFlowError: If the server rejects a flow.
         AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, repeat the call later to
             find out.
