@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from .records import ResultColumns
 
 Kind: TypeAlias = Literal["number", "share", "label"]
-"""The kind of values in a score column: numbers, booleans (whose mean is a share), or whether an item has a label."""
+"""What a score column contains: numbers, booleans (whose mean is a share), or whether each item has a label."""
 
 # Target number of blocks when comparing times.
 _TARGET_BLOCKS = 10
@@ -118,7 +118,7 @@ class Columns:
     """
 
     def __init__(self, items: Iterable[ResultColumns], variants: Iterable[str] = ()) -> None:
-        """Fill the columns from the items."""
+        """Fill the columns with the items' data."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
         """Maps case names to case numbers, which start at 0."""
@@ -181,8 +181,8 @@ class Columns:
     def _count_failures_as_false(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        If no variant has a score for a case, the variants may have had nothing to compare their outputs with, so
-        failures in that case only count if every completed case has the score.
+        If no variant has a score for a case, there might be nothing to compare its outputs with, so its failures only
+        count if every completed case has the score.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):

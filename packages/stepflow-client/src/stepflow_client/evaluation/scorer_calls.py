@@ -1,4 +1,4 @@
-"""Call scores in the event loop or in threads, and convert their results into the values to store."""
+"""Call scores in the event loop or in threads, and convert their results to values that can be stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MAX_MESSAGE_LENGTH = 1_000
 
 
 class Scorer:
-    """A named score, along with how to call it.
+    """A named score, along with the information needed to call it.
 
     Args:
         score: The score as passed by the caller.
@@ -79,7 +79,7 @@ class Scorer:
         names = [field.name for field in fields(score)] if is_dataclass(score) else []
         arguments = {field: getattr(score, field, None) for field in names}
         parts = [type(score).__qualname__, _get_declared_version(score), arguments]
-        # Include only the type of a client or model, because the rest differs between processes.
+        # Include only the type of a client or model, because its other attributes differ between processes.
         text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
         self.key = f"{name} {_digest_text(text)}"
         """A key derived from the score's name and version. If either changes, values are recomputed."""
@@ -169,8 +169,8 @@ class Scorer:
 
 
 async def async_run_score_call(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
-    """Run a coroutine function that calls a score. It runs in the event loop if the call waits, and otherwise in a
-    thread, so that it doesn't block the loop."""
+    """Run a coroutine function that calls a score: in the event loop if the call waits, or otherwise in a thread so
+    that it doesn't block the loop."""
     if scorer.is_async or scorer.is_builtin:
         await apply()
         return

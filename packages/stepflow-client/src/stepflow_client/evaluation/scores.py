@@ -29,7 +29,7 @@ from ..flows.run_requirements import make_input_validator
 from .records import EvaluationItem, ScoreValue
 
 MISSING = object()
-# Longer strings are compared word by word instead of character by character.
+# Maximum length of strings compared character by character. Longer ones are compared word by word.
 _MAX_COMPARED_LENGTH = 2_000
 
 
@@ -47,7 +47,7 @@ class Score:
     lower_is_better: bool = False
 
     def __post_init__(self) -> None:
-        """Check the flag that all scores have in common."""
+        """Check the flag shared by all scores."""
         check_flag(self.lower_is_better, "lower_is_better")
 
     def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
@@ -68,8 +68,8 @@ class Score:
     def get_expected_part(self, expected: Any) -> Any:
         """Return the expected value of the part to score, or None if the case has no expected value for it.
 
-        If the case expects an object, the expected part is looked up at the same path. If it expects anything else,
-        that is the expected value of the part.
+        If the case expects an object, the expected part is looked up at the same path. Otherwise, the case's expected
+        value is the part's.
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
@@ -78,8 +78,8 @@ class Score:
 
 
 def exact(path: str = "") -> Score:
-    """Score whether part of the output equals the expected value, which may contain the matchers of test cases. Note
-    that `3` equals `3.0`.
+    """Score whether part of the output equals the expected value, which may contain the same matchers as a test case.
+    Note that `3` equals `3.0`.
 
     Args:
         path: The part of the output to score. Defaults to the whole output.
@@ -152,9 +152,9 @@ class _Regex(Score):
 def json_distance(path: str = "") -> Score:
     """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
-    The score is the mean over all leaf values. A key missing on either side counts as 1. For a string, the distance is
-    the fraction of it that differs; for a number, it's the relative difference. For a matcher of a test case, it's 0 if
-    the value matches. Lower is better.
+    The score is the mean over all leaf values. A key missing on either side counts as 1. Strings are compared by the
+    fraction that differs, and numbers by their relative difference. A matcher from a test case counts as 0 if the value
+    matches, otherwise 1. Lower is better.
 
     Args:
         path: The part of the output to score. Defaults to the whole output.
@@ -201,7 +201,8 @@ def _count_leaves(value: Any) -> int:
 def _measure_text_distance(expected: str, actual: str) -> float:
     if expected == actual:
         return 0.0
-    # Compare long strings word by word, because the time it takes grows with the square of the length.
+    # Compare long strings word by word, because comparing characters takes time proportional to the square of the
+    # length.
     if max(len(expected), len(actual)) > _MAX_COMPARED_LENGTH:
         return 1.0 - SequenceMatcher(None, expected.split(), actual.split()).ratio()
     return 1.0 - SequenceMatcher(None, expected, actual, autojunk=False).ratio()
@@ -286,7 +287,7 @@ class _Latency(Score):
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:
     """Use an output field as the score, such as a cost, a token count or a classifier's label.
 
-    If the field is missing from an output, an error is recorded instead.
+    If an output doesn't have the field, an error is recorded instead.
 
     Args:
         path: The path to the field, which must contain a number, boolean or string.
@@ -306,7 +307,7 @@ class _OutputField(Score):
 def usage(path: str = "") -> Score:
     """Score the model usage that the output reports, as `usage.tokens` and `usage.cost`. Lower is better.
 
-    Values are read from `usage`, in the form returned by chat models (`total_tokens`, or the sum of input and output
+    Values are read from `usage`, in the format returned by chat models (`total_tokens`, or the sum of input and output
     tokens), or otherwise from `tokens` and `cost` at the same level. Data frames include them as columns even without
     this score.
 
@@ -466,7 +467,7 @@ def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric
         ```
 
     Args:
-        text: What an output must satisfy. The rubric may refer to the input and the expected output.
+        text: The criteria that an output must meet. The rubric may refer to the input and the expected output.
         component: A component that accepts `{messages}` and returns `{response}`. Defaults to `/builtin/openai`, which
             the server must provide.
         name: The score's name. Defaults to `rubric`.

@@ -1,9 +1,9 @@
-"""Means, paired differences and their intervals. Results are reproducible because resampling is seeded.
+"""Means, paired differences and their confidence intervals. Results are reproducible because resampling is seeded.
 
 An interval is the union of two bootstrap intervals computed from the same resamples. The percentile interval (widened
 like Student's t for small samples) works for scores where few cases differ, and the studentized interval works for
-skewed scores. Where one is too narrow, the other isn't. Boolean scores also get a few pseudo-values, as in the
-Agresti-Coull and Bonett-Price intervals. Without these, ten correct cases out of ten would give an interval of zero
+skewed scores. Whenever one of them is too narrow, the other isn't. Boolean scores also get a few pseudo-values, as in
+the Agresti-Coull and Bonett-Price intervals. Without these, ten correct cases out of ten would give an interval of zero
 width.
 
 The durations of items that share a queue aren't independent, so they're resampled in blocks of consecutive cases (a
@@ -28,13 +28,12 @@ RESAMPLES = 2_000
 MIN_VALUES = 5
 """Minimum number of values for an interval."""
 MIN_BLOCKS = 6
-"""Minimum number of blocks for an interval of times."""
-# The factor by which to scale the error rate of block intervals. Successive blocks are slightly correlated because a
-# machine's load changes slowly, so without this factor a 95% interval would contain the true value in only 92% of
-# evaluations.
+"""Minimum number of blocks for a time interval."""
+# Scale factor for the error rate of block intervals. Successive blocks are slightly correlated because a machine's load
+# changes slowly, so without this factor a 95% interval would contain the true value in only 92% of evaluations.
 _BLOCK_ERROR_FACTOR = 0.4
 # Maximum number of values in a resample. For a larger sample, the interval has the shape of such a resample and is
-# scaled to the sample's own width. This limits the time it takes without hurting accuracy.
+# scaled to the sample's own width. This limits how long resampling takes, without hurting accuracy.
 _MAX_DRAWN = 1_000
 SHARE = (0.0, 0.0, 1.0, 1.0)
 """The pseudo-values for a proportion of cases."""
@@ -181,7 +180,7 @@ class Change:
         return None if self.resampled is None else self.resampled.interval(confidence)
 
     def get_significant_direction(self, confidence: float = CONFIDENCE, than: float = 0.0) -> int:
-        """Return 1 or -1 if the interval lies entirely above or below a number, otherwise 0."""
+        """Return 1 if the whole interval is above a number, -1 if it's below, and 0 otherwise."""
         interval = self.interval(confidence)
         if interval is None or than in interval:
             return 0

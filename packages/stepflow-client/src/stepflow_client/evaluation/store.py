@@ -87,7 +87,7 @@ class EvaluationStore:
         """Open the file."""
         self.folder = file_path(folder, "journal")
         self.secrets = NO_SECRETS
-        """Values to hide in reports loaded later, when the values are no longer known."""
+        """Values to hide in reports that are loaded later, once the values are no longer known."""
         self._lock = threading.Lock()
         self._cases: list[tuple[int, list[EvaluationCase]]] = []
         """The most recently read pages of cases, each with the number of its first case."""
@@ -101,8 +101,8 @@ class EvaluationStore:
         try:
             with self._lock_connection() as file:
                 if is_new:
-                    # If the process is killed, nothing is lost. After a power failure, the last items are restored from
-                    # the journals.
+                    # If the process is killed, no data is lost. After a power failure, the latest items are restored
+                    # from the journals.
                     file.executescript(f"PRAGMA synchronous=NORMAL; {LOCK_EXCLUSIVELY} {_CREATE_TABLES}")
             version = self.read_setting("version", _VERSION)
             if version != _VERSION:
@@ -297,7 +297,7 @@ class EvaluationStore:
     def _read_block(
         self, name: str, variant: int, first: int, keys: Sequence[str] = (), *, hidden: bool = False
     ) -> ItemBlock:
-        """Read a block of a variant's items, including the scores that these functions gave them."""
+        """Read a block of a variant's items, including their scores from these functions."""
         column = "coalesce(hidden, outputs)" if hidden else "outputs"
         query = f"SELECT count, details, {column} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
         ((count, details, outputs),) = self._fetch_rows(query, (variant, first))
@@ -396,7 +396,7 @@ class StoredItems:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, *, hidden: bool = False) -> None:
-        """Store the arguments, without reading anything yet."""
+        """Store the arguments. Nothing is read yet."""
         self.folder = file_path(tempfile.mkdtemp(prefix="stepflow-eval-") if folder is None else folder, "journal")
         self._is_hidden = hidden
         if folder is None:

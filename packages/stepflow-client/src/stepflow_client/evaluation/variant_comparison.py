@@ -27,7 +27,7 @@ class SliceScore(Record):
     score: str
     variant: str
     cases: int
-    """Number of cases with the score. If there is a change, only cases where both variants have the score count."""
+    """Number of cases with the score. If there is a change, only includes cases where both variants have the score."""
     mean: float
     change: float | None
     """The change from the first variant or baseline, or None for that variant itself."""
@@ -190,7 +190,7 @@ class Comparison(ShownAsTable, Record):
     failed: ScoreChange | None
     """The change in the share of items that didn't complete, or None if no case has ended in both variants."""
     duration: DurationChange | None
-    """The change in duration, or None if the server doesn't report it."""
+    """The change in duration, or None if the server doesn't report durations."""
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change in a score."""
@@ -292,7 +292,7 @@ def _compare_columns(
         before: The first variant's column.
         after: The second variant's column.
         pseudo_values: `CHANGE` for values derived from booleans. Defaults to none.
-        timed: The variants, if the columns contain times. Comparisons of times keep each run's items together.
+        timed: The variants, if the columns contain times. Time comparisons keep each run's items together.
     """
     cases = [case for case in before.cases if after.count_by_case(case)]
     if not cases:
