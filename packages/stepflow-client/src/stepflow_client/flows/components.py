@@ -91,8 +91,8 @@ class Components(dict[str, tuple[Any, Any]]):
     def find_listed_name(self, component: str) -> str | None:
         """Return the name under which a component is listed, or None if it doesn't exist.
 
-        If the server doesn't report routes, the name is whatever follows some prefix of the path, so it may belong to a
-        different component.
+        If the server doesn't report routes, any prefix of the path could be the route prefix, so the name may belong to
+        a different component.
         """
         others = [] if component.startswith("/builtin/") else _list_possible_unprefixed_names(component)
         return next((name for name in (component, *others) if name in self), None)
@@ -100,7 +100,7 @@ class Components(dict[str, tuple[Any, Any]]):
     def find_schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return the input and output schemas of the component at a path, or None if it doesn't exist.
 
-        If the server doesn't report routes, a component with the right name may still be a different one. Its schemas
+        If the server doesn't report routes, a component with the right name might still be a different one. Its schemas
         are then used only if the path starts with its plugin's name, and are otherwise treated as unknown.
         """
         name = self.find_listed_name(component)

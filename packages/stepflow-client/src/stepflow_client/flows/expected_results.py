@@ -1,4 +1,4 @@
-"""Compare results with the ones that a test case expects, using matchers for values that vary between runs."""
+"""Compare actual results with a test case's expected results, using matchers for values that vary between runs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..types.model_base import Record
 from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-# Error codes whose name in flow files differs from their name in this package.
+# Error codes whose names in flow files differ from their names in this package.
 _RENAMED = {"EXPRESSION_FAILED": "EXPRESSION_FAILURE", "ORCHESTRATOR": "ORCHESTRATOR_ERROR", "WORKER": "WORKER_ERROR"}
-# Only the codes that servers define have a number, so they come first.
+# Codes defined by servers come first, because only they have numbers.
 ERROR_CODES: dict[str, ErrorCode] = {_RENAMED.get(code.name, code.name): code for code in [*ErrorCode][:10]}
-"""Error codes keyed by their name in flow files, in the order of their numbers on the wire (starting at 1)."""
+"""Error codes keyed by their names in flow files, in the order of their wire numbers (starting at 1)."""
 
 
 def parse_error_code(code: ErrorCode | str) -> ErrorCode:
@@ -45,7 +45,7 @@ def get_error_code_name(error: FlowError) -> str:
 
 
 def get_code_number(code: ErrorCode) -> int:
-    """Return an error code's number on the wire."""
+    """Return an error code's wire number."""
     return list(ErrorCode).index(code) + 1
 
 
@@ -135,7 +135,7 @@ def compute_verdict(expected: Mapping[str, Any] | None, result: FlowResult) -> t
     if expected is None:
         return ("unchecked", []) if result.is_success else ("failed", [Difference("$.outcome", '"success"', ending)])
     outcome = expected["outcome"]
-    # A cancelled or lost run isn't a failure that a case can expect.
+    # Cancelled and lost runs don't count as failures that a case can expect.
     has_failed = error is not None and not result.is_cancelled and not was_run_lost(result)
     if result.is_success != (outcome == "success") or not (result.is_success or has_failed):
         actual = f'"success" with {short_json(result.output)}' if result.is_success else ending
@@ -194,7 +194,7 @@ def check_matchers(expected: Any, path: str = "$") -> None:
 def _find_similar_matcher(expected: Mapping[str, Any]) -> str | None:
     """Return the matcher that a misspelled key was probably meant to be, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
-    # Flows may return objects such as {"$ref": ...}, so only a near match counts as a typo.
+    # Flows can return objects such as {"$ref": ...}, so only a near match counts as a typo.
     return find_nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
 
 
@@ -297,7 +297,7 @@ def is_json_equal(expected: Any, actual: Any, *, with_matchers: bool = False) ->
 
 
 def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
-    """Return whether a JSON value may equal a value whose secrets have been masked with `***`.
+    """Return whether a JSON value might equal a value whose secrets have been masked with `***`.
 
     Args:
         masked: The value with masked secrets.

@@ -26,7 +26,7 @@ _PLAIN_NAME = re.compile(r"""[^\s.\[\]"'*]+""")
 
 
 class PathError(ValueError):
-    """The path is one that servers reject."""
+    """Servers reject the path."""
 
 
 def get_keyword(value: Any) -> str | None:
@@ -76,7 +76,7 @@ class Reference(NamedTuple):
 
     @property
     def variable(self) -> str | None:
-        """The name of the variable being read. None for other kinds of reference, or if the path doesn't name one."""
+        """The name of the variable being read. None for other kinds of reference, or if the path has no name."""
         if self.kind != "variable" or not isinstance(self.path, str):
             return None
         try:
@@ -92,7 +92,7 @@ class Reference(NamedTuple):
 
     @property
     def is_in_condition(self) -> bool:
-        """Whether the reference is part of a condition. If evaluating the condition fails, it counts as false."""
+        """Whether the reference is part of a condition. A condition that can't be evaluated counts as false."""
         return any(branch.kind == "condition" for branch in self.branches)
 
     @property
@@ -102,14 +102,14 @@ class Reference(NamedTuple):
 
 
 def find_references(expression: Any) -> list[Reference]:
-    """Return all references that may be read when an expression is evaluated, in document order."""
+    """Return all references that might be read when an expression is evaluated, in document order."""
     references: list[Reference] = []
     _collect_references(expression, references, (), (), (), frozenset())
     return references
 
 
 def prefix_bare_paths(expression: Any) -> Any:
-    """Return a copy that reads `$.name` instead of `name`, as servers return stored flows."""
+    """Return a copy with each path `name` written as `$.name`, as in stored flows returned by servers."""
     for each in find_references(spelled := deepcopy(expression)):
         if isinstance(each.path, str) and each.path.isidentifier():
             cast(Any, each.expression)["path" if each.kind == "step" else f"${each.kind}"] = f"$.{each.path}"
@@ -149,7 +149,7 @@ def _collect_references(
         for index, part in enumerate(value["$coalesce"]):
             inner = (*branches, Branch("coalesce", index))
             after |= _collect_references(part, references, (*at, "$coalesce", index), field, inner, after)
-    # Leave out steps that are only used in a default, because servers don't wait for them.
+    # Skip steps that are only used in a default, because servers don't wait for them.
     return frozenset(read.step for read in references[begin:] if read.step and not read.is_in_default)
 
 

@@ -1,4 +1,4 @@
-"""Findings from the checks. Each has a rule, a position in the file and, if there is one, a suggested fix."""
+"""Findings from the checks. Each has a rule, a position in the file and possibly a suggested fix."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
     hint: str | None = None
     fix: Fix | None = None
     suggestion: Fix | None = None
-    """The edit that the hint suggests, if it isn't safe to apply without confirmation."""
+    """The edit suggested by the hint, if it isn't safe to apply without confirmation."""
     start: int = -1
     end: int = -1
     """The range of characters in the file, excluding the value's key. -1 if unknown."""

@@ -159,7 +159,8 @@ class FlowSteps:
 
         Args:
             certainly: Whether to return only the steps that run no matter how conditions turn out. Defaults to False.
-            may_read: A function that returns whether a reference may be evaluated. By default, any reference may be.
+            may_read: A function that returns whether a reference might be evaluated. By default, any reference might
+                be.
             unread: Steps whose inputs aren't evaluated. Defaults to none.
         """
 
@@ -258,7 +259,7 @@ def check_step_exists(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[s
 def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
     """Cut a flow down to a step and its dependencies, along with the overrides that apply to them.
 
-    The step's output becomes the flow's output. Overrides may add dependencies.
+    The step's output becomes the flow's output. Overrides can add dependencies.
 
     Raises:
         InvalidArgumentError: If the flow has no such step, or if the overrides are malformed.
@@ -302,7 +303,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """
     content = load_flow(flow)
     alone = {**check_step_exists(content, step_id)[step_id], "input": {"$input": "$"}}
-    # Leave out the schemas, because they describe the whole flow's input and output.
+    # Omit the schemas, because they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}
     return {**named, **kept, "steps": [alone], "output": {"$step": step_id}}

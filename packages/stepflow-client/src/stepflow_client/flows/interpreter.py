@@ -33,21 +33,21 @@ class Failure(Exception):
         self.others: tuple[Failure, ...] = ()
         """Failures elsewhere in the same expression. Servers report only one of them."""
         self.is_sure = True
-        """False if a part whose value is unknown may have failed instead."""
+        """False if a part whose value is unknown might have failed instead."""
 
 
 class NotKnownError(Exception):
-    """An expression depends on a value that isn't known."""
+    """An expression depends on an unknown value."""
 
     def __init__(self, what: str, *, may_fail: bool = True) -> None:
-        """Record which value is unknown, and whether reading it may fail. (Reading a completed step's whole output
+        """Record which value is unknown, and whether reading it might fail. (Reading a completed step's whole output
         never fails.)"""
         super().__init__(what)
         self.may_fail = may_fail
 
 
 EXPRESSION_ERRORS = (LookupError, TypeError, AttributeError, RecursionError, PathError)
-"""Exceptions that may be raised when evaluating an expression that servers would reject."""
+"""Exceptions that can be raised when evaluating an expression that servers would reject."""
 NOT_KNOWN: Any = object()
 """Marks an unknown input, output or set of variables."""
 
@@ -76,7 +76,7 @@ class Interpreter:
     """The steps that ran, in order of completion."""
 
     def run(self) -> Any:
-        """Run all `mustExecute` steps and all steps that the output needs and return the output.
+        """Run all `mustExecute` steps and all steps that the output needs, and return the output.
 
         Raises:
             Failure: If the item fails.

@@ -128,11 +128,11 @@ _short = _JsonRepr()
 _short.maxstring = _short.maxother = _short.maxlong = 200
 _short.maxdict = _short.maxlist = 20
 short_repr = _short.repr
-"""Formats a value for messages: as JSON, shortened."""
+"""Formats a value as shortened JSON for messages."""
 
 
 def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
-    """Return a key that is equal only for equal JSON values. (Unlike in Python, true doesn't equal 1.)"""
+    """Return a key that compares equal only for equal JSON values. (Unlike in Python, true doesn't equal 1.)"""
     if isinstance(value, bool):
         return bool, value
     if not isinstance(value, (dict, list, tuple, Mapping)):
@@ -192,7 +192,7 @@ class Validator:
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches. The list is empty if the value is nested too deeply to check.
 
-        If `max_count` is low, fewer parts of a value are compared with alternatives that it doesn't match.
+        A low `max_count` means that fewer parts of a value are compared with alternatives that don't match.
         """
         try:
             return _ValueCheck(self, max_count).apply_schema(self.schema, value)[:max_count]
@@ -461,7 +461,7 @@ def _check_object(
     missing = [name for name in required if name not in value]
     unlisted = [name for name in value if name not in properties] if missing else []
     misspelt: dict[str, str] = {}
-    """Maps each (probably misspelled) name to the missing name it seems to stand for."""
+    """Maps each name that looks misspelled to the missing name it was probably meant to be."""
     if 0 < len(missing) * len(unlisted) <= _MAX_COMPARED:
         check.slices.count_steps(_MAX_COMPARED)
         misspelt = {name: meant for name in unlisted if (meant := find_nearest(name, missing)) is not None}

@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 # Tokens that mean something else in other engines, e.g. set operations in character classes.
 _AMBIGUOUS_TOKEN = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
 _CLASS_COSTS = {"d": 8, "D": 8, "w": 38, "W": 38, "p": 38, "P": 38}
-# Character classes that may be large, and so cost more to compile when case is ignored.
+# Character classes that can be large, which makes them more expensive to compile when case is ignored.
 _LARGE_CLASS = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
 _LARGE_CLASS_COST = 1_200
 

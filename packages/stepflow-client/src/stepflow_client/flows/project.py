@@ -56,14 +56,14 @@ def _is_flow_file_name(name: str) -> bool:
 
 
 def is_server_config_name(name: str) -> bool:
-    """Return whether a file name looks like a server configuration's, e.g. `stepflow-config.yml`."""
+    """Return whether a file name looks like that of a server configuration, e.g. `stepflow-config.yml`."""
     path = Path(name)
     return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
 
 
 def is_flow_text(text: str) -> bool:
     """Return whether the text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
-    # Fast path: this is enough to recognize most flow files, and nearly all the large ones.
+    # Fast path: this is enough to recognize most flow files and nearly all large ones.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
@@ -84,7 +84,7 @@ _PROJECT_FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")
 _CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _MAX_FILE_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
-# The keys that each table may have.
+# The keys allowed in each table.
 _TABLE_KEYS = {
     "": ("flows", "components", "target", "config", "test", "validate"),
     "test": ("config",),
@@ -118,7 +118,7 @@ class Project(NamedTuple):
     flows: tuple[Path, ...] = ()
     """Flow files, or folders containing them."""
     components: Path | None = None
-    """The components that flows may use, in a file written by `stepflow components lock`."""
+    """File that lists the components flows may use, as written by `stepflow components lock`."""
     target: str | None = None
     """The server release that the flows target."""
     config: Path | None = None

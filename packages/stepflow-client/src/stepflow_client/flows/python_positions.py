@@ -27,9 +27,9 @@ def add_python_place_to_error(error: FlowError | None, flow: object) -> FlowErro
 
 
 def describe_python_place(flow: object, step_id: str | None) -> str | None:
-    """Return a phrase that says where in Python a step is written, or None if unknown.
+    """Return a phrase that says where in the Python code a step is defined, or None if unknown.
 
-    If `step_id` is None, the phrase is about the flow's output.
+    If `step_id` is None, the phrase describes the flow's output.
     """
     places, what = get_python_places_by_path(flow), "the output" if step_id is None else f"step {step_id!r}"
     path: Path = ("output",)

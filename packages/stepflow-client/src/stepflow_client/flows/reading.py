@@ -261,7 +261,7 @@ def is_flow_id(flow: object) -> bool:
     """Return whether this is a stored flow's ID: a str of 64 lowercase hexadecimal digits that doesn't name a file.
 
     Every server release uses IDs of this form. If a file with that name exists, it takes precedence. A path that isn't
-    a str always names a file, and so does a str that starts with `./`.
+    a str is always treated as a file, and so is a str that starts with `./`.
     """
     return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
 
@@ -358,7 +358,7 @@ def require_flow(content: Any, name: str) -> dict[str, Any]:
 
 
 def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the reason why a mapping isn't a flow, along with a hint, or None if it is one.
+    """Return why a mapping isn't a flow, along with a hint, or None if it is one.
 
     Without this check, servers would run the mapping as an empty flow.
     """

@@ -211,7 +211,7 @@ def _suggest_name(name: str, known: Collection[str], start: str, noun: str) -> s
 def find_allowed_variables(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
     """Return the variables that a flow declares or reads, or None if it has none or its schema allows others.
 
-    With `keeps_none`, the result for a flow that has no variables is an empty set instead of None.
+    If `keeps_none` is True, return an empty set instead of None for a flow that has no variables.
 
     Servers also pass undeclared variables to the flow, and a flow without a schema may read any of them.
     """
@@ -238,8 +238,8 @@ def find_required_reads(
 ) -> list[Reference]:
     """Return the references that must succeed for the output to succeed, including any in the steps the output needs.
 
-    With `with_must_execute`, also include references in `mustExecute` steps. Overridden steps are skipped because they
-    may read anything.
+    If `with_must_execute` is True, also include references in `mustExecute` steps. Overridden steps are skipped because
+    there's no way to know what they read.
     """
 
     def keep_certain(references: Iterable[Reference]) -> list[Reference]:

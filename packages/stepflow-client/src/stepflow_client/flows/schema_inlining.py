@@ -1,7 +1,7 @@
 """JSON Schemas for models that call flows: self-contained, valid, and always describing objects.
 
-Invalid and unsupported keywords are dropped, which widens a schema but never narrows it. The only addition is to
-require the fields that every run reads.
+Invalid and unsupported keywords are dropped, which widens a schema but never narrows it. The only addition is that
+fields read by every run become required.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _MAX_PATH_DEPTH = 3
 _MAX_PATHS = 200
 _MISMATCH_PROBLEM = "mismatch"
 _MAX_VALUES = 20
-# Maximum number of distinct object types, and of list types, in a union.
+# Maximum number of distinct object types in a union. The same limit applies to list types.
 _MAX_UNION_MEMBERS = 8
 
 
@@ -113,7 +113,7 @@ def may_be_null(type: Type) -> bool:
 
 
 def may_be_falsy(type: Type) -> bool:
-    """Return whether a condition of this type may be false, i.e. whether its value may be null or false."""
+    """Return whether a condition of this type can be false, i.e. whether its value can be null or false."""
     return may_be_null(type) or any(
         isinstance(member, Scalar) and member.kind == "boolean" and (member.values is None or False in member.values)
         for member in type.members
@@ -191,7 +191,7 @@ def look_up_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
     """Return the type of the value at a path.
 
     Union members that lack the path are ignored, because reading it from them fails at run time, and flows may rely on
-    that. With `keeps_null`, any path into null yields null, for example if a step's whole output is null.
+    that. If `keeps_null` is True, any path into null yields null, for example if a step's whole output is null.
     """
     is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
@@ -449,12 +449,12 @@ def _get_type_if_equal(types: list[Type]) -> Type:
 
 
 def _alternative_needs_siblings(part: Any) -> bool:
-    """Return whether an `anyOf` alternative only defines a type together with the keywords next to `anyOf`."""
+    """Return whether an `anyOf` alternative only defines a type when combined with the keywords next to `anyOf`."""
     return isinstance(part, Mapping) and part.keys().isdisjoint(_DEFINING - {"type"})
 
 
 def _keep_type_keywords(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep only the keywords that define a schema's type by themselves."""
+    """Keep only the keywords that define a schema's type on their own."""
     return {name: schema[name] for name in _TYPE_KEYWORDS if name in schema}
 
 
