@@ -79,7 +79,7 @@ def run_cases(
 ) -> list[CaseResult]:
     """Run a flow's test cases and return their results in the same order, attempt by attempt.
 
-    A case that has a fault isn't run, and its result is an `error`.
+    Cases with a `fault` aren't run, and their result is an `error`.
 
     Args:
         client: A client for the server.
@@ -98,7 +98,7 @@ def run_cases(
             default, coverage isn't collected.
         on_progress: Called with the number of finished case runs whenever it changes. If None (the default), progress
             isn't tracked, which saves a request per batch.
-        timeout: Timeout in seconds, which all cases in a batch share. Defaults to no timeout.
+        timeout: Timeout in seconds, shared by all cases in a batch. Defaults to no timeout.
     """
     check_instance(client, "client", SyncStepflowClient)
     check_instance(tests, "tests", FlowTests)
@@ -173,7 +173,7 @@ class _CaseRunner:
         try:
             inputs = [attempt.case.input for attempt in attempts]
             values, timeout = get_case_variables(self.tests, attempts[0].case), self.timeout
-            # Don't check the inputs: a case may test how the flow handles invalid input.
+            # Don't check the inputs, because a case might test how the flow handles invalid input.
             run_id = self.client.submit(self.tests.flow, inputs, variables=values, timeout=timeout, check_input=False)
             left = None if timeout is None else max(0.001, started + timeout - time.monotonic())
             if report is not None:

@@ -112,7 +112,7 @@ class FakeRun:
         return self is other or (self.parent is not None and self.parent.is_same_or_sub_run_of(other))
 
     def make_summary(self) -> dict[str, Any]:
-        """Return the run's summary in the format that servers use."""
+        """Return the run's summary in the server's format."""
         counts = {word: sum(item.status == number for item in self.items) for word, number in _STATUS_NUMBERS.items()}
         name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
         parent = {"parentRunId": self.parent.run_id} if self.parent is not None else {}
@@ -122,7 +122,7 @@ class FakeRun:
         return {**about, "items": {"total": len(self.items), **counts}, **begin, **parent, **end}
 
     def list_steps(self) -> list[dict[str, Any]]:
-        """Return the steps of all items in the format that servers use."""
+        """Return the steps of all items in the server's format."""
         return [step for item in self.items for step in item.records.values()]
 
 
@@ -140,11 +140,11 @@ class _FakeItem(Interpreter):
         self.records: dict[str, dict[str, Any]] = {}
         self._step_run = StepRun({}, 0)
         self._outcomes: dict[tuple[str, int], tuple[Any, float]] = {}
-        """The outcome of each step attempt, with the clock time at which it becomes available."""
+        """The outcome of each step attempt, along with the clock time at which it becomes available."""
         self._children: dict[tuple[str, int], list[FakeRun]] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the item in the format that servers use."""
+        """Return the item in the server's format."""
         return {"itemIndex": self.index, "status": self.status, **self.end}
 
     def execute(self) -> None:
@@ -275,7 +275,7 @@ def _error_fields(failure: Failure) -> dict[str, Any]:
 
 
 def find_diagnostics(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return fatal diagnostics about steps in the format that servers use."""
+    """Return fatal step diagnostics in the server's format."""
     diagnostics: list[dict[str, Any]] = []
     seen: set[str] = set()
 
@@ -462,7 +462,7 @@ class FakeServer:
             run.execute()
 
     def _format_now(self) -> str:
-        """Return the current time in the format that servers use."""
+        """Return the current time in the server's format."""
         return (datetime.now(UTC) + timedelta(seconds=self._clock)).isoformat().replace("+00:00", "Z")
 
     # Components
@@ -548,7 +548,7 @@ class FakeServer:
         return {}
 
     def _add_blob(self, data: Any, blob_type: str, filename: str | None = None) -> str:
-        """Store a JSON value or bytes and return the blob's ID. A filename replaces any earlier filename."""
+        """Store a JSON value or bytes and return the blob's ID. If a filename is given, it replaces any earlier one."""
         blob_id = compute_content_id(data)
         if blob_type == "flow":
             self._flows[blob_id] = data

@@ -286,7 +286,7 @@ NO_MOCK: Any = object()
 
 
 class MockedRun(NamedTuple):
-    """A run of a flow with mocked steps, or of a sub-flow that one of its steps contains."""
+    """A run of a flow with mocked steps, or of a sub-flow inside one of its steps."""
 
     within: tuple[str, ...]
     """IDs of the steps containing the flow, outermost first. Empty for the outer flow."""

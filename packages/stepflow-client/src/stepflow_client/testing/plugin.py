@@ -44,7 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _get_configured_file(config: pytest.Config, name: str) -> Path | None:
     """Return the file set by an option or setting.
 
-    An option's path is relative to the folder where pytest was started, and a setting's path to pytest's root folder.
+    Paths in options are relative to the folder where pytest was started, and paths in settings are relative to pytest's
+    root folder.
     """
     option = config.getoption(f"--stepflow-{name}")
     if option:
@@ -65,7 +66,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print which configurations come from project settings, and the flow coverage."""
+    """Print the flow coverage, and which configurations come from the project settings."""
     for text in config.stash.get(_NOTES_KEY, {}):
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE_KEY, {})
