@@ -41,7 +41,7 @@ class Diagnostic(Model):
     line: int | None = None
     """The line number in the file, starting at 1."""
     column: int | None = None
-    """The column number in the line, starting at 1."""
+    """The column number, starting at 1."""
     excerpt: str | None = None
     """The source line, with the location marked underneath."""
     hint: str | None = None

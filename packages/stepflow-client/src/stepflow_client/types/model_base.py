@@ -85,7 +85,7 @@ class Records(Shown):
     __slots__ = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the entries as dicts of JSON values, using their `to_dict`."""
+        """Return the entries as dicts of JSON values by calling `to_dict` on each."""
         return [entry.to_dict() for entry in cast("Iterable[Any]", self)]
 
     def to_dataframe(self) -> Any:
@@ -155,11 +155,11 @@ FIELD_TYPES: dict[str, type[Any]] = {
     **ENUMS,
     **{kind.__name__: kind for kind in (bool, datetime, dict, float, int, list, str, tuple, Mapping, Sequence)},
 }
-"""Field types by their name in annotations. This package's own types are added as they're defined."""
+"""Field types, keyed by the names used in annotations. This package's own types are added as they're defined."""
 _TYPE_WORDS = {bool: "True or False", datetime: "a time", int: "an integer", str: "text"}
 
 LOCAL: Mapping[str, Any] = {"exclude": True}
-"""Metadata for fields to leave out of `to_dict` (and of pydantic's output)."""
+"""Metadata for fields to omit from `to_dict` (and of pydantic's output)."""
 
 
 class _FieldSpec(NamedTuple):

@@ -33,7 +33,7 @@ class RunDifference(Model):
     b: Any
     """The value in the second run (any JSON value), or None for `removed`."""
     item_index: int | None = None
-    """The item's index, from 0, or None if the runs differ as a whole."""
+    """The item's zero-based index, or None if the runs differ as a whole."""
     step_id: str | None = None
     """The ID of the step whose status, output or error differs."""
     origin: str | None = None
@@ -60,7 +60,7 @@ class RunComparison(Model, Shown):
 
     @property
     def is_same(self) -> bool:
-        """True if the runs are the same in all compared parts. Start times and durations are ignored."""
+        """True if all compared parts of the runs are the same. Start times and durations are ignored."""
         return not self.every_difference
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ class RerunItem(Model):
     """An item to rerun."""
 
     index: int
-    """The item's index in the earlier run, from 0."""
+    """The item's zero-based index in the earlier run."""
     kept: Mapping[str, Any] = field(repr=False)
     """The outputs to reuse instead of executing their steps, by step ID."""
     executed: Sequence[str]
@@ -140,7 +140,7 @@ class RerunPlan(Model):
     items: Sequence[RerunItem]
     """The items to rerun, in input order."""
     total: int
-    """How many items the earlier run had. The results of items not listed in `items` are kept."""
+    """Number of items in the earlier run. The results of items not listed in `items` are kept."""
     unknown: Sequence[str] = ()
     """Arguments that executed steps may depend on but that were neither passed nor recorded (`variables` or
     `overrides`)."""

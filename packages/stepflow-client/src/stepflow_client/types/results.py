@@ -34,8 +34,8 @@ class FlowError(Model):
     hint: str | None = field(default=None, repr=False, metadata=LOCAL)
     """How to fix the problem, if known.
 
-    The hint says which input field is missing or is rejected by the component and, for flows written in Python, gives
-    the step's line. It's set on results of `run` and outcomes of `map`, but not included in `to_dict`.
+    The hint says which input field is missing or is rejected by the component and, for flows written in Python,
+    includes the step's line number. It's set on results of `run` and outcomes of `map`, but not included in `to_dict`.
     """
 
     @property
@@ -213,7 +213,7 @@ class Outcome(TypedResult[OutputT], Model, Shown):
     """The outcome of one batch input. An `Outcome[Output]` has an `Output` instance as its output."""
 
     index: int
-    """The input's position, from 0."""
+    """The input's zero-based position."""
     key: str | int | None
     """The input's `id` or else its `key`. Only set if the input is an object and the value is a string or int."""
     run_id: str | None
@@ -232,7 +232,7 @@ class Outcome(TypedResult[OutputT], Model, Shown):
     attempts: int = 1
     """How many times the input ran: more than 1 only if `max_attempts` is set, and 0 if the input couldn't be sent."""
     item_index: int | None = field(default=None, compare=False, metadata=LOCAL)
-    """The item's index within its run, from 0, or None if the input could not be sent."""
+    """The item's zero-based index within its run, or None if the input could not be sent."""
 
     @property
     def result(self) -> FlowResult:

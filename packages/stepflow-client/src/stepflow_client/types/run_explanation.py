@@ -87,11 +87,11 @@ class FailedChild(Model):
     """A sub-run item that failed even though the step that started it completed."""
 
     index: int
-    """The item's position in the step's list, from 0. Always 0 for `/builtin/eval`."""
+    """The item's zero-based position in the step's list. Always 0 for `/builtin/eval`."""
     message: str
     """The error message."""
     step_id: str | None = None
-    """The sub-run's step named in the message, if any."""
+    """The sub-run step that the message mentions, if any."""
 
 
 @frozen_model
@@ -160,7 +160,7 @@ class RunAccount(Model, Shown):
     steps: Sequence[StepAccount] = field(default=(), repr=False)
     """All of the flow's steps, in flow order. If the flow isn't known, only the steps that the server lists."""
     unknown: Sequence[str] = ()
-    """Sentences that say what couldn't be determined. Empty if everything is known."""
+    """Sentences describing what couldn't be determined. Empty if everything is known."""
 
     @property
     def failed(self) -> list[str]:

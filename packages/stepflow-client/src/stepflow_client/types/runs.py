@@ -101,7 +101,7 @@ class RunItem(Model, Shown):
     """One item of a run."""
 
     index: int
-    """The item's position in the run's list of inputs, from 0."""
+    """The item's zero-based position in the run's list of inputs."""
     status: ExecutionStatus
     run_id: str = ""
     output: Any = None
@@ -124,8 +124,8 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 class RunItems(Records, Sequence[RunItem]):
     """A sequence of a run's items, each decoded on first access.
 
-    Decoding all of them up front would be slow: a response may contain 100,000 items when the caller only needs those
-    that failed.
+    Decoding all of them up front would be slow: a response can contain 100,000 items when the caller only needs the
+    ones that failed.
 
     Args:
         entries: Items, or raw values for `read` to convert.
@@ -234,7 +234,7 @@ class StepDetails(StepAccount, Shown):
 
 @frozen_model
 class ListStepsResponse(Listing[StepDetails]):
-    """A run's steps, by item and then in flow order. Iterate over the response, index it, or use `steps`."""
+    """A run's steps, grouped by item and then in flow order. Iterate over the response, index it, or use `steps`."""
 
     _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
     _timed: ClassVar = (*_shown[:4], "started_at", "duration", "attempts", *_shown[4:])
@@ -295,13 +295,13 @@ class RunDetails(Model, Shown):
         """True if the status is final.
 
         Note that a server may mark a run as failed while it is still executing the run. In that case, `items.running`
-        isn't zero, and `wait_run` and `get_result` keep waiting until the run has really ended or counts as lost.
+        isn't zero, and `wait_run` and `get_result` keep waiting until the run has actually ended or is considered lost.
         """
         return self.status.is_finished
 
     @property
     def duration(self) -> float | None:
-        """Seconds between the run's creation and its end (by the server's clock), or None if it hasn't ended."""
+        """Number of seconds from creation to end (by the server's clock), or None if the run hasn't ended."""
         if self.created_at is None or self.completed_at is None:
             return None
         return max(0.0, (self.completed_at - self.created_at).total_seconds())

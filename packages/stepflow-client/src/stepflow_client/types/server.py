@@ -115,7 +115,7 @@ class ToolResult(Model):
     """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so that neither
     can be mistaken for other text."""
     structured: Mapping[str, Any] | None = None
-    """The same result as a JSON object with `run_id`, `status`, and `output`, `error` or `next`. None without a run."""
+    """The result as a JSON object with `run_id`, `status`, and `output`, `error` or `next`. None if nothing ran."""
     run_id: str | None = None
     """The run ID, or None if no run was started."""
     is_error: bool = False

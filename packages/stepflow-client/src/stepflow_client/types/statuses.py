@@ -56,7 +56,7 @@ FINAL_STATUSES = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
 """Statuses that never change once a run has reached them."""
 
 NO_ROUTE = "error routing component"
-"""The message (in every release) if no plugin can execute a component because it's unknown or its worker is away."""
+"""The message (in every release) if a component can't be executed because it's unknown or has no connected worker."""
 NO_REASON = "the server gave no reason"
 """Our message for failures that the server reports without a message."""
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
@@ -175,7 +175,7 @@ def decide_run_ending(status: ExecutionStatus, running: int, quiet_seconds: floa
         status: The run's status.
         running: How many of its items count as running.
         quiet_seconds: Time since the last sign of life (an event, a step ending, or the change to this status).
-        grace_seconds: Time without a sign of life after which a run that the server gave up on counts as lost.
+        grace_seconds: How long a run that the server gave up on can go without a sign of life before it counts as lost.
     """
     if not status.is_finished:
         return RunEnding.NOT_ENDED
