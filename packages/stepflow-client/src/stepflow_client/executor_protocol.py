@@ -17,8 +17,8 @@ __all__ = ["StepflowExecutor"]
 
 
 class _AttributeCheckMeta(type(Protocol)):  # type: ignore[misc]
-    """Checks only that the attributes exist, as Python 3.12 does. Python 3.11 would read them, including the URL of a
-    stopped runtime."""
+    """Checks only that the attributes exist, as Python 3.12 does. Python 3.11 would also read their values, including
+    the URL of a stopped runtime, which raises an error."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":

@@ -21,8 +21,8 @@ class FlowModel(BaseModel):
     Set fields by their Python names. If a field has a different name in JSON, the JSON name is its alias. Extra fields
     are kept unless the schema forbids them.
 
-    If a field defaults to None, requests omit it while it's None, unless you set it to None explicitly and its schema
-    allows null.
+    A field that defaults to None is omitted from requests while it's None, unless you set it to None explicitly and its
+    schema allows null.
     """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=(), validate_default=True)
@@ -49,8 +49,8 @@ class TypedFlow(FlowMethods[InputT, OutputT, VariablesT], Generic[InputT, Output
     """A flow with typed input, output and variables.
 
     `stepflow codegen` generates one per flow. Every method's first argument is a client. With a `StepflowClient` or
-    `StepflowRuntime`, await the result; with a `SyncStepflowClient`, don't. The options are the same as for the
-    client's own method.
+    `StepflowRuntime`, await the result; with a `SyncStepflowClient`, don't. The options are the same as those of the
+    corresponding client method.
 
     Example:
         ```python

@@ -198,7 +198,7 @@ class History:
         omitted: Collection[str] = (),
         has_own_flow: bool = False,
     ) -> str:
-        """Record a run that was started or is about to be and return the entry's ID.
+        """Record a run that has started or is about to start, and return the entry's ID.
 
         Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory.
 
@@ -216,8 +216,8 @@ class History:
             input: The input, or a list of inputs for a batch.
             variables: The values of the flow's variables.
             overrides: Step overrides.
-            labels: Labels to find the run by, as a mapping of names to values.
-            note: A note to find the run by.
+            labels: Labels for finding the run later, as a mapping of names to values.
+            note: A note for finding the run later.
             rerun_of: The original run, if this is a rerun.
             kept: The IDs of the steps whose outputs the rerun keeps.
             rerun_items: The indexes of the original run's items to run again.

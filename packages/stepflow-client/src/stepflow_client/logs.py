@@ -22,8 +22,8 @@ LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
 _RUN_ID_FIELD = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-# In log records from this part of the server, the diagnostics name the current run. In records from other parts, they
-# keep naming the run that the part was started for.
+# In log records from this part of the server, the diagnostics include the current run's ID. In records from other
+# parts, they keep the ID of the run that the part was started for.
 _EXECUTOR_TARGET = "stepflow_execution"
 # Worker output arrives through a separate pipe, so it may be read up to this many seconds after the server's output.
 _MAX_WORKER_DELAY_SECONDS = 1.0
@@ -40,7 +40,7 @@ _STANDARD_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "mes
 class LogConfig:
     """Controls how much an embedded server logs, and where its log lines go.
 
-    Whatever the settings, the runtime always reads the output, because the server would otherwise block on a full pipe.
+    The runtime always reads the output, whatever the settings, because the server would otherwise block on a full pipe.
 
     Raises:
         InvalidArgumentError: If a level is unknown, or a number is not positive.
@@ -142,7 +142,7 @@ class LogEntry(Record):
 
     @property
     def run_id(self) -> str | None:
-        """The ID of the run that the line mentions, or None if it mentions no run or several."""
+        """The ID of the run that the line mentions, or None if it mentions none or more than one."""
         run_ids = self.run_ids
         return next(iter(run_ids)) if len(run_ids) == 1 else None
 
@@ -194,9 +194,9 @@ Line = TypeVar("Line", bound=HasRunIds)
 def find_run_lines(
     lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, include_other_runs: bool = False
 ) -> list[Line]:
-    """Return every line from the first that mentions a run to the last, in order.
+    """Return all lines from the first one that mentions a run to the last one that does, in order.
 
-    Worker lines read up to a second after the last one are included too, because worker output may arrive late.
+    Worker lines read up to a second after that are included too, because worker output may arrive late.
 
     Args:
         lines: Lines of a server and its workers, oldest first.

@@ -1,4 +1,4 @@
-"""A cache of successful results, which later calls with the same flow, input and settings reuse.
+"""A cache of successful results, reused by later calls with the same flow, input and settings.
 
 On a cache miss, the client runs the flow as usual. The cache never makes a run fail: if there's an error, the client
 logs it once, as a warning, and still runs the flow.

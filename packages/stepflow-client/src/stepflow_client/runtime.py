@@ -103,7 +103,7 @@ class StepflowRuntime(SuggestsNames):
     The server has no authentication: anyone who can reach the port can run flows with every configured component, and
     read runs and blobs. Every server release listens on all interfaces. On Linux 5.7 and later, the runtime closes the
     port to other machines unless `all_interfaces` is set. Some sandboxes forbid this and macOS doesn't support it, so
-    check `is_exposed` to find out whether the port is closed. The default configuration leaves out
+    check `is_exposed` to find out whether the port is closed. The default configuration doesn't include
     `/builtin/load_file`, because it can read any file that the server can read. `STEPFLOW_*` environment variables are
     passed to the server only if it or its workers read them. To pass any other, such as a client's token, list it in
     `env` or refer to it as `${NAME}` in the configuration.
@@ -111,7 +111,7 @@ class StepflowRuntime(SuggestsNames):
     If the server uses an SQLite store, it resumes unfinished runs a few seconds after a restart, even in a later
     runtime that uses the same store. To do so, it takes over the previous server's name, which is stored in a file next
     to the store (`NAME.db.orchestrator-0`) and locked while in use. To choose a name yourself, set the environment
-    variable `STEPFLOW_ORCHESTRATOR_ID`, but make sure that two servers never use the same name at once.
+    variable `STEPFLOW_ORCHESTRATOR_ID`, but make sure that two servers never use the same name at the same time.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
@@ -149,7 +149,7 @@ class StepflowRuntime(SuggestsNames):
 
         Before using the server, enter the runtime or call `wait_ready`.
 
-        If the server of a killed process is still using the same SQLite store, this takes up to 5 s.
+        If the server of a killed process is still using the same SQLite store, this can take up to 5 s.
 
         Args:
             config: The server's configuration. This is either the path of a YAML or JSON file, in which case worker
@@ -165,16 +165,16 @@ class StepflowRuntime(SuggestsNames):
             restart_policy: Whether to restart the server if it exits on its own: a `RestartPolicy` or its value, e.g.
                 `on_failure`. Defaults to `never`.
             max_restarts: Maximum number of restarts over the runtime's lifetime. Defaults to 3.
-            startup_timeout: How many seconds the server and the workers it launches may take to become ready, on every
-                start. Defaults to 30. If a worker exits before it's ready, the start fails immediately.
-            worker_timeout: How many seconds to wait, once the server is ready, for workers that connect by themselves:
+            startup_timeout: How long the server and the workers it launches can take to become ready on each start, in
+                seconds. Defaults to 30. If a worker exits before it's ready, the start fails immediately.
+            worker_timeout: How many seconds to wait, once the server is ready, for workers that connect on their own:
                 one for each plugin that has a queue but no `command`. Defaults to None, which doesn't wait for these
                 workers. Tasks wait for them instead (on 0.13, up to 30 s). While such a worker is missing, the server
                 takes 5 s to become ready.
-            on_crash: A callback for when the server exits on its own after it was ready, or when a restart fails. It
-                receives the exit code (negative for a signal, or -9 if a restarted server wasn't ready in time) and, if
-                it accepts two arguments, the last log lines. It's called in one of the runtime's threads, before the
-                restart. Any exception it raises is logged.
+            on_crash: A callback that is called when the server exits on its own after it was ready, or when a restart
+                fails. It receives the exit code (negative for a signal, or -9 if a restarted server wasn't ready in
+                time) and, if it accepts two arguments, the last log lines. It's called in one of the runtime's threads,
+                before the restart. Any exception it raises is logged.
             allow_load_file: Whether the default configuration includes `/builtin/load_file`, which lets anyone who can
                 reach the port read every file that the server can read. Defaults to False.
             all_interfaces: Whether to let other machines reach the port, e.g. for remote workers or clients. Defaults
@@ -210,7 +210,7 @@ class StepflowRuntime(SuggestsNames):
                 message = "allow_load_file only applies to the default configuration"
                 hint = "in your own configuration, the routes decide which components can be used"
                 raise InvalidArgumentError(message, hint=hint)
-            # If the configuration is a pipe, wait for its writer no longer than the startup timeout.
+            # If the configuration is a pipe, don't wait for its writer longer than the startup timeout.
             with deadline_scope(compute_deadline(startup_timeout)):
                 prepared = build_server_config(config)
             binary = find_binary()
@@ -319,7 +319,7 @@ class StepflowRuntime(SuggestsNames):
         return self._supervisor.logs.get_recent_entries(arguments.check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
-        """Wait up to `startup_timeout` until the server and its workers are ready.
+        """Wait up to `startup_timeout` for the server and its workers to become ready.
 
         Raises:
             ServerStartError: If the server didn't start, or exited on its own. `log_tail` contains its last lines.
@@ -455,8 +455,8 @@ class StepflowRuntime(SuggestsNames):
         with self._clients_lock:
             client, self._sync_client = self._sync_client, None
             for loop in list(self._clients):
-                # Only its own event loop can close a client's connections. But don't let the client send requests,
-                # because another server may use the port by then.
+                # A client's connections can only be closed by its own event loop. But don't let the client send
+                # requests, because another server may use the port by then.
                 self._clients.pop(loop)._connection.dialect.closed = True
         if client is not None:
             client.close()
@@ -470,7 +470,7 @@ class StepflowRuntime(SuggestsNames):
     find_run = _delegate_when_ready(StepflowClient.find_run)
     """Return the run that already exists for an idempotency key. See `StepflowClient.find_run`.
 
-    Keys last as long as the store, which for an in-memory store is as long as the runtime.
+    Keys last as long as the store (for an in-memory store, as long as the runtime).
     """
     rerun = _delegate_when_ready(StepflowClient.rerun)
     """Rerun a finished run. See `StepflowClient.rerun`."""
