@@ -368,7 +368,7 @@ class History:
                 flow's name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
             labels: Labels the run must have, as a mapping of names to values.
             status: The last known status.
-            server: The URL of the run's server. If you pass several URLs, any of them may match.
+            server: The URL of the run's server. If you pass several URLs, runs on any of them match.
             run_id: The run's ID, or a prefix of it.
             rerun_of: Only return reruns of this run.
             flow_file: The path of the flow's file.

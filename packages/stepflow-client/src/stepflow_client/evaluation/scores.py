@@ -285,7 +285,7 @@ class _Latency(Score):
 
 
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:
-    """Use an output field as the score, such as a cost, a token count or a classifier's label.
+    """Use an output field, such as a cost, a token count or a classifier's label, as the score.
 
     If an output doesn't have the field, an error is recorded instead.
 
@@ -312,7 +312,7 @@ def usage(path: str = "") -> Score:
     this score.
 
     Args:
-        path: The part of the output that contains them. Defaults to the whole output.
+        path: The part of the output that contains the usage. Defaults to the whole output.
     """
     return _Usage(**_build_path_and_name("usage", path), lower_is_better=True)
 

@@ -109,7 +109,7 @@ class ServerInfo(Model):
 
 @frozen_model(kw_only=False)
 class ToolResult(Model):
-    """What a tool call returns to the model, as text and as JSON."""
+    """A tool call's result for the model, as text and as JSON."""
 
     text: str
     """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so that neither
