@@ -46,7 +46,7 @@ def test_on_a_terminal(width: int, terminal: Callable[..., Terminal], server: st
 
 
 @pytest.mark.usefixtures("server")
-def test_wire(stepflow: Stepflow, golden: Golden) -> None:
+def test_values(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("run", "hello.yaml", "--example", "ada"),
         stepflow("run", "--flow", "hello.yaml", "--example", "grace"),

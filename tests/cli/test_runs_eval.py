@@ -35,7 +35,7 @@ def evaluated(stepflow: Stepflow, server: str) -> Stepflow:
     return stepflow
 
 
-def test_wire(evaluated: Stepflow, golden: Golden) -> None:
+def test_values(evaluated: Stepflow, golden: Golden) -> None:
     golden(
         evaluated("runs", "eval", "@last", "{$step: ask, path: '$.messages[0].content'}"),
         evaluated("runs", "eval", "@last", "{all: [{$input: $.name}, {$variable: tone}, {$literal: {$step: x}}, 2]}"),
