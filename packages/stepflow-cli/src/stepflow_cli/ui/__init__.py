@@ -2,6 +2,6 @@
 
     browser -> guard (Host, Origin, session, form token) -> views -> client -> server
 
-`security` decides which requests to serve, `views` read from the server and render `templates`, and `run_followers`
+`security` decides which requests to serve, `views` reads from the server and renders `templates`, and `run_followers`
 relays run events to open pages.
 """

@@ -107,10 +107,10 @@ def build_application(
     """Return the ASGI application.
 
     Args:
-        create_client: Creates the client that the pages use to talk to the server. It's closed on shutdown.
+        create_client: Creates the client that the pages use to talk to the server. The client is closed on shutdown.
         history: The history where the client records the runs it starts.
         folder: The folder of flow files to show, if any.
-        addresses: The hosts and origins that requests are accepted for.
+        addresses: The hosts and origins to accept requests for.
         sessions: The browser sessions that have access to the pages.
         stopping: An event that ends all streams once it's set.
     """
@@ -147,7 +147,7 @@ def build_application(
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
 
     async def compress_except_values(scope: Scope, receive: Receive, send: Send) -> None:
-        # If the browser is on the local machine, sending 50 MB uncompressed is faster than compressing it first.
+        # When the browser is on the local machine, sending 50 MB uncompressed is faster than compressing it first.
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
@@ -162,8 +162,8 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
             lines = [line.strip() for line in path.read_text().splitlines()]
             text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
             files[path.name] = text.encode(), _CONTENT_TYPES[path.suffix]
-    # Every page loads `ui.css`, and every page except for the list of runs also loads `more.css`. `base.css` comes
-    # first so that the other files can override it.
+    # Every page loads `ui.css`, and every page except the list of runs also loads `more.css`. `base.css` comes first so
+    # that the other files can override it.
     first = [files.pop(name)[0] for name in ("base.css", "live.css")]
     others = [files.pop(path.name)[0] for path in sorted(_STATIC_FOLDER.glob("*.css")) if path.name in files]
     files["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
@@ -175,7 +175,7 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
 def build_access_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
     """Return a link to the list of runs, or to the page for `run_id`.
 
-    The token in the link works for only one browser.
+    The token in the link only works for one browser.
     """
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"

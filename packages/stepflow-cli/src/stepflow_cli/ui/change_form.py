@@ -1,4 +1,4 @@
-"""The form for changing a run, and the arguments for rerunning it with the changes."""
+"""The form for changing a run, and the arguments for rerunning the run with those changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .schema_forms import (
 
 START_ALL, START_FAILED, START_CHANGED, START_FROM = "all", "failed", "changed", "from:"
 """Which steps to execute: all of them, those that didn't complete, those affected by the change, or one step
-(`from:ID`) and every step that reads from it."""
+(`from:ID`) along with every step that reads from it."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
     if start == START_FAILED:
         arguments["keep"] = "succeeded"
     elif start == START_CHANGED:
-        # Don't keep any output that was computed from a different input.
+        # Don't keep any outputs that were computed from a different input.
         arguments["keep"] = Keep("unchanged", before=subject.step or None)
     elif start.startswith(START_FROM):
         arguments["keep"] = Keep(before=start.removeprefix(START_FROM))
@@ -202,7 +202,7 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     elif subject.group is None:
         edited = [entered if index == subject.index else value for index, value in enumerate(known)]
     else:
-        # Each item has its own input, so only apply the edits that the user made to the input on display.
+        # Each item has its own input, so apply only the edits that the user made to the displayed input.
         patch, changed = make_merge_patch(subject.masked_input, entered), set(subject.item_indexes)
         edited = [apply_patch(value, patch) if index in changed else value for index, value in enumerate(known)]
     try:
@@ -210,6 +210,6 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     except ValueError:
         if edited is not known:
             raise
-        # The history masked the input, so the rerun will fail if it executes a step that reads the input.
+        # The input was masked in the history, so the rerun will fail if it executes a step that reads the input.
         return None
     return edited

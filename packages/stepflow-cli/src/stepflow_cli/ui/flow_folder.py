@@ -41,8 +41,8 @@ class FlowFile:
 class FlowFolder:
     """The flow files in a folder and its subfolders.
 
-    To look up a file, the requested path is compared with the relative paths of the listed files. A name sent by a
-    browser is never used as a path.
+    Files are looked up by comparing the requested path with the relative paths of the listed files. Names sent by
+    browsers are never used as file paths.
 
     Raises:
         OSError: If the folder doesn't exist.
@@ -66,7 +66,7 @@ class FlowFolder:
 
         Args:
             flow: The flow as its author wrote it.
-            recorded: The path that was recorded when the run was started, if known.
+            recorded: The path recorded when the run was started, if known.
         """
         ranked = []
         for file in self.list_flow_files():
@@ -76,7 +76,7 @@ class FlowFolder:
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
 
     def write_if_unchanged(self, file: FlowFile, content: bytes, *, expected_content: bytes) -> None:
-        """Replace a file's content, provided that it's still `expected_content`.
+        """Replace a file's content if it's still `expected_content`.
 
         Raises:
             FileChangedError: If the file has changed since it was read.
@@ -90,7 +90,7 @@ class FlowFolder:
         try:
             return path.resolve(strict=True) == path and path.is_relative_to(self.root)
         except (OSError, RuntimeError):
-            # Before Python 3.13, a loop of symbolic links raises RuntimeError.
+            # Before Python 3.13, a symbolic link loop raises RuntimeError.
             return False
 
     def _load_if_changed(self, path: Path) -> FlowFile | None:
@@ -101,7 +101,7 @@ class FlowFolder:
         version = (status.st_mtime_ns, status.st_size)
         if path not in self._read_files or self._read_files[path][0] != version:
             file = None
-            # Ignore files that can't be read as flows. Users can find them with `stepflow validate`.
+            # Ignore files that can't be read as flows. `stepflow validate` reports them.
             with suppress(StepflowClientError):
                 if status.st_size <= _MAX_FILE_BYTES and is_flow_file(path):
                     file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))

@@ -1,4 +1,4 @@
-"""The flows on the flows page. They come from the server, the history and the folder of flow files."""
+"""Collects the flows for the flows page from the server, the history and the folder of flow files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAGE_SIZE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
 _MAX_RECORDED_RUNS = 2_000
-# Maximum number of flows whose runs are fetched with a separate request each.
+# Maximum number of flows whose runs are fetched. Each of them takes a separate request.
 _MAX_SEPARATE_FLOWS = 100
 _MAX_SHOWN_RUNS = 12
 
@@ -60,7 +60,7 @@ class FlowsPageContents:
     flows: list[FlowWithRuns]
     sub_flows: list[FlowWithRuns]
     files: list[FlowFile]
-    """The files whose flows haven't been run."""
+    """The files that contain flows that haven't been run."""
     read: int
     """The number of runs that were fetched, starting with the newest."""
     since: datetime | None
@@ -72,8 +72,8 @@ async def build_flows_page_contents(
 ) -> FlowsPageContents:
     """Return a server's flows whose names contain `text`.
 
-    Looks for flows in the newest 5,000 runs, in the history and in the folder. This way, a busy flow can't crowd out
-    flows that were once run from this machine or that have a file in the folder.
+    Looks for flows in the newest 5,000 runs, in the history and in the folder. That way, a busy flow can't crowd out
+    flows that were run from this machine or have a file in the folder.
     """
     # Start with the newest root runs.
     runs: list[RunDetails] = []

@@ -1,4 +1,4 @@
-"""Draw the graphs of flows and runs, and the timelines of runs."""
+"""Draw the graphs of flows and runs and the timelines of runs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def draw_run_timeline(
 
     Args:
         report: The report.
-        urls: Where the bars link to and which time span to show. By default, shows the whole timeline without links.
-        shown: The steps to show, in order. By default, shows all steps or, for a batch, the slowest items.
+        urls: Where the bars link to and which time span to show. By default, the whole timeline is shown without links.
+        shown: The steps to show, in order. By default, all steps are shown or, for a batch, the slowest items.
         selected: The step whose bar is marked as the current one, if any.
     """
     is_live = not report.run.is_finished
@@ -76,7 +76,7 @@ class GraphPicture:
     svg: str
     """The SVG, or an empty string if the graph can't be drawn."""
     hidden: int = 0
-    """The number of steps that don't have a box of their own."""
+    """The number of steps that don't have their own box."""
     selected: str = ""
     """The ID of the box for the selected step."""
 
@@ -94,8 +94,8 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     links = {}
     for node in folded.graph.nodes:
         if node.kind == "step":
-            # Link to the first step whose status is the one that the box shows. A step in a nested flow belongs to a
-            # sub-run, so for those steps, link to the step that runs the nested flow.
+            # Link to the first step with the same status as the box. A step in a nested flow belongs to a sub-run, so
+            # link to the step that runs the nested flow instead.
             members = folded.nodes_by_box[node.id]
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
@@ -137,7 +137,7 @@ def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[Fold
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:
-            # This happens, for example, if the drawing packages aren't installed.
+            # For example, the drawing packages might not be installed.
             return folded, None
     _layouts.put_newest(key, drawing)
     return drawing

@@ -22,7 +22,7 @@ class ItemAttempt:
     """The path of the attempt's page."""
     status: str
     is_shown: bool
-    """Whether this is the attempt that the page shows."""
+    """Whether this is the attempt shown on the page."""
 
 
 async def list_item_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[ItemAttempt]:
@@ -56,7 +56,7 @@ async def list_item_attempts(site: Site, run_id: str, index: int, total: int, st
 
 
 def get_item_page_path(run_id: str, index: int, total: int) -> str:
-    """Return the path of an item's page. If the run has a single item, that's the page of the run itself."""
+    """Return the path of an item's page. If the run has a single item, this is the run's own page."""
     return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
 
 
@@ -68,7 +68,7 @@ async def _read_item_attempt(site: Site, run_id: str, index: int) -> ItemAttempt
             return replace(attempt, status=run.status.value)
         items = (await site.read_snapshot(run_id, "items")).items or ()
     except StepflowClientError:
-        # The run may have been deleted, so only show what the history recorded.
+        # The run may have been deleted, so only show what's in the history.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
     return replace(attempt, status=status, path=get_item_page_path(run_id, index, len(items)))

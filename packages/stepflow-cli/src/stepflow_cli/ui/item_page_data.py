@@ -18,9 +18,9 @@ from ..server.server_log_files import KeptLogLine, read_run_log_lines
 from .site_state import Site
 
 ITEM_PAGE_PARTS = ("items", "steps", "flow", "arguments")
-"""The parts of a run that an item's page needs."""
+"""The parts of a run needed by an item's page."""
 MAX_DRAWN_ITEMS = 200
-"""Maximum number of items in a run for which the page reads all steps."""
+"""The page of an item only reads all of the run's steps if the run has at most this many items."""
 _MAX_SUB_RUNS = 100
 _MAX_UNCOLLECTED_OBJECTS = 200_000
 
@@ -71,7 +71,7 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
     last: ItemReport | None = site.last_item
     follower = site.followers.find_follower(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
-        # The run's labels and notes may have changed in the meantime.
+        # The run's labels and notes may have changed since then.
         snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
         given = mask_arguments(snapshot.flow or {}, snapshot.arguments)

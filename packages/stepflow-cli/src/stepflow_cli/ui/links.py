@@ -24,20 +24,20 @@ class ItemUrls:
     sort: str = ""
     """The sort order of the steps."""
     span: str = ""
-    """The visible part of the timeline, in seconds from where the timeline starts."""
+    """The visible part of the timeline, in seconds from the start of the timeline."""
 
     @property
     def page(self) -> str:
-        """The URL of the item's page. If the item failed, the page opens with the step that caused the failure."""
+        """The URL of the item's page. If the item failed, the page opens on the step that caused the failure."""
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
     def page_without_step(self) -> str:
-        """The URL of the item's page with the item itself in the panel, even if one of its steps failed."""
+        """The URL of the item's page, with the item itself in the panel even if one of its steps failed."""
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def build_changed_view_url(self, step_id: str | None, **changes: Any) -> str:
-        """Return the URL of a step (or the item if `step_id` is None) with another `shows_all`, `sort` or `span`."""
+        """Return the URL of a step (or the item if `step_id` is None) with a new `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 

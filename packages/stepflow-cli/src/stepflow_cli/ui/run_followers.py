@@ -70,8 +70,8 @@ _HEALTH_MAX_AGE_SECONDS = 1.0
 # If a run has had no events for this many seconds (or for twice its longest pause so far, if that's longer), its page
 # asks whether a worker is running.
 _QUIET_SECONDS = 10.0
-# Maximum number of failed items whose errors are fetched while a batch is still running. Any other errors are read once
-# the batch has ended.
+# Maximum number of failed items whose errors are fetched while a batch is still running. The errors of any other failed
+# items are read after the batch has ended.
 _MAX_READ_ERRORS = 1_000
 
 
@@ -143,7 +143,7 @@ class RunFollower:
 
     @property
     def has_running_steps(self) -> bool:
-        """Whether there are steps that have started but aren't known to have ended."""
+        """Whether any steps have started but aren't known to have ended."""
         return self._progress is not None and any(step.running for step in self._progress.steps)
 
     @contextmanager
@@ -157,16 +157,16 @@ class RunFollower:
             self.used = time.monotonic()
 
     async def wait_for_past_events(self, seconds: float = CATCH_UP_TIMEOUT_SECONDS) -> bool:
-        """Wait until all past events have been read, or `seconds` have passed since reading began.
+        """Wait until all past events have been read, or until `seconds` have passed since reading began.
 
-        Return whether all of them have been read.
+        Return whether all of them were read.
         """
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
     async def wait_and_list_step_times(self) -> list[StepTime]:
-        """Wait briefly for past events, and then return the step times known so far."""
+        """Wait briefly for past events, then return the step times known so far."""
         await self.wait_for_past_events()
         return self._steps.times
 
@@ -198,7 +198,7 @@ class RunFollower:
         return self._last_event_time if is_quiet else None
 
     def get_item_errors(self) -> dict[int, FlowError]:
-        """Return the errors of a running batch's failed items that have been read so far, by item index."""
+        """Return the errors read so far for a running batch's failed items, by item index."""
         failed = self._progress.infer_item_states().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
@@ -214,7 +214,7 @@ class RunFollower:
         return self._item_codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
-        """Wait up to `seconds` for the version to change, and then return the current version."""
+        """Wait up to `seconds` for the version to change, then return the current version."""
         if self.version == version:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds)
@@ -232,7 +232,7 @@ class RunFollower:
             try:
                 await self._read_new_events()
             except TransportError:
-                # The server can't be reached, even though the client has retried.
+                # The server couldn't be reached, even though the client retried.
                 self._caught_up.set()
                 await asyncio.sleep(_RECONNECT_SECONDS)
                 continue
@@ -291,7 +291,7 @@ class RunFollower:
     async def _fetch_scheduled_errors(self) -> None:
         while self._pending_errors and not self.has_ended:
             index, step_id = self._pending_errors.popleft()
-            # Ignore a failed request: the page can do without this error until the run ends.
+            # Ignore a failed request. The page can do without this error until the run ends.
             with suppress(StepflowClientError):
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
                 if step.error is not None and index in self._errors:
@@ -338,8 +338,8 @@ class RunFollowers:
     async def get_live_stream_path(self, run: RunDetails, seconds: float = CATCH_UP_TIMEOUT_SECONDS) -> str:
         """Return the path of the stream that updates a run's page, or an empty string if the page won't change anymore.
 
-        If the run has finished, waits up to `seconds` for its events. The stream only reports later changes, so call
-        this before reading the page's content.
+        If the run has finished, waits up to `seconds` for its events. The stream only reports changes made after this
+        call, so call this before reading the page's content.
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:

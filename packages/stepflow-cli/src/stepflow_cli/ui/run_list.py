@@ -1,4 +1,4 @@
-"""The list of runs: fetch it once for all open pages, search and sort it, and fold evaluations and reruns."""
+"""The list of runs: fetch it once for all open pages, search it, sort it, and fold evaluations and reruns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stepflow_client.history import HistoryEntry
 from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, run_matches_query_word
 
 _Row = TypeVar("_Row")
-# Columns that are sorted in descending order on the first click.
+# Columns that are sorted in descending order when they're first clicked.
 _DESCENDING_COLUMNS = ("duration", "attempts")
 
 
@@ -46,7 +46,7 @@ class SortOrder:
     def get_order_after_click(self, column: str) -> str:
         """Return the sort order after a click on a column's header, in the form used in URLs.
 
-        Another click on the same column reverses the order. Columns of numbers start with the largest.
+        Clicking the same column again reverses the order. Numeric columns start with the largest number.
         """
         is_descending = not self.is_descending if column == self.column else column in _DESCENDING_COLUMNS
         return SortOrder(column, is_descending).url_text
@@ -74,14 +74,14 @@ class SortOrder:
 
 
 MAX_ERROR_ITEMS = 1_000
-"""Maximum number of items in a batch whose errors are read."""
+"""Maximum number of items whose errors are read in a batch."""
 _MAX_RUNS = 1_000
 _MAX_OLDER_RUNS = 20
 _MAX_FLOWS = 100
 _MAX_FAILED_RUNS = 60
 _MAX_CACHED_RUNS = 2_000
 _MAX_CONCURRENT_READS = 4
-# Maximum time in seconds that the list waits for errors. Errors that arrive later are shown on the next refresh.
+# Maximum number of seconds that the list waits for errors. Errors that arrive later are shown on the next refresh.
 _ERROR_WAIT_SECONDS = 0.5
 
 
@@ -98,7 +98,7 @@ class SearchResult:
 
 
 class RunFinder:
-    """Searches runs. The components of flows and the errors of finished runs are cached, because neither can change."""
+    """Searches runs. The components of flows and the errors of finished runs are cached, because they can't change."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -123,7 +123,7 @@ class RunFinder:
     async def search_runs(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
         """Return the runs that match all words.
 
-        Searches the newest runs that pass the filters, plus any runs whose ID starts with the word.
+        Searches the newest runs that match the filters, plus any run whose ID starts with the word.
         """
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
@@ -180,7 +180,7 @@ class RunFinder:
         self._components.put_newest(flow_id, components)
 
     async def read_first_error_lines(self, runs: Iterable[RunDetails]) -> dict[str, str]:
-        """Return the first line of each failed run's first error, leaving out errors that can't be read in time."""
+        """Return the first line of each failed run's first error. Errors that can't be read in time are left out."""
         errors = await self._get_or_load_run_errors(runs, _ERROR_WAIT_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
@@ -219,7 +219,7 @@ _MAX_AGE_SECONDS = 1.0
 _MAX_CACHED_LISTS = 100
 # The label that `evaluate` adds to its runs.
 _EVALUATION_LABEL = "eval"
-# Runs with the same evaluation label are treated as separate evaluations if they are more than this far apart.
+# Runs with the same evaluation label are treated as separate evaluations if they are further apart than this.
 _MAX_EVALUATION_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
@@ -236,7 +236,7 @@ def build_list_runs_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 class RunListCache:
-    """The lists of runs that pages show, cached by their filters."""
+    """The lists of runs shown on pages, cached by their filters."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -295,7 +295,7 @@ class RunRow:
 
     @property
     def shown_labels(self) -> Mapping[str, str]:
-        """The labels to display: the run's own, or the one label that all runs of a folded evaluation share."""
+        """The labels to display: the run's own labels, or the one label shared by all runs of a folded evaluation."""
         if len(self.summarized_runs) == 1:
             return self.labels
         return {_EVALUATION_LABEL: self.labels[_EVALUATION_LABEL]}
@@ -308,7 +308,7 @@ class RunRow:
 
     @property
     def worst_status(self) -> str:
-        """The status to display, which is the worst status among the counted runs."""
+        """The status to display, which is the worst status of the counted runs."""
         return get_worst_state(run.status.value for run in self.summarized_runs) or self.run.status.value
 
 

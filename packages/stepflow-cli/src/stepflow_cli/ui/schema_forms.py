@@ -65,7 +65,7 @@ def _describe_range(schema: Mapping[str, Any], least: str, most: str, unit: str)
 
 
 def _format_field_value(kind: str, value: Any) -> str | None:
-    """Format a value as the text of a field, or return None if this kind of field can't show it."""
+    """Format a value as the text of a field. Return None if this kind of field can't show it."""
     if kind in ("text", "long", *FIELD_FORMATS):
         if not isinstance(value, str):
             return None
@@ -153,7 +153,7 @@ def parse_json_or_yaml(text: str) -> Any:
 
 
 def reject_masked_value(value: Any, flow: Mapping[str, Any]) -> None:
-    """Check that no part of a value was masked by a page or by the history.
+    """Check that no part of a value was masked on a page or in the history.
 
     Raises:
         ValueError: If any part is masked.
@@ -194,7 +194,7 @@ class Field:
     value: str = ""
     """The current text. For a `choice`, this is an index into `options`. For a `list`, it's JSON."""
     is_nullable: bool = False
-    """Whether null needs a checkbox, because the schema allows it but the field's text can't express it."""
+    """Whether null needs a checkbox, because the schema allows null but the field's text can't express it."""
     is_null: bool = False
     error: str = ""
     schema: Any = dataclasses.field(default=True, repr=False)
@@ -243,7 +243,7 @@ def build_schema_fields(
     """Return the fields for an object schema (in schema order), or an empty list if a form can't represent it.
 
     Args:
-        schema: A JSON schema. Any property that no other kind of field supports gets a JSON field.
+        schema: A JSON schema. Properties that no other kind of field supports get a JSON field.
         definitions: The schemas that `$ref` can refer to.
         prefix: The prefix of all field names.
         secret: The properties whose values must stay hidden.
@@ -266,7 +266,7 @@ class _FieldBuilder:
     ) -> tuple[Field, ...]:
         """Return an object's fields.
 
-        Any object that would bring the form to more than 100 fields is edited as JSON instead.
+        Any object that would take the form past 100 fields is edited as JSON instead.
         """
         properties, required = properties_of(schema)
         if not 0 < len(properties) <= self._fields_left:
@@ -373,7 +373,7 @@ def clear_field(field: Field) -> Field:
 
 
 def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the submitted object, without any optional fields that the user left empty.
+    """Return the submitted object. Optional fields that the user left empty are left out.
 
     Raises:
         InvalidFormError: If a field's value is invalid.
@@ -384,7 +384,7 @@ def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> 
         raise InvalidFormError(entered)
     checked = []
     for field in entered:
-        # This is the same check that `run` makes.
+        # `run` performs the same check.
         if field.key in value and field.kind != "secret":
             for mismatch in find_mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
@@ -396,7 +396,7 @@ def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> 
 
 
 def _add_submitted_field_value(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
-    """Add a field's submitted value to the object. Return the field with its text and, if that's invalid, an error."""
+    """Add a field's submitted value to the object. Return the field with its text and, if invalid, an error."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _has_submitted_value(field, form):
@@ -439,7 +439,7 @@ def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
 
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the input fields and of the raw JSON, which are used to detect later edits."""
+    """Return digests of the input fields and of the raw JSON, used to detect later edits."""
     return f"{_hash_text(json.dumps(get_values_to_submit(fields)))} {_hash_text(raw)}"
 
 
@@ -477,7 +477,7 @@ def _add_error_at_path(field: Field, path: Sequence[Any], message: str) -> Field
 
 
 def restore_submitted_texts(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
-    """Return the fields with the text that was submitted for them, except for secrets."""
+    """Return the fields with the text submitted for them, except for secrets."""
     return [
         replace(
             field,

@@ -38,12 +38,12 @@ _PAGE_PATH = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$
 
 
 def parse_page_path_or_none(text: str) -> str | None:
-    """Return the path if it leads to one of our own pages, or None if it's anything else (such as an external URL)."""
+    """Return the path if it leads to one of our own pages, or None for anything else (such as an external URL)."""
     return text if _PAGE_PATH.fullmatch(text) else None
 
 
 def choose_landing_path(query: Mapping[str, str]) -> str:
-    """Return the path that an access link leads to: the run or page named in the link, or else the list of runs."""
+    """Return the path that an access link leads to: the run or page given in the link, or the list of runs."""
     page = parse_page_path_or_none(query.get("to", ""))
     if page is not None:
         return page
@@ -64,7 +64,7 @@ def get_accepted_form(request: Request) -> Mapping[str, str]:
 class RequestGuard:
     """Checks every request and adds headers to every response.
 
-    It checks the `Host`, `Origin`, method and session, in this order, and then the size and token of any form. Views
+    It checks the `Host`, `Origin`, method and session, in that order, followed by the size and token of any form. Views
     find the session in `scope["stepflow.session"]` and the form's fields in `scope["stepflow.form"]`.
     """
 
@@ -262,13 +262,13 @@ class FormTokens:
         return f"{ticket}.{self._sign(session, path, ticket)}"
 
     def verify_and_consume(self, session: str, path: str, token: str, *, is_reusable: bool = False) -> bool:
-        """Return whether a token is valid. It can't be used again unless `is_reusable` is set."""
+        """Return whether a token is valid. The token can't be used again unless `is_reusable` is set."""
         ticket, _, signature = token.rpartition(".")
         expected = self._sign(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
-        # The signature proves that we issued the ticket, so it's certain to start with a number.
+        # The signature proves that we issued the ticket, so it must start with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_MAX_AGE_SECONDS or ticket in self._used_at:
             return False
         if not is_reusable:

@@ -1,4 +1,4 @@
-"""The state that all pages share: the client, templates, form tokens and caches."""
+"""The state shared by all pages: the client, templates, form tokens and caches."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _MAX_RECENT = 50
 
 @dataclass
 class Site:
-    """The state that all pages share: the client of the server being shown, templates, form tokens and caches."""
+    """The state shared by all pages: the client for the server being shown, templates, form tokens and caches."""
 
     client: StepflowClient
     snapshots: SnapshotReader
-    """Reads runs, leaving outputs as the server sent them: reordering a large output takes longer than parsing it."""
+    """Reads runs but leaves outputs as the server sent them: reordering a large output takes longer than parsing it."""
     templates: Environment
     forms: FormTokens
     followers: RunFollowers
@@ -59,13 +59,13 @@ class Site:
     run_lists: RunListCache
     finder: RunFinder
     inputs: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
-    """The inputs of the latest runs started from these pages, for when the history is off."""
+    """The inputs of the latest runs started from these pages. Used when the history is off."""
     last_item: Any = None
     """The last finished item shown (cached by `item_page_data`)."""
     reruns: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
-    """Reruns that started several runs (or none), by a random key."""
+    """Reruns that started several runs (or none), by random key."""
     trials: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
-    """The submitted forms of changes that were tried on a single item, by the ID of the trial run."""
+    """The forms submitted to try a change on a single item, by the ID of the trial run."""
     history: LazyRunHistory = field(default_factory=LazyRunHistory)
     """The history where the client records the runs it starts."""
     flows: FlowFolder | None = None
@@ -94,7 +94,7 @@ class Site:
         return HTMLResponse(text, status_code=status)
 
     def render_error_page(self, request: Request, error: Exception) -> HTMLResponse:
-        """Render an error page. Any error that isn't a `StepflowClientError` means that the page doesn't exist."""
+        """Render an error page. An error that isn't a `StepflowClientError` means that the page doesn't exist."""
         if not isinstance(error, StepflowClientError):
             return self.render(request, "failure", 404, error=None, is_away=False)
         is_away = isinstance(error, TransportError)
@@ -109,7 +109,7 @@ class Site:
     async def read_snapshot(self, run_id: str, include: str | Iterable[str], item: int | None = None) -> RunSnapshot:
         """Return a run with the requested parts.
 
-        If a run was started from these pages, unknown inputs come from `inputs`.
+        For a run started from these pages, unknown inputs come from `inputs`.
         """
         snapshot = await self.snapshots.read_snapshot(run_id, include, item)
         arguments = snapshot.arguments
@@ -127,7 +127,7 @@ class Site:
     async def restore_key_order_from_blob(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with its schema properties in their original order.
 
-        Servers return the properties in a different order each time, except in the flow's blob.
+        Servers return the properties in a different order every time, except in the flow's blob.
         """
         try:
             data = (await self.client.get_blob(stored.flow_id)).data
@@ -146,7 +146,7 @@ class Site:
 
 
 def _reorder_keys(value: Any, reference: Any) -> Any:
-    """Put keys in the same order as in `reference`. Any keys that `reference` doesn't have go last."""
+    """Put keys in the same order as in `reference`. Any keys that aren't in `reference` go last."""
     if isinstance(value, Mapping) and isinstance(reference, Mapping):
         keys = [*(key for key in reference if key in value), *(key for key in value if key not in reference)]
         return {key: _reorder_keys(value[key], reference.get(key)) for key in keys}

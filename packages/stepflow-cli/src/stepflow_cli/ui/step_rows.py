@@ -39,8 +39,7 @@ def infer_sub_run_creator(run: RunDetails, flow: Mapping[str, Any], steps: Seque
     """Infer which of the parent run's steps created a sub-run. Return None if that's ambiguous.
 
     Servers don't report this. If a step's output contains the sub-run's ID (as with `/builtin/eval`), that step created
-    it. Otherwise, the creator must be the only executed step that runs a flow, or the only one that runs a flow with
-    this name.
+    it. Otherwise, it must be the only executed step that runs a flow, or the only one that runs a flow with this name.
     """
     for step in steps:
         if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:
@@ -123,7 +122,7 @@ def find_selected_step_details(item_report: ItemReport, step_id: str) -> Selecte
     if account is None or step is None:
         return None
     flow, time = FlowSteps(report.flow), item_report.step_times.get(step_id)
-    # Include any log lines from the run or a worker while the step ran, plus any lines that mention the step.
+    # Include any lines logged by the run or a worker while the step ran, plus any lines that mention the step.
     begin = time.attempts[0] - _LOG_TOLERANCE if time is not None and time.attempts else None
     end = time.end + _LOG_TOLERANCE if time is not None and time.end is not None else None
     lines = []

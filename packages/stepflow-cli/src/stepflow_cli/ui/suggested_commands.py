@@ -54,7 +54,7 @@ class CommandBuilder:
         if item is not None:
             commands.append(self.build("Print this item's result", "runs", "result", run_id, item=item))
         commands.append(self.build("Print this run", "runs", "get", run_id))
-        # Skip a step if its name could send escape sequences to the terminal.
+        # Skip a step whose name could send escape sequences to the terminal.
         if run.is_finished and (not step_id or visible(step_id) == step_id):
             failed = ["--failed"] if item is None and run.status.value != "completed" else []
             options = ["--from", step_id] if step_id else failed

@@ -34,14 +34,14 @@ async def cancel_run(request: Request) -> Response:
 
 @dataclass(frozen=True)
 class MultiRunRerun:
-    """A rerun that started several runs (or none), and so needs a page of its own."""
+    """A rerun that started several runs (or none) and therefore needs its own page."""
 
     earlier_ids: Sequence[str]
     """The runs that were rerun."""
     run_ids: Sequence[str]
 
     async def fetch_started_runs(self, site: Site) -> list[RunDetails]:
-        """Fetch the current state of the runs that the rerun started."""
+        """Fetch the current state of the runs started by the rerun."""
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
 
@@ -61,7 +61,7 @@ async def _start_runs_of_rerun(
         if error.hint is not None and error.hint.startswith("pass "):
             error.hint = f"enter the missing values with 'Change and run' on the page of run {run_id}"
         if already_started:
-            # Without this, users would try again and rerun the earlier ones twice.
+            # Without this, users would try again and rerun the earlier runs twice.
             hint = f"these reruns of other selected runs were started: {', '.join(already_started)}"
             error.hint = hint if error.hint is None else f"{error.hint}; {hint}"
         raise
@@ -77,7 +77,7 @@ def redirect_to_started_runs(site: Site, earlier_ids: Sequence[str], run_ids: Se
 
 
 async def started_runs_page(request: Request) -> Response:
-    """Show a list of the runs that a rerun started."""
+    """Show a list of the runs started by a rerun."""
     site, key = get_site(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:
@@ -111,7 +111,7 @@ async def act_on_selected_runs(request: Request) -> Response:
         if not running:
             raise InvalidArgumentError("none of the selected runs is running")
         for run_id in running:
-            # A run may have ended in the meantime.
+            # The run may have ended in the meantime.
             with suppress(ConflictError):
                 await site.client.cancel_run(run_id)
         return RedirectResponse("/runs", status_code=303)

@@ -36,7 +36,7 @@ async def plan_or_run_change(request: Request) -> Response:
     subject = await _read_items_to_change(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
-        # Pages never echo secrets, so if any are missing, use the ones entered for the trial.
+        # Pages never echo secrets, so use the ones entered for the trial if any are missing.
         earlier = site.trials.get(tried, {})
         secrets = {field.name for field in subject.fields[1] if field.kind == "secret" and not form.get(field.name)}
         entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
@@ -95,7 +95,7 @@ async def _render_form(
     tried: str = "",
 ) -> Response:
     trial = await site.client.get_run(tried) if tried else None
-    # Group the items that keep and execute the same steps, and count the items in each group.
+    # Group the items that keep and execute the same steps, and count how many there are in each group.
     ways = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items) if plan is not None else Counter()
     parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:

@@ -38,7 +38,7 @@ class ComparedSide:
         return self.report.step_accounts.get((self.index, step_id))
 
     def get_step_seconds(self, step_id: str) -> float | None:
-        """Return how many seconds a step took, or None if that's unknown or the step wasn't executed."""
+        """Return how many seconds a step took, or None if this is unknown or the step wasn't executed."""
         account = self.get_step_account(step_id)
         if account is not None and account.is_kept:
             return None
@@ -64,7 +64,7 @@ async def compare_runs_page(request: Request) -> Response:
     # The run in the path is the newer one, so it goes on the right.
     pair = None if mine is None else (mine if theirs is None else theirs, mine)
     compared = await site.client.compare_runs(*(run.run_id for run in runs), items=pair)
-    # Mask the secrets of both flows, including any that come from the environment.
+    # Mask the secrets of both flows, including any from the environment.
     differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
         differences = mask_differences((await site.read_snapshot(run.run_id, "flow")).flow or {}, differences)

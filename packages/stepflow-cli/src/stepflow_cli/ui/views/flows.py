@@ -40,7 +40,7 @@ _MAX_FINDINGS = 50
 
 
 async def flows_page(request: Request) -> Response:
-    """Show flows with their latest runs, flows that ran as sub-runs, and flow files that haven't been run yet."""
+    """Show flows with their latest runs, flows that ran as sub-runs, and flow files that haven't run yet."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
     listed = await build_flows_page_contents(site.client, site.history, site.flows, text)
@@ -74,7 +74,7 @@ async def flow_page(request: Request) -> Response:
 async def _render_flow_page(
     request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any
 ) -> Response:
-    """Render a flow's page. The form shows `input` if that's set, or else the submitted values with their errors."""
+    """Render a flow's page. The form shows `input` if set, or else the submitted values with their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
@@ -115,7 +115,7 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
 
 
 def format_sorted_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Format a flow as lines of YAML. Keys are sorted, because servers return them in a different order each time."""
+    """Format a flow as lines of YAML. Keys are sorted, because servers return them in a different order every time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()
 
 
@@ -146,7 +146,7 @@ async def start_flow(request: Request) -> Response:
     if is_text and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
             return await render_with_problem("input: a batch is a list of inputs")
-        # Wrap the list, because it would otherwise be mistaken for a batch.
+        # Wrap the list, because otherwise it would be mistaken for a batch.
         given = [given]
     try:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
@@ -201,7 +201,7 @@ async def store_flow(request: Request) -> Response:
 
 
 async def check_flow_while_typing(request: Request) -> Response:
-    """Check a flow while the user is typing it. The flow isn't stored or sent to the server."""
+    """Check a flow while the user is typing it, without storing it or sending it to the server."""
     text = get_accepted_form(request).get("text", "")
     return JSONResponse({"findings": await run_in_threadpool(_list_flow_findings, text) if text.strip() else []})
 

@@ -24,7 +24,7 @@ from .runs import get_live_batch_progress, parse_number_parameter, parse_run_lis
 # Minimum time in seconds between events to the page, because thousands of run events can arrive at once.
 _MIN_EVENT_SECONDS = 0.5
 _POLL_SECONDS = 1.5
-# How often, in seconds, to tell a page to refresh if it's still open after the last event of its run.
+# How often (in seconds) to tell a page to refresh if it's still open after the last event of its run.
 _FINAL_REFRESH_SECONDS = 3.0
 _KEEPALIVE_INTERVAL = 10
 _CHANGE_EVENT = "event: change\ndata: {}\n\n"
@@ -35,7 +35,7 @@ HasChanged = Callable[[], Awaitable[bool]]
 
 
 def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChanged:
-    """Return a change detector that polls `read_state`. Its first call always reports a change."""
+    """Return a change detector that polls `read_state`. The first call always reports a change."""
     seen: Any = None
 
     async def has_changed() -> bool:
@@ -49,7 +49,7 @@ def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChange
 
 
 async def stream_server_health(request: Request) -> Response:
-    """Only report whether the server responds, for pages that don't need any other updates."""
+    """Send events for pages that only need to know whether the server responds."""
 
     async def has_changed() -> bool:
         await asyncio.sleep(_POLL_SECONDS)
@@ -70,7 +70,7 @@ async def stream_run_list_changes(request: Request) -> Response:
 
 
 async def stream_run_changes(request: Request) -> Response:
-    """Send an event when a run changes or goes quiet. If the URL has an `item`, only that item is considered."""
+    """Send an event when a run changes or goes quiet. If the URL has an `item`, only consider that item."""
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
     follower = await site.followers.get_or_create_follower(run.run_id)

@@ -30,7 +30,7 @@ from .flows import format_sorted_flow_yaml_lines
 from .runs import parse_number_parameter
 
 MAX_RERUNS = 20
-"""Maximum number of reruns that a page lists."""
+"""Maximum number of reruns listed on a page."""
 # Events for thousands of items take seconds to arrive, so don't wait for all of them. The page will update itself.
 _CATCH_UP_SECONDS = 0.5
 
@@ -47,7 +47,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     progress, followed, times = follower.get_progress(), follower.get_item_state_codes(), follower.list_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
-        # Until the run ends, the follower fetches errors separately.
+        # The follower fetches errors separately until the run ends.
         total, errors = max(run.items.total, len(followed)), follower.get_item_errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
@@ -57,12 +57,12 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
-    # If the steps weren't read, the items alone don't tell us which steps to color.
+    # If the steps weren't read, we can't tell from the items alone which steps to color.
     accounts = report.accounts if steps else {}
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
-    # Select the table's items by group or status, and then sort them.
+    # Filter the table's items by group or status, then sort them.
     keys = _build_item_sort_keys(items, codes, seconds, inputs or ())
     query, number = request.query_params, parse_number_parameter(request, "page")
     order, group, status = SortOrder.parse(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
@@ -135,7 +135,7 @@ _STATUS_ICONS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", 
 
 
 async def run_page(request: Request) -> Response:
-    """Show a run. A single item is shown with its graph, timeline and selected step, and a batch as a list of items."""
+    """Show a run. A single item is shown with its graph, timeline and selected step, a batch as a list of items."""
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
     if run.items.total != 1:
@@ -183,7 +183,7 @@ async def download_run_report(request: Request) -> Response:
 
 
 async def read_item_or_404(site: Site, run: RunDetails, index: int) -> ItemReport:
-    """Return an item's report like `read_item_report` does, but raise an error if there is no such item.
+    """Return an item's report, like `read_item_report`, but raise an error if there is no such item.
 
     Raises:
         NotFoundError: If the run has no such item.
@@ -243,7 +243,7 @@ async def _build_panel_values(
     inputs = given.inputs if given is not None and given.inputs is not None else ()
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if item_report.total != 1:
-        # Servers don't report items until the whole run has ended, and they never report the times of items.
+        # Servers don't report items until the whole run has ended, and they never report when items started or ended.
         follower = await site.followers.get_or_create_follower(run.run_id)
         code = follower.get_item_state_codes()[item.index : item.index + 1]
         state = STATES[merge_statuses_with_event_codes([item], code, is_cancelled=status == "cancelled")[0]]

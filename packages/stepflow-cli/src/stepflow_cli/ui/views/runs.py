@@ -21,7 +21,7 @@ from ..security import choose_landing_path
 from ..site_state import Site, build_changed_query, get_site, parse_query_index_or_none
 
 _MAX_FLOWS = 5
-# Maximum number of running batches in a list to follow.
+# Maximum number of running batches to follow in a list.
 _MAX_FOLLOWED_RUNS = 8
 
 
@@ -31,7 +31,7 @@ async def redirect_to_landing_page(request: Request) -> Response:
 
 
 def parse_run_list_query(request: Request) -> RunQuery:
-    """Parse the list's query from the URL. Each field can be part of `q` or be a parameter of its own."""
+    """Parse the list's query from the URL. Each field can either be part of `q` or be a separate parameter."""
     words, fields = parse_run_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
@@ -55,7 +55,7 @@ async def runs_page(request: Request) -> Response:
     problem = ""
     result = SearchResult()
     try:
-        # Resolve relative times such as 1h only here, so that the page's URL keeps them as they are.
+        # Don't resolve relative times such as 1h until here, so that they stay relative in the page's URL.
         fields = parse_user_run_query(str(query)).fields
         if query.words:
             result = await site.finder.search_runs(query.words, fields)
@@ -86,7 +86,7 @@ async def runs_page(request: Request) -> Response:
         found=result,
         progress=await get_live_batch_progress(site, runs),
         now=site.health.server_time,
-        # Don't update search results live, because repeating the search for every new run would be too expensive.
+        # Don't update search results live: repeating the search for every new run would be too expensive.
         live="/live" if query.words or problem else f"/live/runs{build_changed_query({'q': str(query)})}",
     )
 

@@ -41,7 +41,7 @@ class CaseDraft:
 
     @property
     def content_digest(self) -> str:
-        """A hash of the new content, used to make sure that what gets written is exactly what the user was shown."""
+        """A hash of the new content. It ensures that the content written is exactly what the user was shown."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -53,7 +53,7 @@ async def preview_saved_case(request: Request) -> Response:
 
 
 async def write_case_to_file(request: Request) -> Response:
-    """Write the test case to the flow file, provided that the result is still the same as in the preview."""
+    """Write the test case to the flow file, but only if the result still matches the preview."""
     site, form = get_site(request), get_accepted_form(request)
     item, files = await _read_item_and_source_files(site, request.path_params["run_id"], form)
     draft = await run_in_threadpool(_build_case_draft, item, files, form)
@@ -77,7 +77,7 @@ async def write_case_to_file(request: Request) -> Response:
 async def _read_item_and_source_files(
     site: Site, run_id: str, place: Mapping[str, str]
 ) -> tuple[ItemToSave, list[FlowFile]]:
-    """Return an item, along with the files that its flow may have come from (most likely first)."""
+    """Return an item, along with the files that its flow may have come from (the most likely one first)."""
     index = parse_query_index_or_none(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)

@@ -21,7 +21,7 @@ from ..site_state import get_site, parse_query_index_or_none
 from .run import parse_item_index_or_zero, read_item_or_404
 
 _MAX_MATCHES = 100
-# Maximum number of values that a search looks at.
+# Maximum number of values to search.
 _MAX_SEARCHED_VALUES = 2_000_000
 _ABSENT: Any = object()
 
@@ -67,11 +67,11 @@ async def value_page(request: Request) -> Response:
 
 
 async def stream_value_json(request: Request) -> Response:
-    """Send part of an output or input as JSON. It's streamed, because it can be as large as 50 MB."""
+    """Send part of an output or input as JSON. It's streamed because it can be as large as 50 MB."""
     shown = await _read_requested_value(request)
     headers = {}
     if request.query_params.get("download"):
-        # None of the characters in the name have a special meaning in headers.
+        # The name contains no characters that have a special meaning in headers.
         name = "-".join(filter(None, (shown.item_report.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
     chunks = _encode_json_in_chunks(shown.value, shown.decoder)
@@ -139,7 +139,7 @@ def _format_scalar_for_search(value: Any) -> str:
     return repr(value) if type(value) in (int, float) else json.dumps(value)
 
 
-# Approximate number of bytes to send at once.
+# The approximate number of bytes to send at a time.
 _CHUNK_SIZE = 1_000_000
 
 
