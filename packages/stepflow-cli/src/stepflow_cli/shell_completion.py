@@ -1,6 +1,6 @@
 """Shell completion, built on top of click's own.
 
-There's no way to show an error here, so errors simply produce no completions.
+There's no way to show an error here, so nothing is completed if an error occurs.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _get_first_argument(ctx: click.Context, name: str) -> object:
 
 @_make_completer
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs on the server selected by the command line or settings, each with a description.
+    """Return the newest runs on the server selected by the command line or the settings, each with a description.
 
     If the typed text starts with `@`, return history positions instead.
     """
@@ -81,7 +81,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_make_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return only the builtin components, because servers don't report the paths of other components."""
+    """Return the builtin components only, because servers don't report the paths of other components."""
     from stepflow_client.flows.components import BUILTINS
 
     return [CompletionItem(path) for path in BUILTINS]
@@ -99,7 +99,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
-    """Return the newest recorded runs. If the command line names a server, only return runs from that server."""
+    """Return the newest recorded runs. If the command line specifies a server, only return runs from that server."""
     from .settings.run_history import open_history
     from .settings.server_choice import choose_server, list_equivalent_urls
 
@@ -122,7 +122,7 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
 
 @_make_completer
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the steps of the run named on the command line."""
+    """Return the steps of the run given on the command line."""
     from .inputs.flow_loading import list_step_ids
     from .runs.find_runs import expand_run_id, parse_history_position
 
@@ -156,7 +156,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     kept = get_server_kept_by_session(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
-    # Do this import before the timeout starts, so that the timeout covers only the server.
+    # Import this before the timeout starts, so that the timeout only covers the server.
     import stepflow_client.types  # noqa: F401
 
     answers: list[Any] = []
@@ -165,7 +165,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
         with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
             answers.extend(question(target.client))
 
-    # Use a thread because a request timeout limits each read rather than the request as a whole.
+    # Use a thread because a request timeout applies to each read rather than to the request as a whole.
     asking = threading.Thread(target=collect_answers, daemon=True)
     asking.start()
     asking.join(_TIMEOUT)
@@ -189,7 +189,7 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 
 def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
-    """Load the flow file named on the command line, or return an empty mapping if none is named yet."""
+    """Load the flow file given on the command line, or return an empty mapping if there isn't one yet."""
     from .inputs.flow_loading import is_python_flow, load_flow_argument
 
     name = _get_first_argument(ctx, "flow") or ctx.params.get("flow_option")
@@ -302,22 +302,22 @@ class _BashCompletion(BashComplete):
     )
 
     def source(self) -> str:
-        """Return the script without checking the local bash version, because it may be intended for a different one."""
+        """Return the script without checking the local bash version, since the script may be meant for another one."""
         return ShellComplete.source(self)
 
     _is_behind_at = False
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the preceding words and the word to complete. Rejoins `@la`, which bash splits into `@` and `la`."""
+        """Return the preceding words and the word to complete. Rejoins words like `@la`, which bash splits."""
         args, incomplete = super().get_completion_args()
         self._is_behind_at = bool(args) and args[-1] == "@"
         return (args[:-1], f"@{incomplete}") if self._is_behind_at else (args, incomplete)
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Format an item for the script. It must be quoted, because bash inserts it as is."""
+        """Format an item for the script, with quotes because bash inserts it as is."""
         if self._is_behind_at and item.value.startswith("@"):
             item = CompletionItem(item.value[1:], type=item.type)
-        # Don't quote colons and equals signs, because bash breaks words there.
+        # Don't quote colons and equals signs, because bash splits words there.
         quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
         return f"{item.type},{quoted}"
 

@@ -1,4 +1,4 @@
-"""Standard streams for commands. Python's own streams can raise errors in situations where a command shouldn't fail.
+"""Standard streams for commands. Python's own streams can raise errors even when a command shouldn't fail.
 
 If output can't be written, for example because the stream is closed (`>&-`), a `Problem` is raised. Messages that can't
 be written to standard error are silently dropped. If standard input is closed, it's treated as empty.
@@ -68,7 +68,7 @@ class _UnwritableStdout(TextIOWrapper):
 
 
 def prepare_standard_streams() -> None:
-    """Replace the standard streams, except for any that a test or another program has already replaced."""
+    """Replace the standard streams, except any that a test or another program has already replaced."""
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -16,7 +16,7 @@ def execute_run_command(options: RunOptions) -> None:
     """Run a flow with the command's options.
 
     Raises:
-        Problem: If options contradict each other, or if anything fails.
+        Problem: If the options conflict, or if the run fails.
     """
     if options.ui:
         from ..ui.serving import UI_PACKAGES

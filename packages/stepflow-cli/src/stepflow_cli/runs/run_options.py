@@ -12,10 +12,10 @@ from ..settings.server_choice import ServerOptions
 
 
 class RetryOptions(NamedTuple):
-    """Which failed inputs of a batch to retry, and how often."""
+    """Options for retrying the failed inputs of a batch."""
 
     retries: int | None = None
-    """Maximum number of retries, or None for no retries."""
+    """The maximum number of retries, or None to never retry."""
     codes: tuple[str, ...] = ()
     """The error codes to retry. If empty, transient failures are retried."""
 
@@ -65,7 +65,7 @@ class RunOptions(NamedTuple):
     check: bool = True
     """Whether to check the flow and its values before running."""
     up_to: str | None = None
-    """Use the output of this step as the result, and only execute the steps that it needs."""
+    """Use this step's output as the result, and execute only the steps that it depends on."""
     max_concurrency: int | None = None
 
     reuse: ReuseOptions = ReuseOptions()
@@ -79,7 +79,7 @@ class RunOptions(NamedTuple):
     """Whether to serve the run's page until Ctrl-C."""
 
     inputs: str | None = None
-    """The file with the inputs of a batch."""
+    """The file that contains the batch's inputs."""
     input_format: str | None = None
     retry: RetryOptions = RetryOptions()
     resume: bool = False

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # Number of seconds before the live view appears on a terminal. Runs that end sooner don't need it.
 _LIVE_VIEW_DELAY_SECONDS = 1.0
-# Number of seconds between progress lines if there is no terminal.
+# Number of seconds between progress lines when there is no terminal.
 _PROGRESS_LINE_SECONDS = 10.0
 
 
@@ -45,14 +45,14 @@ class _WaitEnded(Exception):
 
 @contextmanager
 def showing_progress(target: Target, run_id: str) -> Iterator[None]:
-    """Show a run's progress on standard error while the block is waiting for the run.
+    """Show a run's progress on standard error while the block waits for the run.
 
-    On a terminal, the view of `runs watch` appears after a second and is erased at the end. If there is no terminal, or
-    if logs are printed to it, a line is printed every 10 seconds instead. If JSON or quiet output was requested,
-    nothing is shown.
+    On a terminal, the `runs watch` view appears after a second and is erased at the end. If there is no terminal, or if
+    logs are being printed to it, a line is printed every 10 seconds instead. Nothing is shown if the user asked for
+    JSON or quiet output.
 
     Args:
-        target: The server. A separate thread watches the run with a client of its own.
+        target: The server. A separate thread watches the run using its own client.
         run_id: The run.
     """
     session = current_session()
@@ -92,7 +92,7 @@ class _ProgressDisplay:
         if self._watch is not None:
             self._watch.show_message(text)
         elif text != self._last_message:
-            # Both clients report the same outage, so skip the second message.
+            # Both clients report the same outage, so only show the first message.
             self._last_message = text
             print(escape(text), file=sys.stderr, flush=True)
 
@@ -125,7 +125,7 @@ class _ProgressDisplay:
 
     @contextmanager
     def _open_watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
-        """Yield a watch on the run after a delay. Most runs end sooner and don't need the imports."""
+        """Yield a watch on the run after a delay. Most runs end before that and don't need the imports."""
         if self.ended.wait(seconds):
             raise _WaitEnded
         from .follow_run import RunWatch
@@ -144,7 +144,7 @@ class _ProgressDisplay:
 
 
 def fetch_missing_job_parts(target: Target, job: Job) -> None:
-    """Fetch what a job still needs: a stored flow (whose arguments are then read) and the earlier run to reuse.
+    """Fetch anything a job still needs: a stored flow (and then read its arguments) and the earlier run to reuse.
 
     Raises:
         Problem: If the flow isn't on the server, the run isn't in the history, or an argument is invalid.
@@ -250,7 +250,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
 
 
 def start_job_and_serve_page(target: Target, job: Job) -> None:
-    """Start the run and serve its page until the user presses Ctrl-C. Print the result as soon as the run ends."""
+    """Start the run and serve its page until the user presses Ctrl-C. The result is printed as soon as the run ends."""
     from concurrent.futures import Future
 
     from ..ui.serving import serve_pages
@@ -287,7 +287,7 @@ def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
         # Flush now, so that an error while writing the last output is reported.
         sys.stdout.flush()
     except StepflowClientError as error:
-        # Only add the ID. The caller started the server, so it knows whether the server has stopped.
+        # Only add the ID: the caller started the server, so it knows whether the server has stopped.
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:

@@ -1,4 +1,4 @@
-"""Connects a command to a server, lists the server's components, and gives hints if the server can't be reached."""
+"""Connects a command to a server, lists the server's components, and offers hints if the server can't be reached."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def get_connection_hint(error: TransportError | AuthenticationError, choice: Ser
     """Return a hint for an error from a server that isn't embedded, or None if there is no hint.
 
     Args:
-        error: The error that the client raised.
+        error: The error raised by the client.
         choice: The server.
     """
     from stepflow_client import AuthenticationError, ServerConnectionError
@@ -65,7 +65,7 @@ def get_connection_hint(error: TransportError | AuthenticationError, choice: Ser
 
 
 def describe_plugins_without_worker(listed: ComponentList) -> str | None:
-    """Describe which of a server's plugins have no worker, or return None if all of them have one."""
+    """Return a message listing the server's plugins that have no worker, or None if they all have one."""
     failed = listed.failed_plugins
     if not failed:
         return None
@@ -76,7 +76,7 @@ def describe_plugins_without_worker(listed: ComponentList) -> str | None:
 
 
 def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | None:
-    """Add a hint that shows where its URLs are set, so that users know where to change them."""
+    """Add the places where the URLs in a hint are set, so that users know where to change them."""
     if hint is None:
         return None
     origin = choice.url.origin
@@ -116,7 +116,7 @@ class Target(NamedTuple):
         return self.runtime is not None and not self.is_kept
 
     def create_sync_client(self) -> SyncStepflowClient:
-        """Return another client for use in a different thread. The caller must close it."""
+        """Return another client, for use in a different thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
         client = SyncStepflowClient(**self.arguments)
@@ -139,7 +139,7 @@ class Target(NamedTuple):
         return self.client._connection.dialect.server
 
     def build_command_for_run(self, words: str, run_id: str) -> str:
-        """Return a shell command that continues with a run on this server.
+        """Return a shell command that does something with a run on this server.
 
         Args:
             words: The command, such as `runs watch`.
@@ -236,7 +236,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     # The environment takes precedence over the configuration file.
     timeout = environment.get("timeout", arguments.get("timeout"))
     if timeout is not None:
-        # This timeout applies to each call as a whole, not to each phase of a request.
+        # This timeout applies to the call as a whole, not to each phase of a request.
         arguments["timeout"] = parse_timeout(timeout, of_a_call=True)
     return arguments
 
@@ -291,7 +291,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         except ServerStartError as error:
             if config is None:
                 raise
-            # Name the file, because the user may not have chosen it.
+            # Include the file name, because the user may not have chosen this file.
             raise convert_to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime, arguments={"base_url": runtime.url})
@@ -308,10 +308,10 @@ def fetch_components(target: Target, *, schemas: bool = True, timeout: float | N
     Args:
         target: The server.
         schemas: Whether to include schemas.
-        timeout: Timeout in seconds. It defaults to the client's timeout and is ignored if the server is embedded.
+        timeout: Timeout in seconds. Defaults to the client's timeout. Ignored if the server is embedded.
 
     Raises:
-        StepflowClientError: If the server does not list its components.
+        StepflowClientError: If the components can't be fetched.
     """
     runtime = target.runtime
     if runtime is None:
@@ -325,5 +325,5 @@ def fetch_components(target: Target, *, schemas: bool = True, timeout: float | N
         finally:
             await runtime.client.aclose()
 
-    # Only the runtime knows the routes that make up the paths. It has no sync version of this call.
+    # Only the runtime knows the routes that determine the paths, and it has no sync version of this call.
     return asyncio.run(list_and_close())

@@ -20,8 +20,8 @@ def group_headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict
 class AcceptedAddresses:
     """The `Host` and `Origin` values that belong to this server.
 
-    A malicious site can make its own name resolve to this machine (DNS rebinding), but browsers still send that name,
-    so only known names are accepted. IP addresses are safe, because they can't be rebound.
+    A malicious site can make its own name resolve to this machine (DNS rebinding). Browsers still send that name in the
+    `Host` header, so only known names are accepted. IP addresses are safe because they can't be rebound.
 
     Args:
         port: The port that the server is listening on.
@@ -37,7 +37,7 @@ class AcceptedAddresses:
 
     @classmethod
     def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Return the addresses to accept on a socket that is listening on this host."""
+        """Return the addresses to accept for a socket that is listening on this host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)

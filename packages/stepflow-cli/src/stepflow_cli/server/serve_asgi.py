@@ -19,7 +19,7 @@ _GRACE_SECONDS = 2
 
 
 def open_listening_socket(host: str, port: int) -> socket.socket:
-    """Open a socket that listens on a host and port.
+    """Open a socket that listens on the given host and port.
 
     Raises:
         Problem: If the port can't be used, or if the host isn't an address of this machine.
@@ -31,7 +31,7 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(128)
-            # Everything has succeeded, so keep the socket open.
+            # Everything succeeded, so keep the socket open.
             stack.pop_all()
         return listening
     except OSError as error:

@@ -1,8 +1,8 @@
-"""The logs of embedded servers on this machine. Commands that start a server write them, and `runs logs` reads them.
+"""Log files of embedded servers on this machine. Commands that start a server write them, and `runs logs` reads them.
 
-Each command writes to a file of its own, because processes can't share a file that is rotated by size. The server's
-records are written unchanged and not parsed until they are read. Only lines at level info and above are kept, because
-debug lines contain inputs and outputs.
+Each command writes to its own file, because processes can't share a file that is rotated by size. The server's records
+are written unchanged and are only parsed when they are read. Only lines at level info and above are kept, because debug
+lines contain inputs and outputs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class KeptLogLine:
     """The part of the server that wrote the line. Empty if a worker wrote it."""
     message: str
     times: int = 1
-    """The number of times that the line occurs in a row."""
+    """How many times in a row the line occurs."""
     run_ids: frozenset[str] = frozenset()
     """The IDs of the runs that the line mentions."""
     exception: str | None = None
@@ -57,7 +57,7 @@ class KeptLogLine:
 
 @contextmanager
 def keeping_logs() -> Iterator[None]:
-    """Keep the logs of embedded servers while the block is running, unless the history is off."""
+    """Write the logs of embedded servers to a file while the block is running, unless the history is off."""
     from stepflow_client._command import listening_to_server_logs
 
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def keeping_logs() -> Iterator[None]:
 
 
 def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list[KeptLogLine]:
-    """Return the lines from the first mention of a run to the last one, oldest first.
+    """Return the log lines from the first to the last mention of a run, oldest first.
 
     Args:
         run_id: The complete ID.
@@ -97,7 +97,7 @@ def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list
 def find_logged_run_ids_with_prefix(text: str) -> list[str]:
     """Return the IDs of logged runs with a given prefix, newest first."""
     ids = {run_id for lines in _parse_log_files_containing(text) for line in lines for run_id in line.run_ids}
-    # An ID starts with the time at which the run was created.
+    # A run ID starts with the time at which the run was created.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
 
@@ -134,7 +134,7 @@ class _LogWriter:
         if self._failed or not data:
             return
         try:
-            # Open the file every time, because 'history clear' or another command may have deleted it.
+            # Reopen the file every time, because 'history clear' or another command may have deleted it.
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(data) > _MAX_FILE_BYTES:
                     self._path.replace(f"{self._path}.1")
@@ -184,7 +184,7 @@ def _parse_log_files_containing(text: str) -> Iterator[list[KeptLogLine]]:
         if text.encode() in data:
             lines = []
             for line in data.split(b"\n"):
-                # Skip invalid lines, such as a last line that is incomplete.
+                # Skip invalid lines, such as an incomplete last line.
                 with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     lines.append(_parse_log_line(line))
             yield lines
@@ -197,7 +197,7 @@ def _parse_log_line(line: bytes) -> KeptLogLine:
     if "timestamp" in record:
         entry = parse_line(line, "stdout")
     else:
-        # The line is from a worker and has the time at which the command read it.
+        # The line is from a worker, so its timestamp is the time at which the command read it.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
     time, exception = format_rfc3339(entry.timestamp), entry.fields.get("exception")

@@ -1,1 +1,1 @@
-"""Chooses the server that a command uses, based on profiles, the configuration file and the environment."""
+"""Chooses the server for a command, based on profiles, the configuration file and the environment."""

@@ -181,7 +181,7 @@ def make_profile_current(name: str, profiles: Profiles) -> str:
 
 
 def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
-    """Edit the file, following symbolic links, and let only its owner read it.
+    """Edit the file (following symbolic links) and make it readable only by its owner.
 
     Args:
         path: The file.
@@ -193,7 +193,7 @@ def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
     from stepflow_client._stores.atomic_file_writes import write_file
 
     if path.exists() and not path.is_file():
-        # For example, don't replace a device.
+        # Don't replace a device, for example.
         raise usage(f"{path} is not a regular file, so it is not changed", "point STEPFLOW_CONFIG_FILE at a file")
     before: bytes | None = None
     try:

@@ -1,4 +1,4 @@
-"""Lists settings for display, without passwords but with any proxy from the environment."""
+"""Lists the settings for display. Passwords are left out, and any proxy set in the environment is included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def list_settings(server: ServerOptions) -> list[Setting]:
         server: The server options from the command line.
 
     Raises:
-        Problem: If settings contradict each other, or if a profile is missing or invalid.
+        Problem: If the settings conflict, or if a profile is missing or invalid.
     """
     profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
@@ -47,6 +47,6 @@ def _remove_password_and_add_proxy(setting: Setting, url: str | None) -> Setting
 
 
 def abbreviate_home_folder(value: Any) -> Any:
-    """If a value is text, shorten the user's home folder in it to `~`. Any other value is returned unchanged."""
+    """If a value is text, replace the user's home folder in it with `~`. Return any other value unchanged."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

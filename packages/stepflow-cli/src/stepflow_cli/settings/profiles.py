@@ -25,14 +25,14 @@ class EnvironmentProxy(NamedTuple):
     variable: str
     """The environment variable that sets the proxy."""
     why_not: str | None = None
-    """If no proxy is used, the reason that the variable doesn't apply."""
+    """If no proxy is used, the reason why the variable doesn't apply."""
 
 
 def split_scheme_host_and_port(url: str) -> tuple[str, str, int]:
-    """Split a server's URL into scheme, host and port. If the URL is just `host:port`, the scheme is http.
+    """Split a server's URL into scheme, host and port. If the URL is just `host:port`, the scheme defaults to http.
 
     Raises:
-        ValueError: If this isn't an http or https URL.
+        ValueError: If the URL isn't an http or https URL.
     """
     parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip().removeprefix('//')}")
     if not parts.hostname or parts.scheme not in ("http", "https"):
@@ -62,7 +62,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
     except StepflowClientError:
-        # Don't report the invalid URL here. The client will, once it connects.
+        # Don't report the invalid URL here. The client will do so when it connects.
         return EnvironmentProxy(format_url_without_credentials(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
@@ -78,7 +78,7 @@ _BOOL_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "
 # Timeout in seconds for a token command, which may prompt the user to log in.
 _TOKEN_TIMEOUT_SECONDS = 120.0
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
-"""The keys that say where to get a token. A profile may have only one of them."""
+"""The keys that specify where to get a token. A profile can have only one of them."""
 
 
 class Profile(NamedTuple):
@@ -99,7 +99,7 @@ class Profile(NamedTuple):
     verify: bool = True
     """Whether to verify TLS certificates."""
     ca_file: str | None = None
-    """The file with the CA certificates that verify the server."""
+    """The file with the CA certificates used to verify the server."""
     cert_file: str | None = None
     """The file with the client certificate."""
     key_file: str | None = None
@@ -155,7 +155,7 @@ class Profile(NamedTuple):
         return token
 
     def resolve_path(self, name: str) -> Path:
-        """Return the full path of a file that the profile names."""
+        """Return the full path of a file mentioned in the profile."""
         from pathlib import Path
 
         return self.folder / Path(name).expanduser()
@@ -178,7 +178,7 @@ class Profile(NamedTuple):
 
 
 PROFILE_KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
-"""The keys that a profile may have."""
+"""The keys allowed in a profile."""
 
 
 class Profiles(NamedTuple):
@@ -230,7 +230,7 @@ def get_config_path() -> Path:
 
 
 def check_named_config_exists() -> None:
-    """If the environment names a configuration file, check that it exists.
+    """If the environment specifies a configuration file, check that it exists.
 
     Raises:
         Problem: If it doesn't exist.
@@ -242,15 +242,15 @@ def check_named_config_exists() -> None:
 
 
 def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Profiles:
-    """Load the profiles from a file. If the file doesn't exist, there are no profiles.
+    """Load the profiles from a file. Return no profiles if the file doesn't exist.
 
     Args:
         path: The file. Defaults to the user's configuration file.
-        missing_ok: Whether a file that the environment names may be missing, for example because it is about to be
-            created.
+        missing_ok: Whether a file specified in the environment is allowed to be missing, for example because it is
+            about to be created.
 
     Raises:
-        Problem: If the environment names a file that doesn't exist, or if the file can't be read or isn't valid.
+        Problem: If the environment specifies a file that doesn't exist, or if the file can't be read or isn't valid.
     """
     from stepflow_client import FlowFileError
     from stepflow_client._command import parse_toml
@@ -283,10 +283,10 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
 
 
 def parse_history_setting(text: str, name: str) -> str:
-    """Parse the value of a history setting and return `on`, `off` or a database URL.
+    """Parse a history setting and return `on`, `off` or a database URL.
 
     Raises:
-        Problem: If it is none of these.
+        Problem: If the setting is anything else.
     """
     if text.startswith(DATABASE_SCHEMES):
         return text
@@ -312,7 +312,7 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     """Parse a profile's table.
 
     Raises:
-        Problem: If the table is invalid. The message names the file, the profile and the key.
+        Problem: If the table is invalid. The message includes the file, the profile and the key.
     """
     where = f"{path}: profile {name}"
     for key, value in table.items():
@@ -359,7 +359,7 @@ def _find_command_problem(value: Any) -> str | None:
 
 
 def _split_token_command(command: Any) -> list[Any]:
-    """Return the words of a command, or an empty list if it has unmatched quotes or is neither a list nor text."""
+    """Return the words of a command, or an empty list if it isn't a list or text or has unmatched quotes."""
     if isinstance(command, str):
         with suppress(ValueError):
             return list(shlex.split(command))

@@ -1,7 +1,7 @@
 """The run history, and the setting that turns it on or off.
 
-Runs are recorded unless STEPFLOW_HISTORY or the configuration file turns recording off. Either setting can also name a
-PostgreSQL database to use instead of the user's own history file.
+Runs are recorded unless STEPFLOW_HISTORY or the configuration file turns recording off. Either setting can also specify
+a PostgreSQL database to use instead of the user's own history file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
 
 
 def find_hint_if_off() -> str | None:
-    """Return how to turn recording on, or None if it is on."""
+    """Return a hint that explains how to turn recording on, or None if it is on."""
     setting = get_history_setting()
     if setting.value != "off":
         return None
@@ -65,7 +65,8 @@ def open_history() -> History:
 class LazyRunHistory:
     """The history used by a command's client. It isn't imported or read until a run is created.
 
-    Only runs created inside a `recording_runs` block are recorded, so runs started by `doctor` or by test cases aren't.
+    Only runs created inside a `recording_runs` block are recorded, so runs started by `doctor` or by test cases are
+    not.
     """
 
     def __init__(self) -> None:
@@ -112,14 +113,16 @@ class LazyRunHistory:
         if self._fields is not None and self._history is not None:
             own = {name: value for name, value in self._fields.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}
-            # When a batch is resumed, keep its original labels and note unless the command line replaces them.
+            # When resuming a batch, keep its original labels and note unless the command line replaces them.
             about["labels"] = {**(given.get("labels") or {}), **own.get("labels", {})}
             about["note"] = own.get("note", given.get("note"))
             return self._history.record(run_id, **about)
         return None
 
     def confirm(self, entry_id: str, run_id: str | None) -> None:
-        """Complete an entry that was recorded just before its run was created, or remove it if `run_id` is None."""
+        """Add the run ID to an entry that was recorded just before its run was created. If it is None, remove the
+        entry.
+        """
         if self._history is not None:
             self._history.confirm(entry_id, run_id)
 
@@ -140,7 +143,7 @@ class LazyRunHistory:
         return self._history is not None
 
     def kept_outputs(self, run_id: str, *, server: str | None = None) -> list[dict[str, Any]] | None:
-        """Return the step outputs that the history kept for a run, or None if it kept none."""
+        """Return the step outputs saved in the history for a run, or None if there are none."""
         return open_history().kept_outputs(run_id, server=server)
 
     def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:

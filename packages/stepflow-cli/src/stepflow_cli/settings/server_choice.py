@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 DEFAULT_PORT = 7837
-"""The default port for `stepflow serve`. Repeats the client's value, because importing the client is slower."""
+"""The default port for `stepflow serve`. Copied from the client, because importing the client is slow."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
@@ -46,7 +46,7 @@ class ServerOptions(NamedTuple):
     reads_project: bool = False
     """Whether an embedded server may use the project's configuration, which lets it start the programs named there."""
     may_stop_on_exit: bool = True
-    """Whether it's fine for the server to stop when the command exits, as an embedded server does."""
+    """Whether the server may stop when the command exits, as an embedded server does."""
 
     run_server: Setting | None = None
     """The URL of the server where an existing run lives, for commands that refer to a run such as `@last`."""
@@ -59,7 +59,7 @@ class ServerOptions(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class ServerChoice:
-    """The server that a command uses, along with all related settings."""
+    """The server that a command uses, along with all the related settings."""
 
     url: Setting
     """The server's URL, or None for an embedded server."""
@@ -98,9 +98,9 @@ class ServerChoice:
 
     @property
     def ignored_config_message(self) -> str | None:
-        """A one-line message saying that an embedded server's configuration is ignored, or None if that's not the case.
+        """A one-line message saying that an embedded server's configuration is ignored, or None if it isn't ignored.
 
-        Users who explicitly choose a server know that it has its own configuration, so they don't see this message.
+        Users who explicitly choose a server know that it has its own configuration, so they don't need this message.
         """
         is_submitted = self.options.reads_project and not self.options.may_stop_on_exit
         if not is_submitted or self.url.origin != "default" or self.embedded_config.value is None:
@@ -153,7 +153,7 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
         profiles: The profiles. By default, they're read from the user's configuration file if needed.
 
     Raises:
-        Problem: If settings contradict each other, or if a profile doesn't exist or is invalid.
+        Problem: If the settings conflict, or if a profile doesn't exist or is invalid.
     """
     _check_server_options(options)
     profile = chosen = None
@@ -229,7 +229,7 @@ def _expand_local_alias(url: str) -> str:
 def _check_server_options(options: ServerOptions) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
-            # This is most likely an unset shell variable. Fail rather than silently use a different server.
+            # This is most likely an unset shell variable. Fail rather than silently using a different server.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
     check_named_config_exists()
     if history := os.environ.get("STEPFLOW_HISTORY", "").strip():
@@ -284,7 +284,7 @@ def get_target_release_setting(
 
 
 def check_valid_release(value: Any, where: str) -> None:
-    """Check that a value is a valid release. `where` says where the value comes from, for error messages.
+    """Check that a value is a valid release. Error messages use `where` to say where the value came from.
 
     Raises:
         Problem: If the release is invalid.

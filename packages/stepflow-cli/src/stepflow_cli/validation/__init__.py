@@ -1,1 +1,1 @@
-"""Check flows, both for `stepflow validate` and before each run."""
+"""Checks flows for `stepflow validate` and before each run."""

@@ -1,7 +1,7 @@
 """Check a flow offline before running it, just like `stepflow validate --offline`.
 
-Importing the checks takes about half as long as starting Python. That's why digests of valid flows are cached, so that
-the next run can skip the check.
+Importing the checks takes about half as long as starting Python, so digests of valid flows are cached to let the next
+run skip the check.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _STEP_PATH = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES_PATH = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT_PATH = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
-# The rules that look for text resembling an expression.
+# The rules that look for text that resembles an expression.
 _NOTED_RULES = ("unknown-keyword", "template")
 _MAX_REMEMBERED_FLOWS = 1000
 
@@ -42,7 +42,7 @@ def read_mapping_flow_text(name: str) -> FlowText:
     """
     text = read_flow_text(name)
     value = text.copy_without_positions.root.value
-    # The checks report all other errors, along with their positions.
+    # All other errors are reported by the checks, along with their positions.
     if not isinstance(value, dict):
         require_flow(value, text.name)
     return text
@@ -53,15 +53,15 @@ def check_before_run(
 ) -> None:
     """Check the flow. If it has errors that would make the run fail, print them and raise an error.
 
-    The only warnings printed are those about text that looks like an expression, because the run would complete but use
-    the wrong data.
+    The only warnings printed are about text that looks like an expression, since the run would complete with the wrong
+    data.
 
     Args:
         text: The flow.
         name: The flow's name on the command line.
-        run: The flow to run, possibly with some steps removed.
+        run: The flow to run, which may have had steps removed.
         changed: The steps that have overrides. Their errors are ignored, because an override might fix them.
-        is_part: Whether only part of the flow is run, which gives it a different output.
+        is_part: Whether only part of the flow is run, which means that the output is different.
 
     Raises:
         FlowProblem: If the flow has errors.
@@ -122,9 +122,9 @@ def check_before_run(
 def _filter_relevant_findings(
     findings: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
-    """Yield the findings that affect the run. Skips test cases, and steps that have overrides or aren't run.
+    """Yield the findings that affect the run. Skips test cases, steps with overrides and steps that aren't run.
 
-    Unknown components are skipped too, because a newer server might have more components.
+    Also skips unknown components, because a newer server might have more components.
     """
     for finding in findings:
         is_elsewhere = _CASES_PATH.match(finding.path) or (is_part and _OUTPUT_PATH.match(finding.path))

@@ -49,7 +49,7 @@ class CheckRules:
     components: Any = None
     """The available components, or None if only the builtin ones are known."""
     type_check: bool = False
-    """Whether to check that the types of values match from step to step."""
+    """Whether to check that the types of the values passed between steps match."""
     target: str | None = None
     """The server release that the flow targets, or None for all releases."""
     select: Sequence[str] = ()
@@ -60,7 +60,7 @@ class CheckRules:
     """The lowest level at which a finding makes the flow invalid."""
 
     def is_rule_reported(self, rule: str) -> bool:
-        """Return whether the findings of a rule are reported."""
+        """Return whether a rule's findings are reported."""
         return (not self.select or rule in self.select) and rule not in self.ignore
 
 
@@ -71,7 +71,7 @@ class CheckOptions:
     components: str | None = None
     """The file that lists the available components."""
     reads_components: bool = True
-    """Whether to fall back to the component file named in the project."""
+    """Whether to fall back to the component file specified in the project."""
     type_check: bool = False
     target: str | None = None
     select: Sequence[str] = ()
@@ -86,8 +86,8 @@ class CheckOptions:
         """Return the rules for a flow.
 
         Raises:
-            Problem: If a component file contains no components, or the target release is invalid.
-            FlowFileError: If the project file is invalid, or its component file can't be read.
+            Problem: If a component file contains no components, or if the target release is invalid.
+            FlowFileError: If the project file is invalid, or if its component file can't be read.
         """
         folder = os.path.dirname(flow)
         if folder not in self._projects:
@@ -98,7 +98,7 @@ class CheckOptions:
         """Return the rules for a project's flows.
 
         Raises:
-            Problem: If a component file contains no components, or the target release is invalid.
+            Problem: If a component file contains no components, or if the target release is invalid.
             FlowFileError: If the component file can't be read.
         """
         defaults = project.rules
@@ -112,7 +112,7 @@ class CheckOptions:
         )
 
     def load_components_for_project(self, project: Project) -> Any:
-        """Return the components available to a project's flows, or None if no file lists them.
+        """Return the components available to a project's flows, or None if there is no file that lists them.
 
         Raises:
             Problem: If the file contains no components.
@@ -198,7 +198,8 @@ def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> N
 def fetch_components_for_checks(target: Target) -> Any:
     """Return a server's components in the form that the checks use, or None (with a note) if it can't list them.
 
-    Also prints a note about plugins that don't respond. Any component that could belong to one of them isn't checked.
+    Also prints a note about plugins that don't respond. Components that could belong to one of those plugins aren't
+    checked.
 
     Raises:
         ServerConnectionError: If the server can't be reached.
@@ -225,7 +226,7 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
     is_suppressed = make_suppression_check(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(finding.level == "fatal" for finding in checked.findings):
-        # Leave syntax errors to the offline checks, because those report a position.
+        # Leave syntax errors to the offline checks, which report their position.
         diagnostics = [diagnostic for diagnostic in diagnostics if diagnostic.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if record["is_experimental"]:
@@ -266,7 +267,7 @@ def read_component_file(path: str) -> list[dict[str, Any]]:
 def locate_diagnostic_node(root: Node, path: str) -> Node:
     """Return the node that a server's diagnostic refers to, or the nearest enclosing node.
 
-    The path of a diagnostic, such as `$.steps[0].input.name`, leaves out the keywords `$if` and `$coalesce`.
+    A diagnostic's path, such as `$.steps[0].input.name`, doesn't include the keywords `$if` and `$coalesce`.
     """
     node = root
     try:

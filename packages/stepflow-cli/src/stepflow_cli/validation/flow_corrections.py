@@ -1,4 +1,4 @@
-"""Correct a flow by applying the fixes that its findings suggest, as long as they improve it. Does no I/O."""
+"""Corrects a flow by applying the fixes suggested by its findings, as long as they improve it. Does no I/O."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ class CorrectedFlow(NamedTuple):
 def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
     """Apply corrections to a flow until none are left, without changing the rest of its text.
 
-    A correction is kept only if it doesn't lead to more findings or more severe ones. Correcting the result again
-    changes nothing.
+    A correction is only kept if it doesn't lead to more findings or to more severe ones. Correcting the result again
+    has no effect.
     """
     state = CorrectedFlow(flow, find(flow))
     for _ in range(_MAX_ROUNDS):
         fixes = _collect_fixes(state)
-        # Few fixes do any harm, so try all of them at once, then each half, each quarter and so on, down to single
-        # fixes.
+        # Few fixes do any harm, so try them all at once, then each half, each quarter and so on, down to single fixes.
         parts = [fixes] if fixes else []
         for part in parts:
             middle = len(part) // 2
             parts += [part[:middle], part[middle:]] if middle else []
-        # First try fixes along with any follow-up fixes that they make possible, and then try each fix alone.
+        # First try fixes along with any follow-up fixes that they make possible, then try each fix alone.
         choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
         attempts = (_apply_fixes(state, chosen, find, rounds) for chosen, rounds in choices)
         better = next((attempt for attempt in filter(None, attempts) if not _is_worse_flow(attempt, state)), None)
@@ -51,7 +50,7 @@ def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
 
 
 def _apply_fixes(state: CorrectedFlow, fixes: Collection[Fix], find: Find, rounds: int) -> CorrectedFlow | None:
-    """Apply fixes, and then the fixes for any findings that they reveal. Return None if that changes nothing."""
+    """Apply fixes, followed by the fixes for any findings that they reveal. Return None if nothing changes."""
     before = state.flow.text
     old = {(known.old, known.text) for known in _collect_fixes(state)}
     for _ in range(rounds):
@@ -65,7 +64,7 @@ def _apply_fixes(state: CorrectedFlow, fixes: Collection[Fix], find: Find, round
 
 
 def _collect_fixes(state: CorrectedFlow) -> list[Fix]:
-    """Return the fixes for a flow's findings in file order, dropping any fix that overlaps an earlier one."""
+    """Return the fixes for a flow's findings in file order, leaving out any fix that overlaps an earlier one."""
     chosen: list[Fix] = []
     for fix in sorted({finding.fix for finding in state.remaining_findings if finding.fix is not None}):
         if convert_fix_to_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
