@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..types import FlowResult
     from .run_handle import RunHandle
 
-# Maximum number of unfinished runs to remember.
+# The maximum number of unfinished runs to remember.
 _MAX_REMEMBERED_RUNS = 10_000
 
 
@@ -61,8 +61,8 @@ class FlowTool:
     def input_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of the arguments. It's always an object schema without external references.
 
-        This is the schema that the flow declares for its input or, if it doesn't declare one, a schema inferred from
-        the steps. If the input doesn't have to be an object, it becomes the `input` field of the arguments.
+        This is the schema that the flow declares for its input. If the flow doesn't declare one, the schema is inferred
+        from its steps. If the input doesn't have to be an object, it becomes the `input` field of the arguments.
         """
         return dict(self._spec.input_schema)
 
@@ -157,9 +157,9 @@ class FlowTools(Sequence[FlowTool]):
         ```
 
     Arguments are checked against the schema before anything runs. Fields that the flow neither declares nor reads are
-    rejected (except in lists, and where the schema may allow other fields). Invalid arguments, unknown tools and failed
-    runs don't raise an exception: the model gets a result whose text says what to change. With `max_wait`, models also
-    get a `wait_run` tool to fetch the results of longer runs.
+    rejected (except in lists and where the schema might allow other fields). Invalid arguments, unknown tools and
+    failed runs don't raise exceptions. Instead, the model gets a result whose text says what to change. With
+    `max_wait`, models also get a `wait_run` tool to fetch the results of longer runs.
 
     Args:
         client: A `StepflowClient`, or a `StepflowRuntime`.
@@ -173,7 +173,7 @@ class FlowTools(Sequence[FlowTool]):
     Raises:
         FlowFileError: If a flow can't be read.
         InvalidArgumentError: If an argument is invalid, if a flow can't be represented in JSON, or if a field's name
-            contains control characters or invisible characters.
+            contains control or invisible characters.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class FlowTools(Sequence[FlowTool]):
         """The client that runs the flows."""
         # Remember which runs these tools started, because models must not be able to read any other runs on the server.
         self._unfinished: dict[str, FlowTool] = {}
-        """For each run that outlasted its call, maps the run's ID to the tool that started it."""
+        """Maps the ID of each run that outlasted its call to the tool that started the run."""
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
@@ -216,7 +216,7 @@ class FlowTools(Sequence[FlowTool]):
     @overload
     def __getitem__(self, index: slice) -> list[FlowTool]: ...
     def __getitem__(self, index: Any) -> Any:
-        """Return a tool by position or by name."""
+        """Return the tool with the given position or name."""
         return self._tools[index] if isinstance(index, str) else list(self._tools.values())[index]
 
     def __iter__(self) -> Iterator[FlowTool]:
@@ -317,21 +317,21 @@ class FlowTools(Sequence[FlowTool]):
 
 
 async def add_hint_from_explanation(client: Any, result: FlowResult) -> FlowResult:
-    """If a result has failed, add the hint from the run's account (if there is one).
+    """If the run has failed, add the hint from its account (if there is one) to the result.
 
-    `StepflowClient.run` adds hints itself, but a result that was read by its run ID doesn't have one.
+    `StepflowClient.run` adds the hint itself, but results that were fetched by run ID don't have one.
     """
     if result.error is None or result.error.hint:
         return result
     hint = None
-    # Ignore any error here, because the caller needs the error from the run itself.
+    # Ignore any error here. The caller needs to see the error from the run itself.
     with suppress(StepflowClientError):
         hint = (await client.explain_run(result.run_id)).hint
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
 def _pair_flows_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
-    """Pair each flow with the tool name that the caller chose for it, if any."""
+    """Pair each flow with the tool name chosen by the caller, if any."""
     if isinstance(flows, Mapping) and flows and explain_not_a_flow(flows) is not None:
         return check_mapping(flows, "flows").items()
     is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)

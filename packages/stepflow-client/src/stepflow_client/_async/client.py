@@ -104,11 +104,11 @@ class StepflowClient(SuggestsNames, Picklable):
             print(result.unwrap())
         ```
 
-    The client doesn't send any request until the first call. Tasks in the same event loop can share a client.
+    The client sends no requests until the first call. Tasks in the same event loop can share a client.
 
     Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. If you
     pass a token or password as text, the pickle contains it. If you pass a callable, an `httpx.Auth` or a transport, it
-    has to be picklable itself. Copies made with the `copy` module share a custom transport.
+    has to be picklable itself. Copies made with the `copy` module share any custom transport.
 
     Args:
         base_url: The server's URL, as `http://host:port` (with or without `/api/v1`, and with a path prefix if it's
@@ -123,18 +123,18 @@ class StepflowClient(SuggestsNames, Picklable):
         auth: A bearer token, a callable that returns one (it may be a coroutine function), a (user, password) pair, or
             an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
             for the callable counts toward the timeout.
-        verify: Whether to verify the certificates of https servers, or which CA certificates to trust: True (those from
-            SSL_CERT_FILE or SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an
+        verify: Whether to verify the certificates of https servers, or which CA certificates to trust: True (the ones
+            in SSL_CERT_FILE or SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an
             `ssl.SSLContext`.
         cert: The client certificate: a file, a (file, key file) pair, or (file, key file, password).
         proxy: The proxy's URL or `host:port`. Defaults to HTTP_PROXY, HTTPS_PROXY and ALL_PROXY from the environment.
             NO_PROXY lists the servers to connect to directly, as names, addresses or networks with an optional port.
-        limits: The limits of the connection pool. Defaults to 256 connections, where idle connections are reused for up
-            to 30 s (or 5 s if you pass an `httpx.Limits` that doesn't set `keepalive_expiry`).
+        limits: The limits of the connection pool. Defaults to 256 connections, with idle connections reused for up to
+            30 s (or 5 s if you pass an `httpx.Limits` that doesn't set `keepalive_expiry`).
         transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. If it hangs, the
-            request still ends at the timeout.
-        server_release: The server's release, e.g. `0.13.0`, which saves the request that would detect it. If the
-            release is wrong, the client can't read the server's responses. Detected by default.
+            request still times out.
+        server_release: The server's release, e.g. `0.13.0`. Setting it saves the request that would otherwise detect
+            it. If it's wrong, the client can't read the server's responses. Detected by default.
         strategy: How to choose a server from a list for each new run. `failover` (the default) sticks with one server
             and moves on to the next if it fails. `spread` picks the available server where this client is waiting for
             the fewest runs, alternating if there's a tie.
@@ -143,18 +143,18 @@ class StepflowClient(SuggestsNames, Picklable):
         exact_integers: Whether to reject integers beyond 2**53 in inputs and variables, rather than send them, if the
             server would change them (as 0.12 and newer do). Defaults to True.
         max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events` (never more than
-            256 MiB). Anything larger raises an InvalidResponseError, so that a single response can't use up all memory.
-            Defaults to 1 GiB, which is more than servers ever send.
+            256 MiB). Anything larger raises an InvalidResponseError, so that a single response can't use up all the
+            memory. Defaults to 1 GiB, which is more than servers ever send.
         history: The `stepflow_client.history.History` in which to record this client's runs: their inputs, variables
             and overrides, and how they ended. Recording happens during the call and usually takes less than a
             millisecond. By default, runs aren't recorded.
-        idempotency_scope: The default scope for idempotency keys (see `run`). By default (None), each key belongs to
+        idempotency_scope: The default scope for idempotency keys (see `run`). By default (None), each key is tied to
             the flow's content.
         event_hooks: Functions to call with each `httpx.Request` before it's sent and with each `httpx.Response`, as
             `{"request": [...], "response": [...]}`, just like in httpx. Each hook (it may be a coroutine function) is
             called again on every retry. Request hooks can change the request's headers, but nothing else. The response
             is read before its hooks are called, except for event streams, where hooks only see the status and headers.
-            If a hook raises anything but an AssertionError or StepflowClientError, the call raises a
+            If a hook raises anything other than an AssertionError or StepflowClientError, the call raises a
             StepflowClientError with that exception as its `__cause__`.
 
     Raises:
@@ -290,7 +290,7 @@ class StepflowClient(SuggestsNames, Picklable):
         return self._connection.api
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """Return a client that has different defaults for call options and sends additional headers.
+        """Return a client with different defaults for call options and with additional headers.
 
         Example:
             ```python
@@ -452,8 +452,8 @@ class StepflowClient(SuggestsNames, Picklable):
                 object, msgspec struct or the result of `get_flow`. The client stores it on the server first, but only
                 once. Can also be a stored flow: the result of `store_flow`, or an ID, i.e. a string of 64 lowercase
                 hexadecimal digits (unless there's a file with that name).
-            input: The input, as any JSON value. It may contain pydantic models, dataclasses, attrs objects and msgspec
-                structs. A list is a batch, and this method only accepts batches with a single input: to pass a list as
+            input: The input, as any JSON value. It can contain pydantic models, dataclasses, attrs objects and msgspec
+                structs. A list is a batch, and this method only accepts batches with a single input. To pass a list as
                 that input, write `[[1, 2]]`.
             overrides: Changes to steps, just for this run (see `create_run`).
             variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
@@ -463,7 +463,7 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, including the time it takes to store the flow and create the run. No
                 limit by default.
             private_copy: Whether to store a copy of the flow just for this call, so that the run can always be
-                identified if the response is lost. This costs one more request. Otherwise, all calls of this client
+                identified if the response is lost. This costs one more request. Otherwise, all calls by this client
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
                 of the same flow at the same time. Defaults to False.
             idempotency_key: A key of your choice, such as a document's ID. If a run of this flow already exists under
@@ -471,24 +471,23 @@ class StepflowClient(SuggestsNames, Picklable):
                 store. Requires the flow itself rather than its ID. Different flows can use the same key. If you change
                 the flow, its old keys no longer apply, unless you pass an `idempotency_scope`. The first call with a
                 new key makes up to nine additional small requests. Simultaneous calls with the same key return the same
-                run, even across programs. If an earlier call crashed after it may have created the run, the next call
+                run, even across programs. If an earlier call crashed after possibly creating the run, the next call
                 waits for that call's lease to expire, which usually takes 7 s.
             idempotency_scope: A name for the kind of thing that the key identifies, such as `ticket`. Within a scope, a
-                key has one run regardless of the flow. If the existing run used a different version of the flow, the
-                client logs this and sets the result's `older_flow_id`. Defaults to the client's scope. Without a scope,
-                the key belongs to the flow's content.
+                key identifies one run regardless of the flow. If the existing run used a different version of the flow,
+                the client logs this and sets the result's `older_flow_id`. Defaults to the client's scope. Without a
+                scope, the key is tied to the flow's content.
             wait_for_components: Whether to wait for the components that the flow and its sub-flows need before creating
                 the run (which would fail if a worker hasn't connected yet). True waits for up to 60 s, or you can pass
                 a number of seconds. `timeout` still applies. The client doesn't wait again for components that it has
                 already seen. Defaults to False.
             on_cancel: What to do with the run if the task is cancelled (in the sync client: on a KeyboardInterrupt).
-                `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided that its ID is known
-                by then.
+                `detach` (the default) leaves it running. `cancel` marks it as cancelled if its ID is known by then.
             check_input: Whether to check the input and variables against the flow's schemas before sending anything,
-                because servers check neither of them. If you pass a flow's ID, this only happens if this client has
+                because servers don't check them. If you pass a flow's ID, they're only checked if this client has
                 stored the flow or read its variables. Defaults to True.
             progress: True to show the run's progress: in a notebook, as a bar on a terminal (using rich or tqdm, if
-                installed), or elsewhere as one line every ten seconds. Can also be a function to call with a `Progress`
+                installed), or otherwise as a line every ten seconds. Can also be a function to call with a `Progress`
                 every half second, after events, and at the end. If the function raises an exception, the call raises it
                 too, but the run continues. Defaults to False.
             output_type: The output's type: a pydantic model, a dataclass, an attrs class or a TypedDict. The result is
@@ -496,14 +495,14 @@ class StepflowClient(SuggestsNames, Picklable):
             cache: A result cache. If it contains the result of an earlier run with the same flow, input, variables and
                 overrides, that result is returned without sending a request, with `cached_at` set and the `run_id` of
                 the earlier run. Otherwise, the flow runs, and its result is cached if the run succeeds. If several
-                calls of this client need the same result at the same time, they share one run, even if it fails. If the
+                calls by this client need the same result at the same time, they share one run, even if it fails. If the
                 call running the flow is cancelled or times out, another call runs the flow again. To run a flow only
                 once across clients and processes, use `idempotency_key` instead (it can't be combined with a cache).
             labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
-                `history`, just like those from `stepflow run --label`.
+                `history`, just like labels from `stepflow run --label`.
 
         Returns:
-            The result. Its `is_success` is True if the run completed.
+            The result. `is_success` is True if the run completed.
 
         Raises:
             OutputTypeError: If the run succeeds but its output doesn't match `output_type`. Its `details` list the path
@@ -516,7 +515,7 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
             NotFoundError: If there's no flow with this ID on the server.
-            AmbiguousRunError: If the response was lost or came too late, and the run can't be identified.
+            AmbiguousRunError: If the response was lost or arrived too late, and the run can't be identified.
             RunTimeoutError: If the run doesn't end in time. The run itself continues, and `run_id` is its ID.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
@@ -653,7 +652,7 @@ class StepflowClient(SuggestsNames, Picklable):
             check_input: Whether to check the input (or each input in a batch) and the variables against the flow's
                 schemas before sending anything (see `run`). Defaults to True.
             labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
-                `history`, just like those from `stepflow run --label`.
+                `history`, just like labels from `stepflow run --label`.
 
         Returns:
             The run's ID, a UUID string.
@@ -667,7 +666,7 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
             NotFoundError: If there's no flow with this ID on the server.
-            AmbiguousRunError: If the response was lost or came too late, and the run can't be identified.
+            AmbiguousRunError: If the response was lost or arrived too late, and the run can't be identified.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
@@ -753,7 +752,7 @@ class StepflowClient(SuggestsNames, Picklable):
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
     ) -> RunHandle[OutputT]:
-        """Return a handle to a run. No request is sent, so the run doesn't even have to exist.
+        """Return a handle to a run. No request is sent, so the run doesn't even need to exist.
 
         Args:
             run_id: The run.
@@ -774,7 +773,7 @@ class StepflowClient(SuggestsNames, Picklable):
         idempotency_scope: str | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunDetails | None:
-        """Return the run that `run` or `submit` created with an `idempotency_key` (in any process), or None.
+        """Return the run that `run` or `submit` created with this `idempotency_key` (in any process), or None.
 
         Example:
             ```python
@@ -783,9 +782,9 @@ class StepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow itself (not its ID), exactly as passed to `run`, with its keys in the same order. To find out
-                the ID of the flow's copy for this key, the client stores that copy but doesn't run it. Not needed with
-                a scope.
+            flow: The flow itself (not its ID), exactly as passed to `run`, with its keys in the same order. To find the
+                ID of the flow's copy for this key, the client stores that copy but doesn't run it. Not needed with a
+                scope.
             idempotency_key: The key.
             idempotency_scope: The key's scope, as for `run`. The run may have used any version of the flow, so check
                 its `flow_id`. Defaults to the client's scope, if it has one.
@@ -829,10 +828,10 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> OutcomeStream[OutputT]:
         """Run a flow on any number of inputs, yielding one outcome per input.
 
-        Inputs are only read when there's room for them, so they can be endless, and neither inputs nor outcomes pile up
-        in memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are in
-        flight (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's
-        outcomes. If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
+        Inputs are only read when there's room for them, so `inputs` can be endless, and neither inputs nor outcomes
+        pile up in memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are
+        in flight (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's
+        outcomes. If `inputs` raises an exception, it's re-raised here after all outcomes of the inputs read so far.
 
         Example:
             ```python
@@ -843,18 +842,18 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Args:
             flow: The flow, as for `run`, but not a stored flow's ID.
-            inputs: An iterable or async iterable of inputs. Each is any JSON value, including a list. An input that
+            inputs: An iterable or async iterable of inputs. Each can be any JSON value, including a list. An input that
                 can't be represented in JSON fails on its own, without a run. If you can't read an input, pass the
                 exception in its place, and it fails in the same way. A chunk isn't started until it's full, so use a
                 `chunk_size` of 1 if inputs arrive slowly.
-            max_concurrency: Maximum number of tasks to execute at once across all chunks. By default, it's up to the
-                server: ten per run, except on 0.10.
-            chunk_size: Maximum number of inputs per run. By default, adapts to the server, using up to 400 inputs and
-                aiming for chunks that take about one second.
+            max_concurrency: Maximum number of tasks to execute at once across all chunks. By default, the server
+                decides: ten per run, except on 0.10.
+            chunk_size: Maximum number of inputs per run. By default, this adapts to the server, with up to 400 inputs
+                in chunks that should take about one second.
             ordered: Whether to yield outcomes in input order. A slow chunk then holds up at most seven others (or, with
                 several servers, one fewer than are in flight). Defaults to False.
             on_error: `yield` (the default) yields unsuccessful outcomes like any other, while `raise` stops at the
-                first of them.
+                first one.
             variables: The flow's variables for all inputs, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
             overrides: Changes to steps for all inputs, as for `run`.
@@ -869,7 +868,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 `Outcome` and returns whether to retry. Defaults to failures with a retryable `error`. Steps that have
                 already run will run again. Requires `max_attempts`.
             idempotency_key: A function that takes an input and returns its key (see `run`), or None for no key. Each
-                input gets a run of its own, or the outcome of the existing run under its key. Can't be combined with
+                input gets its own run, or the outcome of the existing run with its key. Can't be combined with
                 `journal` (which it replaces), `max_attempts` or `chunk_size`.
             idempotency_scope: A name for the kind of thing that the keys identify, regardless of the flow's version
                 (see `run`).
@@ -880,7 +879,7 @@ class StepflowClient(SuggestsNames, Picklable):
             on_lost: What to do with inputs whose run is in the journal but no longer on the server, because the server
                 was restarted without its store. With `fail` (the default), they fail with the error code `lost`,
                 because they may have been executed. `rerun` runs them again.
-            on_cancel: What to do with runs in flight if the iteration ends early. `detach` (the default) leaves them
+            on_cancel: What to do with in-flight runs if the iteration ends early. `detach` (the default) leaves them
                 running, while `cancel` marks them as cancelled.
             timeout: Seconds from the call to the last outcome. No limit by default. Reading an input isn't interrupted,
                 even if it's slow.
@@ -896,8 +895,8 @@ class StepflowClient(SuggestsNames, Picklable):
             JournalError: If the journal belongs to a different flow, or to different inputs, variables or overrides, if
                 it's damaged or in use by another batch, or if it can't be read or written.
             InvalidFlowError: If the server rejects the flow.
-            RunFailedError: If an input doesn't succeed, with `on_error="raise"`.
-            OutputTypeError: If an output doesn't match `output_type`, with `on_error="raise"`.
+            RunFailedError: If `on_error` is `raise` and an input doesn't succeed.
+            OutputTypeError: If `on_error` is `raise` and an output doesn't match `output_type`.
             RunTimeoutError: If the timeout expires. The runs themselves continue unless `on_cancel` is `cancel`. If no
                 run has been created by then, this is a RequestTimeoutError.
             AmbiguousRunError: If the client can't tell whether a chunk's run was created. With a journal, you can find
@@ -1095,7 +1094,7 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Returns:
-            The diagnostics, with line and column if the flow is a file.
+            The diagnostics, including the line and column if the flow is a file.
 
         Raises:
             FlowFileError: If the file can't be read.
@@ -1109,8 +1108,8 @@ class StepflowClient(SuggestsNames, Picklable):
         """Return the server's diagnostics for a flow, without storing it.
 
         Args:
-            flow: The flow, as for `run`. If you pass an ID, the client reads the flow from the server first, so keys
-                that servers don't recognize are missing.
+            flow: The flow, as for `run`. If you pass an ID, the client first reads the flow from the server, so any
+                keys that servers don't recognize are missing.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1148,9 +1147,9 @@ class StepflowClient(SuggestsNames, Picklable):
             debug: Must be False, because no released server supports a debug mode.
             max_concurrency: Maximum number of tasks to execute at once (steps, branches of a step and items of
                 sub-flows), counted over all items. It doesn't limit the number of items, and sub-flows
-                (`/builtin/map`) may exceed it. By default, it's up to the server: ten, or one task per item on 0.10.
+                (`/builtin/map`) may exceed it. By default, the server decides: ten, or one task per item on 0.10.
             variables_from_env: Whether to read missing variables from the environment. Looks for the name that the flow
-                declares as `env_var`, and then for `STEPFLOW_VAR_<NAME>`. Defaults to False.
+                declares as `env_var`, then for `STEPFLOW_VAR_<NAME>`. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1200,7 +1199,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """Return all available information about a run at one point in time, using as few requests as possible.
 
         Independent requests are sent concurrently. Completed and failed runs don't change, so the client caches what it
-        has read about recent ones, and later calls only request what's missing.
+        has read about recent runs, and later calls only request what's missing.
 
         Example:
             ```python
@@ -1216,7 +1215,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 of them. `account` includes the parts that the account is based on (in a batch, the steps of only one
                 item).
             item_index: The batch item whose steps and account to return, counting from 0. By default, returns the steps
-                of all items, and the account of the first failed item (or of the first item if none has failed).
+                of all items and the account of the first failed item (or of the first item if none has failed).
             timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
                 request.
 
@@ -1231,7 +1230,7 @@ class StepflowClient(SuggestsNames, Picklable):
     async def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return a run's items in input order. While an item is running, its `result` is None.
 
-        The error of a failed item includes the step that failed and its message, which takes one more request. In runs
+        The error of a failed item includes the step that failed and its message, which takes an extra request. In runs
         with more than 1,000 items, it takes one request per failed item, so only the first 20 errors include the step.
 
         If an item hasn't ended even though its run has failed, the server may have lost the item or may still be
@@ -1269,7 +1268,7 @@ class StepflowClient(SuggestsNames, Picklable):
             run_id: The run.
             item_index: The item whose steps to return. Defaults to all items.
             include_times: Whether to read the run's events in order to set `started_at`, `completed_at`, `duration` and
-                `attempts`. This takes one more request, whose response contains at least three events per step of every
+                `attempts`. This takes an extra request, whose response contains at least three events per step of every
                 item. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
@@ -1395,8 +1394,8 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Args:
             status: Only return runs with this status.
-            limit: Maximum number of runs to return. By default, returns all of them, because servers don't set a limit
-                either. Use `iter_runs` to read them page by page.
+            limit: Maximum number of runs to return. By default, all of them are returned, because servers don't set a
+                limit either. Use `iter_runs` to read them page by page.
             offset: The number of runs to skip, starting with the newest.
             flow_name: Only return runs of flows with this name.
             root_run_id: Only return this run and its descendants.
@@ -1452,10 +1451,10 @@ class StepflowClient(SuggestsNames, Picklable):
     async def wait_run(
         self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False
     ) -> RunDetails:
-        """Wait for a run to end, and then return it.
+        """Wait for a run to end, then return it.
 
         The client keeps waiting through lost connections and server restarts. If there's a timeout, it waits until the
-        timeout expires. Otherwise, it gives up once the server hasn't responded for two minutes.
+        timeout expires. Otherwise, it gives up if the server doesn't respond for two minutes.
 
         Args:
             run_id: The run.
@@ -1519,8 +1518,8 @@ class StepflowClient(SuggestsNames, Picklable):
             event_types: The types of events to yield, e.g. `["step_completed", "run_completed"]`. The client drops all
                 others, because servers can't filter by type. Defaults to all events.
             heartbeat: Yield a `HeartbeatEvent` whenever this many seconds pass without an event. This is useful for
-                keeping your own connection open when you relay events, e.g. to a web page. A heartbeat may be late by
-                the duration of a request, e.g. while the server is down. Off by default.
+                keeping your own connection open when you relay events, e.g. to a web page. A heartbeat can be delayed
+                by the duration of a request, e.g. while the server is down. Off by default.
             timeout: Seconds from the call to the last event. No limit by default.
 
         Raises:
@@ -1623,7 +1622,7 @@ class StepflowClient(SuggestsNames, Picklable):
         the beginning. The server's builtin components must be at `/builtin`.
 
         Servers never return a run's variables, and since 0.12 they don't return its input or overrides either. A client
-        with a `history` falls back on the recorded arguments: the input if you don't pass one, and any variables and
+        with a `history` falls back to the recorded arguments: the input if you don't pass one, and any variables and
         overrides that you don't replace. The values of secret variables aren't recorded. Without a history, pass
         everything again. The outputs of kept steps still reflect the values of the earlier run, and the plan's
         `outdated` lists the kept steps that were computed from a different input or different variables. You can also
@@ -1647,7 +1646,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 variables or to worker programs aren't detected. Without a history, `unchanged` executes all steps that
                 read an input or variable that you pass, and ignores the earlier run's overrides.
             input: The earlier run's input. For a batch, pass a list of all its inputs, or of just the inputs for
-                `items`. You can leave it out if it's recorded, or if none of the executed steps reads it.
+                `items`. You can leave it out if it's recorded, or if none of the executed steps read it.
             variables: The flow's variables, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
             overrides: Changes to the steps that are executed, as for `run`.
@@ -1731,10 +1730,9 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and each item's step outputs, output and errors.
 
-        Both runs must be on this server. Their inputs, variables and overrides aren't compared, but you can see the
-        effects of those in the steps. Step outputs are compared on 0.12 and newer. If a run hasn't ended, its current
-        state is compared. If a step wasn't run because a step that it reads failed, its status is `not_run` and it has
-        no error.
+        Both runs must be on this server. Their inputs, variables and overrides aren't compared, but you can see their
+        effects in the steps. Step outputs are compared on 0.12 and newer. If a run hasn't ended, its current state is
+        compared. If a step wasn't run because a step that it reads failed, its status is `not_run` and it has no error.
 
         Example:
             ```python
@@ -1768,8 +1766,8 @@ class StepflowClient(SuggestsNames, Picklable):
 
         When a step fails, servers also mark every step that reads its output as failed, with the same error. The
         account distinguishes the step that caused the failure from steps that just didn't run because of it. It also
-        lists steps that weren't needed by anything, and items of sub-runs that failed even though the step that created
-        them completed. If the run hasn't ended, its current state is explained.
+        lists steps that nothing needed, and sub-run items that failed even though the step that created the sub-run
+        completed. If the run hasn't ended, its current state is explained.
 
         Anything the server doesn't report (e.g. step errors and outputs before 0.12) is listed in `unknown`. If the
         run's input and variables are needed, they come from the server if it reports them, or else from the client's
@@ -1804,7 +1802,7 @@ class StepflowClient(SuggestsNames, Picklable):
 class Services(ClientContext):
     """The services behind a client's methods and the state that they share.
 
-    Each is imported and created on first use.
+    Each one is imported and created on first use.
     """
 
     @cached_property
@@ -1814,7 +1812,7 @@ class Services(ClientContext):
 
     @cached_property
     def keyed_runs(self) -> idempotency.KeyedRuns:
-        """Creates and finds runs under idempotency keys."""
+        """Creates and finds runs with idempotency keys."""
         return idempotency.KeyedRuns(self, self.creator)
 
     @cached_property
@@ -1849,7 +1847,7 @@ class Services(ClientContext):
 
 
 def _hint_failed_result(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
-    """Add a hint to a failed result. It says which input field the component rejected, if that's known.
+    """Add a hint to a failed result. It says which input field the component rejected, if known.
 
     If the flow is written in Python, the hint also says where the step is defined.
     """

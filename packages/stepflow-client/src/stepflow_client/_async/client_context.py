@@ -34,7 +34,7 @@ class ClientContext:
         self.runs = RunReader(connection)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a context that sends additional headers but shares the connections and cached flows of this one."""
+        """Return a context that sends additional headers but shares this one's connections and cached flows."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
         twin.flows = self.flows.with_connection(twin.connection)
         return twin

@@ -44,14 +44,14 @@ _FATAL_LEVELS = (1, "fatal")
 
 
 class CheckedFlow(NamedTuple):
-    """A flow that's ready to send."""
+    """A flow that's ready to be sent."""
 
     content: dict[str, Any]
-    """The flow without its test cases and examples, i.e. the part that affects runs and that servers check."""
+    """The flow without its test cases and examples, i.e. the part that affects runs and is checked by servers."""
     digest: bytes
     """A digest of the content. Editing a test case doesn't change it."""
     examples: list[dict[str, Any]]
-    """The flow's examples and its test cases' inputs, which copies of the flow include for `get_flow`."""
+    """The flow's examples and its test cases' inputs, which are included in copies of the flow for `get_flow`."""
 
     @property
     def content_with_examples(self) -> dict[str, Any]:
@@ -71,13 +71,13 @@ class StoredCopy(NamedTuple):
 
     flow_id: str
     needs: RunRequirements | None = None
-    """What the flow's runs require, or None if we don't know."""
+    """What the flow's runs require, or None if this isn't known yet."""
     flow: dict[str, Any] | None = None
-    """The flow as this client stored it. None if the client didn't store it or no longer has it."""
+    """The flow as stored by this client. None if the client didn't store it or no longer has it."""
 
 
 class FlowStore:
-    """Stores each flow only once, and remembers what its runs require."""
+    """Stores each flow only once and remembers what its runs require."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -92,13 +92,13 @@ class FlowStore:
         # What each flow's runs require, by the flow's digest.
         self._requirements: BoundedDict[bytes, RunRequirements] = BoundedDict(_MAX_FLOWS)
         self.seen_components: set[str] = set()
-        """Components that an earlier run has already waited for. Later runs don't have to wait for them again."""
+        """Components that an earlier run has already waited for, so later runs don't need to wait for them again."""
 
     def with_connection(self, connection: Connection) -> Self:
         """Return a store that uses a different connection but shares this store's cached flows."""
         twin = copy.copy(self)
         twin._connection = connection
-        # A proxy may send requests with other headers to a server whose workers haven't connected yet.
+        # A proxy may route requests with different headers to a server whose workers haven't connected yet.
         twin.seen_components = set()
         return twin
 
@@ -118,7 +118,7 @@ class FlowStore:
         return stored
 
     def compute_run_requirements(self, flow: CheckedFlow) -> RunRequirements:
-        """Return what a flow's runs require, working it out only once."""
+        """Return what a flow's runs require, computing it only once."""
         requirements = self._requirements.get(flow.digest)
         if requirements is None:
             requirements = run_requirements.find_requirements(flow.content, parse_declared_variables(flow.content))
@@ -141,11 +141,11 @@ class FlowStore:
         return await async_compute(partial(call_checks.check_inputs_against_schema, value, needs.input_check))
 
     def load_and_check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
-        """Check a flow and return it ready to send.
+        """Check a flow and return it, ready to be sent.
 
         Args:
             flow: The flow.
-            what: The feature that needs the flow itself. The error names it if `flow` is just a stored flow's ID.
+            what: The feature that needs the flow itself, for the error raised if `flow` is just a stored flow's ID.
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):
@@ -153,7 +153,7 @@ class FlowStore:
         return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
-        """If this is a stored flow's ID, return the ID. Otherwise, check the flow and return it ready to send.
+        """If this is a stored flow's ID, return the ID. Otherwise, check the flow and return it, ready to be sent.
 
         A flow that has already been checked isn't checked again.
         """
@@ -189,7 +189,7 @@ class FlowStore:
 
         Args:
             flow: The flow.
-            is_single: Whether the copy is for a single call. Otherwise all of the client's calls share it.
+            is_single: Whether the copy is for a single call. Otherwise, it's shared by all of the client's calls.
         """
         digest, needs = flow.digest, self.compute_run_requirements(flow)
         if is_single:
@@ -220,7 +220,7 @@ class FlowStore:
         return self._remember_requirements(flow_id, self.compute_run_requirements(flow))._replace(flow=copy)
 
     async def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
-        """Store a copy of a flow once the server has accepted the flow and return the copy's ID.
+        """Have the server check a flow, then store a copy of the flow and return the copy's ID.
 
         Raises:
             InvalidFlowError: If the server rejects the flow.
@@ -236,7 +236,7 @@ class FlowStore:
                 message = f"the server rejected the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
             self._accepted.put_newest(flow.digest, diagnostics)
-        # Store the flow as a blob, since the server would otherwise change its integers. Servers don't check blobs.
+        # Store the flow as a blob, because otherwise the server would change its integers. Servers don't check blobs.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return await self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
@@ -253,14 +253,14 @@ class FlowStore:
         try:
             return await self._connection.call(request, partial(_drop_false_diagnostics, flow=flow))
         except InvalidRequestError as error:
-            # The server can't parse this as a flow. Return its error as a diagnostic, in the usual form.
+            # The server can't parse this as a flow. Return its error as a diagnostic in the usual format.
             message = call_checks.restore_integers_in_message(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
         """Forget a flow that the server may not have anymore."""
         self.registries.of_current_process.forget_shared_flow_id(flow_id)
-        # Check flows again too, since a different release may not accept the same flows.
+        # Check the flows again as well, since a different release might not accept them.
         self._accepted.clear()
         for key, stored in list(self._store_responses.items()):
             if stored.flow_id == flow_id:
@@ -272,7 +272,7 @@ class FlowStore:
         return await self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     async def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
-        """Return the flow that was passed or, if it's a stored flow's ID, fetch the flow from the server."""
+        """Return the flow that was passed. If it's a stored flow's ID, fetch the flow from the server."""
         source = resolve_flow_argument(flow)
         return (await self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 
@@ -283,7 +283,7 @@ class FlowStore:
         self.forget_flow(flow_id)
 
     async def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
-        """Return the variables a stored flow declares, as its author wrote them."""
+        """Return the variables that a stored flow declares, as its author wrote them."""
         flow_id = call_checks.check_flow_id(flow_id)
         declared = dict(await self.get_or_fetch_variables(flow_id))
         return responses.build_from_response(
@@ -291,7 +291,7 @@ class FlowStore:
         )
 
     async def get_or_fetch_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
-        """Return the variables a stored flow declares, requesting the flow only once."""
+        """Return the variables that a stored flow declares, requesting the flow only once."""
         needs = self.get_stored_copy(flow_id).needs
         if needs is None:
             flow = (await self.get_flow(flow_id)).flow

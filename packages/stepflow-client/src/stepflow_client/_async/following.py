@@ -45,7 +45,7 @@ else:
     events = lazy_module("stepflow_client.events")
 
 _EVENT_STREAM_TYPE = "text/event-stream"
-# Maximum number of bytes to read from a response when it isn't an event stream.
+# Maximum number of bytes to read from a response that isn't an event stream.
 _MAX_ERROR_BYTES = 64 * 1024
 
 
@@ -53,8 +53,8 @@ class IdleTimer:
     """Tracks when the next `IdleSignal` is due.
 
     Args:
-        interval: Seconds without an event after which a signal is due.
-        until: When the caller stops following, on the `time.monotonic()` clock.
+        interval: Number of seconds without an event after which a signal is due.
+        until: The time at which the caller stops following, on the `time.monotonic()` clock.
     """
 
     def __init__(self, interval: float = math.inf, until: float = math.inf) -> None:
@@ -71,7 +71,7 @@ class IdleTimer:
         return min(self._last_update_at + self._interval, self.until) - time.monotonic()
 
     async def sleep_with_idle_signals(self, seconds: float, position: Cursor) -> AsyncGenerator[IdleSignal, None]:
-        """Sleep for `seconds`, yielding an `IdleSignal` whenever one is due and at the end."""
+        """Sleep for `seconds`, yielding an `IdleSignal` at the end and whenever one is due."""
         end = time.monotonic() + seconds
         while (remaining := end - time.monotonic()) > 0:
             await asyncio.sleep(min(remaining, max(self.seconds_left(), 0.0)))
@@ -87,7 +87,7 @@ class FollowRequest(NamedTuple):
     include_results: bool = False
     include_sub_runs: bool = False
     needs_stream: bool = False
-    """Whether to fail if the server doesn't support event streams, instead of polling the run."""
+    """Whether to fail instead of polling the run if the server doesn't support event streams."""
     timer: IdleTimer = IdleTimer()
     """When the next `IdleSignal` is due, unless an event arrives first."""
     event_types: frozenset[str] | None = None
@@ -104,7 +104,7 @@ class IdleSignal(NamedTuple):
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
-    """The run's state, if we just requested it and the run hasn't ended. All past events have been yielded by then."""
+    """The run's state, if it was just requested and the run hasn't ended. All past events have been yielded by then."""
 
 
 class Follower:
@@ -116,10 +116,10 @@ class Follower:
         self._recorder = context.recorder
 
     async def follow(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield a run's events until it has ended, and an `IdleSignal` whenever no event has arrived for a while.
+        """Yield a run's events until it has ended, plus an `IdleSignal` whenever no event has arrived for a while.
 
-        Each event is yielded exactly once. The last event is always a `run_completed`. If the server doesn't send one,
-        it's inferred. If the server doesn't support event streams, it's the only event.
+        Each event is yielded exactly once. The last event is always a `run_completed`. If the server doesn't send that
+        event, it's inferred. If the server doesn't support event streams, it's the only one.
 
         Raises:
             UnsupportedByServerError: If the caller requires an event stream but the server doesn't support them.
@@ -160,7 +160,7 @@ class Follower:
                 yield idle
 
     async def follow_until_deadline(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield a run's events until it has ended, and an `IdleSignal` after each state request or when one is due.
+        """Yield a run's events until it has ended, plus an `IdleSignal` after each state request or when one is due.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
@@ -191,10 +191,10 @@ class Follower:
                     yield update
 
     async def wait_for_end_of_given_up_run(self, run: RunDetails) -> RunDetails | None:
-        """Follow a run that its server has given up on and return its state once it has ended or been lost.
+        """Follow a run that its server has given up on. Return its state once it has ended or been lost.
 
         Returns:
-            None if the run may still be executing at the caller's deadline.
+            The run's state, or None if the run may still be executing at the caller's deadline.
         """
         request = FollowRequest(run.run_id, timer=IdleTimer(until=current_deadline() or math.inf))
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
@@ -243,10 +243,10 @@ class Follower:
     async def read_step_times_from_events(
         self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
     ) -> StepTimes:
-        """Return the times of steps the server has just listed (an empty dict if it doesn't support event streams).
+        """Return the times of steps that the server just listed (empty if it doesn't support event streams).
 
-        Servers don't say which event of a running run is the latest, so stop reading once every step has an event, or
-        when no event arrives for a while.
+        Servers don't say which event of a running run is the latest, so this stops reading once every step has an event
+        or when no event has arrived for a while.
 
         Args:
             run_id: The run.
@@ -278,7 +278,7 @@ class Follower:
 
 
 class _RequestedState(NamedTuple):
-    """A run's state at the time we requested it."""
+    """A run's state at the time it was requested."""
 
     run: RunDetails
     ending: RunEnding
@@ -312,23 +312,23 @@ class EventStreamReader:
         """When the last new event arrived."""
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
-        """How many times the stream has failed since the server last responded."""
+        """The number of times that the stream has failed since the server last responded."""
         self._ended: _RequestedState | None = None
         """The run's final state, if it had already ended before the stream was opened."""
         self._state: _RequestedState | None = None
-        """The run's state as last requested alongside the stream. None if an event has arrived since then."""
+        """The state last requested alongside the stream, or None if an event has arrived since then."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
         self._has_event = False
-        """Whether this stream has delivered any event, including ones we had already seen."""
+        """Whether this stream has delivered any events, including events that we had already seen."""
         self._has_read_state = False
         """Whether the run's state has been requested alongside this stream."""
         self._quiet_since = self._last_event
         self._is_over = False
-        """Whether the server has sent the run's end event, even if it's one we had already seen."""
+        """Whether the server has sent the run's end event, even if we had already seen it."""
 
     async def read_until_run_ends(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield events until the run has ended, and an `IdleSignal` whenever no event has arrived for a while."""
+        """Yield events until the run has ended, plus an `IdleSignal` whenever no event has arrived for a while."""
         run_id = self._request.run_id
         while True:
             before = self._position
@@ -363,7 +363,7 @@ class EventStreamReader:
             if self._is_silent and self._has_event and not has_ended:
                 yield IdleSignal(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
-                # If a connection had no new events, back off instead of reconnecting immediately.
+                # If a connection delivered no new events, back off instead of reconnecting immediately.
                 async for idle in self._request.timer.sleep_with_idle_signals(
                     self._backoff.next_delay(), self._position
                 ):
@@ -372,7 +372,7 @@ class EventStreamReader:
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _RequestedState) -> bool:
-        """Return whether all of a finished run's events have been yielded. Called when a stream had no new events.
+        """Return whether all of a finished run's events have been yielded. Called when a stream has no new events.
 
         Raises:
             ServerConnectionError: If the stream has repeatedly ended before the run did.
@@ -387,9 +387,9 @@ class EventStreamReader:
         return False
 
     async def _read_until_disconnected(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield one connection's new events, requesting the run's state separately while the stream is silent.
+        """Yield the new events from one connection, requesting the run's state separately while the stream is silent.
 
-        Stop when the stream ends, after the run's end event, or once the state shows that the run has ended.
+        Stop when the stream ends, after the run's end event, or when the state shows that the run has ended.
         """
         request, run_id, before = self._request, self._request.run_id, self._position
         self._state, self._is_silent, self._has_event, self._has_read_state = None, False, False, False
@@ -421,7 +421,7 @@ class EventStreamReader:
                     self._position = position
                     if not is_repeated:
                         yield event
-                    # This comes after the yield because the caller may take a long time to handle the event.
+                    # Do this after the yield, because the caller may take a long time to handle the event.
                     self._has_event, self._quiet_since = True, time.monotonic()
                     if self._position != before:
                         self._reset_failures()
@@ -440,7 +440,7 @@ class EventStreamReader:
                 except errors.StepflowClientError:
                     if self._connection.dialect.closed:
                         raise
-                    # Ignore the error, because the state is requested again when the stream ends.
+                    # Ignore the error, because the state will be requested again when the stream ends.
                 self._has_read_state, self._quiet_since = True, time.monotonic()
                 if self._state is not None and self._state.ending.is_finished:
                     return
@@ -488,9 +488,9 @@ async def read_event_stream(
     max_silence: float,
     get_idle_delay: Callable[[], float] = lambda: math.inf,
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
-    """Yield JSON objects from a stream of server-sent events, until it ends or is silent for too long.
+    """Yield JSON objects from a stream of server-sent events until the stream ends or is silent for too long.
 
-    Also yields None now and then while no events are arriving. If the stream is abandoned because of silence, the last
+    Also yields None now and then while no events are arriving. If the stream is abandoned because it's silent, the last
     value is None.
 
     Args:
@@ -498,11 +498,11 @@ async def read_event_stream(
         request: The request.
         max_silence: Number of seconds without an event after which to abandon the stream. Keep-alive comments don't
             count as events.
-        get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only its first value
+        get_idle_delay: Returns the maximum number of seconds until the next None (with httpx, only its first value
             counts).
 
     Raises:
-        TransportError: If the connection fails or breaks, or the response isn't an event stream.
+        TransportError: If the connection fails or breaks, or if the response isn't an event stream.
         ApiError: If the server responds with an error.
     """
     from .transport.httpx_bridge import decompress

@@ -1,4 +1,4 @@
-"""Reruns finished runs, either in full, from a certain step, or just the parts that failed."""
+"""Reruns finished runs, either in full, from a certain step, or only the parts that failed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .snapshot_reader import SnapshotReader
     from .waiting import Waiter
 
-# How many of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
+# A rerun executes up to this many runs concurrently (items that keep different outputs need separate runs).
 _MAX_CONCURRENT_RUNS = 8
 
 
@@ -36,7 +36,7 @@ class Rerunner:
 
     Args:
         context: The state shared by the client's services.
-        keyed_runs: Creates the runs, under idempotency keys if the caller passes any.
+        keyed_runs: Creates the runs, with idempotency keys if the caller passes any.
         waiter: Waits for the runs.
         snapshots: Reads the earlier runs.
     """
@@ -68,7 +68,7 @@ class Rerunner:
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
     async def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
-        """Start a rerun's runs and return their IDs without waiting for the runs to end."""
+        """Start the runs of a rerun and return their IDs, without waiting for the runs to end."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = await self._plan_new_run(request, is_executed=True)
             calls = [partial(self._start_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
@@ -78,7 +78,7 @@ class Rerunner:
         """Return the plan and the run to create.
 
         Raises:
-            InvalidArgumentError: If the plan is going to be executed but needs an input that we can't find.
+            InvalidArgumentError: If the plan will be executed but needs an input that can't be found.
         """
         new = None if request.flow is None else await self._flows.load_or_fetch_flow(request.flow)
         run_id = call_checks.check_run_id(request.run_id)
@@ -108,7 +108,7 @@ class Rerunner:
         run = await self._snapshots.read_snapshot(run_id, ["items", "flow", *(["steps"] if has_steps else [])])
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
-        # If some items of a failed run still count as running, the run may still be executing.
+        # If some items of a failed run are still reported as running, the run may still be executing.
         is_unsettled = status in FAILED_STATUSES and not all(item.status.is_finished for item in items)
         if not status.is_finished or is_unsettled:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
@@ -120,7 +120,7 @@ class Rerunner:
         return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
 
     def _find_recorded_run(self, run_id: str, *, has_flow: bool) -> EarlierRun | None:
-        """Return the history's record of a run that's gone from the server, or None if the record is incomplete.
+        """Return the history's record of a run that's no longer on the server, or None if the record is incomplete.
 
         Args:
             run_id: The run ID.
@@ -150,8 +150,8 @@ class Rerunner:
     ) -> responses.StartedRun:
         """Start a run of a copy of the flow in which the kept steps are pinned and return the server's response.
 
-        The history records the caller's arguments, including any overrides for kept steps, so that the overrides still
-        apply if a later rerun of this run does execute those steps.
+        The history records the caller's arguments, including any overrides of kept steps, so that these overrides apply
+        if those steps are executed when this run is itself rerun.
 
         Args:
             new_run: What to run.

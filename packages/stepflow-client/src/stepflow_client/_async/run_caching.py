@@ -1,4 +1,4 @@
-"""Cached results, with simultaneous calls for the same result sharing one run."""
+"""Caches results, and makes simultaneous calls for the same result share one run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Run = Callable[[RunCall], Awaitable[FlowResult]]
     """Runs a flow and returns its result."""
     Outcome = FlowResult | StepflowClientError | None
-    """The result or error that simultaneous calls share, or None if a waiting call has to run the flow itself."""
+    """The result or error shared by simultaneous calls, or None if a waiting call has to run the flow itself."""
 
 
 class _CacheableCall(NamedTuple):
@@ -55,8 +55,7 @@ class CachedRuns:
 
         Args:
             cache: The cache.
-            call: What to run. It can't have an idempotency key, since that's a different way of finding an earlier
-                result.
+            call: What to run. It can't have an idempotency key, since that's another way to find an earlier result.
             run: Runs the flow.
 
         Raises:
@@ -90,7 +89,7 @@ class CachedRuns:
     async def _run_and_share(
         self, shared: Future[Outcome], cache: ResultCache, prepared: _CacheableCall, run: Run
     ) -> FlowResult:
-        """Run a flow and cache its result. Share the result, or an error that would affect the other calls too."""
+        """Run a flow and cache its result. Share the result, or any error that would also affect the other calls."""
         try:
             result = await run(prepared.call)
         except StepflowClientError as error:
@@ -105,7 +104,7 @@ class CachedRuns:
             else:
                 with suppress(StepflowClientError):
                     declared = await self._flows.get_or_fetch_variables(prepared.flow)
-            # Don't cache an output that quotes a secret variable. Without the flow's variables, we can't tell.
+            # Don't cache an output that contains a secret variable's value. We can't tell without the flow's variables.
             if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
                 cache._store_result(prepared.key, result.run_id, result.output)
         # Share a copy, since the caller may modify its result.
@@ -113,7 +112,7 @@ class CachedRuns:
         return result
 
     async def _make_cacheable_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
-        """Read a call's arguments and work out its cache key.
+        """Read a call's arguments and compute its cache key.
 
         Raises:
             InvalidArgumentError: If an argument is invalid.
@@ -144,6 +143,6 @@ class CachedRuns:
             arguments = await async_compute(partial(call.check_and_complete_arguments, arguments, needs))
         overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
         completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)
-        # These arguments have been checked, and include the variables from the environment.
+        # These arguments have been checked and include the variables from the environment.
         completed = completed._replace(variables_from_env=False, check_input=False, source=call.flow)
         return _CacheableCall(completed, flow, arguments.variables, cache._compute_key(flow, arguments))

@@ -56,7 +56,7 @@ _LONG_CHECK_COUNT = 100
 # If outcomes are ordered, the maximum number of chunks that have been started but not yielded yet. If there are more
 # lanes than this, the maximum is one chunk per lane.
 _MAX_CHUNKS_AHEAD = 8
-# Errors after which the batch can be continued, provided that it has a journal or keys.
+# Errors after which the batch can be continued if it has a journal or idempotency keys.
 _RESUMABLE_ERRORS = (errors.AmbiguousRunError, errors.RunTimeoutError, errors.ServerFaultError, errors.TransportError)
 # For each option that can't be combined with idempotency keys: the value that has no effect, and the reason.
 _EXCLUDED_BY_KEYS = {
@@ -73,11 +73,11 @@ class Batch:
         context: The state shared by the client's services.
         creator: The service that creates the runs.
         waiter: The service that waits for the runs.
-        keyed: A function that returns the service that creates runs under idempotency keys.
+        keyed: A function that returns the service for creating runs with idempotency keys.
         flow: The flow, as the caller passed it.
         inputs: The inputs, as the caller passed them.
         output_type: The type of the outputs, or None for plain JSON.
-        options: The options (see `MapOptions`), none of which may be missing.
+        options: The options (see `MapOptions`). All of them are required.
 
     Raises:
         InvalidArgumentError: If an option is invalid or can't be combined with another option.
@@ -86,7 +86,7 @@ class Batch:
     _checked: CheckedFlow
     _content: dict[str, Any]
     _arguments: RunArguments
-    """The arguments that all runs have in common (everything except the inputs)."""
+    """The arguments that all runs share (everything except the inputs)."""
     _requirements: RunRequirements
     _record: BatchRecorder
     _effective_flow: Mapping[str, Any] | None = None
@@ -146,15 +146,15 @@ class Batch:
         self._is_closed = False
         """Whether the caller has stopped waiting for outcomes, in which case no more runs are started."""
         self._unread: list[Any] = []
-        """Inputs that were read but didn't fit into a chunk yet."""
+        """Inputs that have been read but not yet added to a chunk."""
         self._number = self._index = self._next = 0
         """The next chunk's number, the next input's index, and the position of the next outcomes to yield."""
 
     def iter_outcome_lists(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
-        """Run the flow on all inputs. Whenever a group of inputs has finished, yield a list of their outcomes."""
+        """Run the flow on all inputs. Each time a group of inputs finishes, yield a list of their outcomes."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
-            # Never yield inside a scope, because it would then apply to the caller's code too.
+            # Never yield inside a scope, because then it would also apply to the caller's code.
             with deadline_scope(deadline):
                 self._check_flow_and_arguments()
                 if options["journal"] is not None:
@@ -251,7 +251,7 @@ class Batch:
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_unrecorded_run():
             return
-        # Each chunk has its own copy of the flow, so use the copies' IDs to find runs that were created but not
+        # Each chunk has its own copy of the flow, so use the IDs of the copies to find runs that were created but not
         # recorded in the journal.
         time.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
@@ -264,14 +264,14 @@ class Batch:
         self._existing_run_ids = {run["flowId"]: run_id for run_id, run in runs.items()}
 
     def _can_start_chunk(self) -> bool:
-        """Return whether there are more inputs and enough room to start another chunk."""
+        """Return whether there are more inputs and there's enough room to start another chunk."""
         is_ended = not self._unread and (self._source.ended or self._failure is not None)
         if is_ended or not self._free_lanes:
             return False
         return not self._options["ordered"] or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
     def _read_next_chunk_inputs(self) -> Chunk:
-        """Read the inputs of the next chunk. If the chunk is in the journal, read exactly as many as last time.
+        """Read the next chunk's inputs. If the chunk is in the journal, read exactly as many as last time.
 
         Raises:
             JournalError: If the inputs differ from those in the journal.
@@ -299,7 +299,7 @@ class Batch:
                     key = self._options["idempotency_key"](values[0])
                     chunk.idempotency_key = None if key is None else check_key(key)
                 except Exception as error:
-                    # Treat this as if the inputs had raised the exception: raise it once the outcomes of all earlier
+                    # Treat this as if the inputs had raised the exception: raise it after the outcomes of all earlier
                     # inputs have been yielded.
                     self._failure = error
                     return Chunk(self._number, self._index, chunk.tag)
@@ -328,9 +328,9 @@ class Batch:
             chunk: The chunk.
             values: The inputs.
             digest: The hash to update with the JSON of the inputs.
-            is_recorded: Whether the journal contains the chunk and its number of inputs, in which case all of them fit.
+            is_recorded: Whether the chunk and its number of inputs are in the journal, in which case they all fit.
         """
-        # Fast path: inputs are nearly always plain JSON and all of them fit, so check and encode them in one go.
+        # Fast path: inputs are nearly always plain JSON and nearly always fit, so check and encode them all in one go.
         text = encode_if_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.are_values_valid, values)
@@ -368,7 +368,7 @@ class Batch:
         return len(values)
 
     def _encode_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
-        """Return an input, its JSON (if it can be encoded), and an error if it can't be sent."""
+        """Return an input, its JSON if it can be encoded, and an error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
         text = b""
@@ -382,7 +382,7 @@ class Batch:
         return value, text, None
 
     def _run_chunk(self, chunk: Chunk) -> Chunk:
-        """Run the inputs of a chunk, retrying some of them if necessary, and return the chunk with its outcomes."""
+        """Run the flow on a chunk's inputs, retrying some if necessary, and return the chunk with its outcomes."""
         if chunk.outcomes is not None:
             # The outcomes are already in the journal.
             return chunk
@@ -403,7 +403,7 @@ class Batch:
             self._in_flight.pop(chunk.number, None)
             time.sleep(backoff.next_delay())
             if self._is_closed:
-                # A sleeping thread can't be cancelled, so check whether the batch has ended once it wakes up.
+                # A sleeping thread can't be cancelled, so check whether the batch has ended when it wakes up.
                 raise StepflowClientError("the batch has ended")
             with measure_chunk(len(chunk.values)):
                 outcomes = self._run_chunk_once(chunk)
@@ -417,7 +417,7 @@ class Batch:
         return chunk
 
     def _run_chunk_once(self, chunk: Chunk) -> list[Outcome]:
-        """Run the inputs of a chunk once and return their outcomes."""
+        """Run the flow once on a chunk's inputs and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
             run = responses.StartedRun(chunk.run_id, ExecutionStatus.RUNNING, [])
@@ -449,7 +449,7 @@ class Batch:
             if not (run.has_ended and len(run.answers) == len(chunk.values)):
                 ended, listed = self._waiter.wait_for_end_and_read(run_id, self._waiter.read_items)
                 status = ended.status
-            # If the run has completed, so has every item.
+            # If the run has completed, so have all of its items.
             elif status is not ExecutionStatus.COMPLETED:
                 listed = responses.read_items(run_id, run.answers, self._connection.get_output_decoder(run_id))
                 listed = self._runs.add_failure_details(listed, status)
@@ -483,7 +483,7 @@ class Batch:
         return outcomes
 
     def _find_or_create_chunk_run(self, chunk: Chunk) -> responses.StartedRun:
-        """Create the run for a chunk, or return the one that was created before a crash or under the same key."""
+        """Create the run for a chunk, or return the run created before a crash or with the same key."""
         hold = None if self._options["on_cancel"] == "cancel" else self._connection.timings.creation_hold
         # If this is the only run of the batch, it can use the whole concurrency limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
@@ -499,7 +499,7 @@ class Batch:
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
             # With a journal, each chunk gets its own copy of the flow, so that its run can be found after a crash.
-            # Without one, consecutive chunks in a lane share a copy until a response is lost.
+            # Without a journal, consecutive chunks in a lane share a copy until a response is lost.
             flow_id = self._lane_flows.get(chunk.lane)
             if flow_id is None:
                 copy = add_tag_to_flow(self._content, chunk.attempt_tag)
@@ -530,7 +530,7 @@ class Batch:
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
     def _add_hint_to_input_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
-        """Add a hint to the error of an input: what to change and, if known, where the step is defined in Python."""
+        """Add a hint to an input's error, saying what to change and (if known) where the step is defined in Python."""
         if error is None:
             return None
         from .._runs.component_input_hints import find_run_error_hint

@@ -49,7 +49,7 @@ class BlobStore:
         """Return a blob. Its `data` is the JSON value, or `bytes` for a binary blob."""
         blob_id = call_checks.check_path_id(blob_id, "blob_id")
         response = self._connection.send(_build_read_request(blob_id))
-        # Request raw bytes, because then every release that supports blobs sends exact JSON, with the type and file
+        # Request raw bytes, because then every release that supports blobs sends the exact JSON, with the type and file
         # name in the headers.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
         return types.BlobContent(
@@ -62,7 +62,7 @@ class BlobStore:
     def find_blob_name_and_server_date(self, blob_id: str) -> tuple[str | None, str]:
         """Return a blob's name (or None if the server doesn't have the blob), along with the date of the response.
 
-        If the blob doesn't exist, that isn't treated as an error, not even in traces and metrics.
+        A missing blob isn't treated as an error, not even in traces and metrics.
         """
         response = self._connection.send(_build_read_request(blob_id), may_be_missing=True)
         name = responses.parse_attachment_name(response.headers.get("content-disposition"))

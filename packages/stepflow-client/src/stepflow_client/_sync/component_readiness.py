@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def wait_for_flow_components(
     connection: Connection, flows: FlowStore, flow: FlowSource, overrides: Any, seconds: float
 ) -> None:
-    """Wait until the components that a run of a flow needs are available. Builtin components always are.
+    """Wait until the components needed to run a flow are available. Builtin components always are.
 
     Args:
         connection: The connection.

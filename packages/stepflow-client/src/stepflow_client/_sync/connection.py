@@ -56,7 +56,7 @@ _MAX_DECODERS = 10_000
 
 
 class ConnectionSettings(NamedTuple):
-    """A client's connection settings, which mean the same as in `SyncStepflowClient`."""
+    """A client's connection settings, which have the same meaning as in `SyncStepflowClient`."""
 
     base_url: str | httpx.URL | Sequence[str | httpx.URL]
     timeout: float | httpx.Timeout | None
@@ -98,7 +98,7 @@ class Connection:
         self.timings = timing_constants.DEFAULT
         """Timings and limits, such as how long to wait and how far back to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
-        """Returns the server's configuration. None if we don't know it. (For an embedded server, we do.)"""
+        """Returns the server's configuration. None if we don't know it. (We do for an embedded server.)"""
         self.has_answered = False
         """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
@@ -257,7 +257,7 @@ class Connection:
 
         Args:
             request: The request.
-            may_be_missing: Whether a 404 is a valid answer to the caller's question. If so, it's returned instead of
+            may_be_missing: Whether the caller treats a 404 as a valid response. If so, it's returned instead of being
                 raised as an error.
 
         Raises:
@@ -267,7 +267,7 @@ class Connection:
         return self.call(request, None, may_be_missing=may_be_missing)
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
-        """Raise the corresponding error if the response is an error response."""
+        """If the response is an error response, raise the corresponding error."""
         problem = responses.find_response_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
@@ -375,7 +375,7 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
             bounds = limits or httpx.Limits(**PoolLimits()._asdict())
             try:
                 if isinstance(via, str) and via.startswith("https:"):
-                    # Verify an https proxy's certificate in the same way as a server's.
+                    # Verify an https proxy's certificate the same way as a server's.
                     proxy_tls = build_ssl_context(root._replace(scheme="https"), settings.verify, None)
                     via = httpx.Proxy(via, ssl_context=proxy_tls)
                 transport = ForkSafeTransport(verify=tls or False, proxy=via, limits=bounds)

@@ -53,7 +53,7 @@ class _KeyedCall(NamedTuple):
 
     key: str
     scope: str | None
-    """The key's scope, or None if the key belongs to the flow's content."""
+    """The key's scope, or None if the key is tied to the flow's content."""
     flow: dict[str, Any]
     """The flow, or an empty dict if the call doesn't have one."""
     flow_id: str
@@ -64,9 +64,9 @@ class _KeyedCall(NamedTuple):
     wait: int | None = None
     """How many seconds the server may hold the creation request while waiting for the run to end."""
     sent_overrides: dict[str, Any] | None = None
-    """The overrides, without those for steps that a rerun keeps."""
+    """The overrides, except for any overrides of steps that a rerun keeps."""
     needs: RunRequirements | None = None
-    """What the flow's runs require, or None for a call that only looks for the run."""
+    """What the flow's runs require, or None if the call only looks for the run."""
 
     @property
     def flow_id_or_scoped_key(self) -> str:
@@ -74,7 +74,7 @@ class _KeyedCall(NamedTuple):
         return self.flow_id if self.scope is None else markers.combine_scope_and_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
-        """Return the arguments. If requested, first add any variables the flow declares that the environment sets."""
+        """Return the arguments. If requested, first add the flow's variables that are set in the environment."""
         values = self.arguments.variables
         if self.call.variables_from_env:
             values = call_checks.add_env_variables(values, declared, os.environ)
@@ -88,8 +88,8 @@ class _KeyedCall(NamedTuple):
 class KeyedRuns:
     """Creates and finds runs by user-supplied keys.
 
-    `key_lease` decides which of several callers creates the run, and this class carries out its steps. With a scope,
-    all versions of a flow share their marks.
+    `key_lease` decides which of several callers creates the run, and this class carries out the steps. With a scope,
+    all versions of a flow share the same marks.
 
     Args:
         context: The state shared by the client's services.
@@ -110,7 +110,7 @@ class KeyedRuns:
         self._was_last_key_new = False
         """Whether the last call's key was new. If so, the next call doesn't look for an existing run first."""
         self._first_seen: BoundedDict[str, key_lease.FirstSeen] = BoundedDict(_MAX_KEYS_WITHOUT_RUN)
-        """The marks seen by calls that failed, by uniqueness key."""
+        """The marks seen by failed calls, by uniqueness key."""
         self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER_RUNS)
         """The flow IDs of existing runs that turned out to use a different version, by run ID."""
 
@@ -134,8 +134,8 @@ class KeyedRuns:
         """Return the run for the call's key, creating it if it doesn't exist.
 
         Args:
-            call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the key is scoped to
-                the earlier run.
+            call: What to run. Its readiness check is only performed if there's no run yet. For a rerun, the key is
+                scoped to the earlier run.
             hold_seconds: How many seconds the server may hold the request while waiting for the run to end. If None, it
                 responds immediately.
         """
@@ -170,7 +170,7 @@ class KeyedRuns:
                 should_look_up = not (self._was_last_key_new and is_first)
                 run = self._find_or_create_run(keyed, should_look_up=should_look_up)
             except NotFoundError:
-                # The server was restarted without a persistent store, so it no longer has the flow.
+                # The server doesn't have a persistent store and was restarted, so it no longer has the flow.
                 self._flows.forget_flow(keyed.flow_id)
                 if not again:
                     raise
@@ -202,7 +202,7 @@ class KeyedRuns:
         if (entry := self._recorder.find_history_entry(run.run_id)) is not None:
             self._recorder.add_current_labels_to_run(entry)
             return
-        # Record the run no matter which call created it: this client's user asked for it, with these arguments.
+        # Record the run no matter which call created it, because this client's user asked for it with these arguments.
         if older is None:
             arguments = keyed.add_env_variables(parse_declared_variables(keyed.flow))
             self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments))
@@ -237,7 +237,7 @@ class KeyedRuns:
         if isinstance(run, responses.StartedRun):
             return run
         if run is None or key_run.digest != self._hash_arguments_for_flow(keyed, run.flow_id):
-            # `run` is None if the other call hasn't created a run (yet).
+            # `run` is None if the other call hasn't created a run yet.
             used, run_id = f"the idempotency key {keyed.key!r} was already used", None
             if run is not None:
                 used, run_id = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}", run.run_id
@@ -262,7 +262,7 @@ class KeyedRuns:
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
-        """Return the digest of the call's arguments that a call with this version of the flow would compute."""
+        """Return the digest that a call with this version of the flow would compute for the call's arguments."""
         own = flow_id == keyed.flow_id
         declared = parse_declared_variables(keyed.flow) if own else self._flows.get_or_fetch_variables(flow_id)
         return keyed.hash_arguments(declared)
@@ -320,7 +320,7 @@ class KeyedRuns:
         self._blobs.store_blob(markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
     def _fetch_run_from_mark(self, keyed: _KeyedCall) -> KeyRun | None:
-        """Return a key's recorded run, or None if there is no such run or the server has lost it."""
+        """Return a key's recorded run, or None if there isn't one or the server has lost it."""
         note = markers.RunMarkerName.parse(self._read_mark_blob_name(keyed, ("run",)))
         if note is None:
             return None
@@ -330,7 +330,7 @@ class KeyedRuns:
             return None
 
     def _search_runs(self, keyed: _KeyedCall, calls: Sequence[PublishedCall]) -> list[KeyRun]:
-        """Return the runs that callers have created under a key, oldest first.
+        """Return the runs that callers have created with a key, oldest first.
 
         All runs of these flows count, because a flow that carries a key is only ever run for that key.
         """
@@ -352,11 +352,11 @@ class KeyedRuns:
             pages = self._lister.iter_runs(page_size=_PAGE_SIZE, flow_name=name, roots_only=True, since=since)
             with closing(pages) as listed:
                 runs += [run for run in listed if run.flow_id in flows]
-        # Prefer runs that are actually executing, since a failed creation may have left behind one that isn't. Servers
-        # always leave one behind if they reject a run's overrides.
+        # Prefer runs that are actually executing, since a failed creation may have left behind a run that isn't.
+        # Servers always leave one behind if they reject the run's overrides.
         executing = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)]
         runs = executing or ([] if all(call.has_given_up for call in calls) else runs)
-        # Sort by ID, which starts with the creation time and is more precise than `created_at`.
+        # Sort by ID, because it starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
     def _get_last_response_time(self) -> float:
@@ -365,7 +365,7 @@ class KeyedRuns:
         return 0.0 if date is None else date.timestamp()
 
     def _try_create_run(self, keyed: _KeyedCall, sends: int) -> KeyRun | None:
-        """Send a single request to create the run. Return the run, or None if the request can be sent again."""
+        """Send a single request to create the run. Return the run, or None if it's safe to send the request again."""
         needs = keyed.needs
         assert needs is not None
         declared = needs.declared
@@ -393,7 +393,7 @@ class KeyedRuns:
 
 
 def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedRun:
-    """Return the history record for a run under a key."""
+    """Return the history record for a run with a key."""
     call = keyed.call
     # A rerun of a single step has no source.
     source = call.flow_as_passed if call.origin is None else call.source

@@ -41,7 +41,7 @@ _SHARED_FLOW_HINT = "run() and submit() can find their runs because they use a p
 _MAX_SENDS = 5
 # Maximum number of prepared requests to keep for the next runs.
 _MAX_TEMPLATES = 1_000
-# A request that can't create a run, because its flow doesn't exist.
+# A request that can't create a run because its flow doesn't exist.
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
 
 # A flow's digest, plus the `max_concurrency` and `hold_seconds` of its runs.
@@ -68,10 +68,10 @@ class LostRunSearch:
         # All times use `time.monotonic()`.
         end = now + timings.search_outage
         self._give_up_at = end if deadline is None else min(end, deadline)
-        """When to end the search if the server doesn't respond."""
+        """When to give up the search if the server doesn't respond."""
         self._last_request = max(self._give_up_at, now + timings.last_search)
         """The last request's deadline, which may be later than the caller's: finding the run is worth the delay."""
-        # The server may still be processing the request, so search for as long as we had waited for the response.
+        # The server may still be processing the request, so keep searching for as long as we waited for the response.
         is_open = lost_creation.may_still_be_processed(error)
         processing = min(now - call.sent, timings.search_after_timeout) if is_open else 0.0
         self.is_processed = lost_creation.was_processed_by_server(error)
@@ -79,11 +79,11 @@ class LostRunSearch:
         # Otherwise, the request may not have arrived yet.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
         self._search_until = min(end, self._give_up_at)
-        """When to stop waiting for a run to appear, and decide that it wasn't created or can't be identified."""
+        """When to stop waiting for a run to appear and conclude that it wasn't created or can't be identified."""
         self._may_appear_later = bool(processing) or self._give_up_at < end
 
     def find_run(self) -> dict[str, Any] | None:
-        """Return the summary of the run that the request created, or None if it didn't create one.
+        """Return the summary of the run created by the request, or None if the request didn't create one.
 
         Raises:
             AmbiguousRunError: If the run can't be identified.
@@ -132,14 +132,14 @@ class LostRunSearch:
                 continue
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
-                # If the server's store failed, it may have stored a run without executing it.
+                # If the server's store failed, the server may have stored a run without executing it.
                 if not run.items.total or is_given_up_by_server(run.status, run.items.running):
                     continue
             own_runs[run_id] = summary
         return own_runs
 
     def _identify_run(self, runs: Mapping[str, object]) -> str | None:
-        """Return the ID of the run the call created, or None if all runs belong to other calls.
+        """Return the ID of the run created by the call, or None if all runs belong to other calls.
 
         Raises:
             AmbiguousRunError: If the run can't be identified.
@@ -159,7 +159,7 @@ class LostRunSearch:
                     return run_id
             if all(other.is_lost for other in other_calls) or has_passed(self._give_up_at):
                 raise self._make_ambiguous_error(candidates) from self.error
-            # Wait for the other call's response, which will show whether one of the runs belongs to it.
+            # Wait for the other call's response, which will show whether one of the runs belongs to that call.
             time.sleep(self._connection.timings.arrival_delay / 6)
 
     def _make_ambiguous_error(self, candidates: Sequence[str]) -> errors.AmbiguousRunError:
@@ -182,7 +182,7 @@ def index_summaries_by_run_id(response: dict[str, Any]) -> dict[str, dict[str, A
 
 
 class _RunTemplate(NamedTuple):
-    """The parts of a request that all runs of a flow have in common, i.e. everything but the inputs."""
+    """The parts of a request that all runs of a flow have in common (everything except the inputs)."""
 
     copy: StoredCopy
     request: api.OperationRequest
@@ -192,7 +192,7 @@ class _RunTemplate(NamedTuple):
     """Decodes responses about the runs."""
     on_lost: Callable[[], object] | None = None
     is_single: bool = False
-    """Whether the request may be sent only once."""
+    """Whether the request must not be sent more than once."""
     server: Server | None = None
     """The server that the flow was checked for. A different release may require different checks."""
     has_exact_numbers: bool = True
@@ -201,7 +201,7 @@ class _RunTemplate(NamedTuple):
 class RunCreator:
     """Creates each run exactly once.
 
-    If a response is lost, it searches for the run without ever mistaking another program's run for it.
+    If a response is lost, it searches for the run, without ever mistaking another program's run for it.
 
     Args:
         context: The state shared by the client's services.
@@ -268,7 +268,7 @@ class RunCreator:
             try:
                 return self._create_exactly_once(prepared, arguments, registry, recorded)
             except NotFoundError:
-                # The server was restarted without a persistent store, so it no longer has the flow.
+                # The server doesn't have a persistent store and was restarted, so it no longer has the flow.
                 flows.forget_flow(prepared.copy.flow_id)
                 shared = None
                 if not again:
@@ -292,7 +292,7 @@ class RunCreator:
         return responses.build_from_response(responses.read_run, {"summary": run.summary}, "POST /runs")
 
     def check_arguments(self, call: RunCall, needs: RunRequirements | None = None) -> RunArguments:
-        """Check a run's arguments and convert them to the format of the request.
+        """Check a run's arguments and convert them to the request's format.
 
         If the flow's requirements are passed, also check that the arguments meet them.
         """
@@ -327,7 +327,7 @@ class RunCreator:
         return self._create_exactly_once(prepared, arguments, self._flows.registries.of_current_process, recorded)
 
     def find_server_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
-        """Return errors for the inputs the server rejects, by position (no errors if it rejects null as well).
+        """Return errors for the inputs that the server rejects, by position (no errors if it also rejects null).
 
         This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
         nonexistent flow. Servers read the inputs first, so a 404 means that they accepted them.
@@ -354,7 +354,7 @@ class RunCreator:
 
     @staticmethod
     def _make_run_template(copy: StoredCopy, arguments: RunArguments, hold_seconds: int | None) -> _RunTemplate:
-        """Prepare the parts of the request that all runs with these arguments have in common, whatever their inputs."""
+        """Prepare the parts of the request shared by all runs with these arguments, regardless of their inputs."""
         fields = {
             "flowId": copy.flow_id,
             "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
@@ -378,7 +378,7 @@ class RunCreator:
         """Create a prepared run exactly once and return it.
 
         If the response is lost, look for the run among the flow's root runs, ignoring any that belong to this client's
-        other calls. If it isn't there, resend the request, unless the server may still be processing it. A run found
+        other calls. If it isn't there, resend the request unless the server may still be processing it. A run found
         this way is the right one as long as only this client runs the flow and none of its other calls could have
         created the run.
 
@@ -418,11 +418,12 @@ class RunCreator:
                 if decoder is not PLAIN:
                     self._connection.decoders.put_newest(created.run_id, decoder)
                 if template.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
-                    # Keep the flow, so that a failure can be explained without another request.
+                    # Keep the flow so that failures can be explained without another request.
                     self._runs.started_flows.append((created.run_id, template.copy.flow))
                 return created
         finally:
-            # For example, a cancelled call isn't settled, and no other call may claim a run that it left behind.
+            # For example, a cancelled call isn't settled, and no other call is allowed to claim a run that it left
+            # behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
                 self._recorder.confirm_or_remove_entry(entry, made_id, is_settled=call.is_settled)
@@ -447,7 +448,7 @@ class RunCreator:
                 raise error
             self.pause_before_resend(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
-            # Mask secrets, because the server's error may quote the request.
+            # Mask secrets, because the server's error may quote parts of the request.
             template.decoder.secrets.hide_in_error(raised)
             raise raised from None
         return None

@@ -1,7 +1,7 @@
 # Written from _async/run_handle.py by `make generate`. Change that file instead.
 
-"""A run ID and the client that reads the run, combined in one object."""
-# The client has no type here, because its module imports this one.
+"""Combines a run ID and the client that reads the run in one object."""
+# The client is untyped here, because its module imports this one.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 
 class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
-    """A handle to a run, from `start_run` (or `handle` for an existing run). Creating one doesn't send a request.
+    """A handle to a run, returned by `start_run` (or `handle` for an existing run). Creating one doesn't send a
+    request.
 
     Example:
         ```python
@@ -46,7 +47,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         ```
 
     A `SyncRunHandle[Output]` is for a run whose output is an `Output`. You can pass a handle wherever a run ID is expected,
-    and pickle it if its client can be pickled. Methods raise the same errors as the client's methods.
+    and you can pickle it if its client can be pickled. Methods raise the same errors as the client's methods.
 
     Args:
         client: The client.
@@ -78,9 +79,9 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     @property
     def older_flow_id(self) -> str | None:
-        """The ID of the run's flow, if an idempotency key found a run of a different flow than the one passed.
+        """The ID of the run's flow if the idempotency key belongs to a run of a different flow than the one passed.
 
-        None otherwise, or if a different client found the run.
+        None otherwise, or if the run was found by a different client.
         """
         return self.client._find_older_flow_of_keyed_run(self.run_id)
 
@@ -90,8 +91,8 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         """Wait for a single-item run to end and return its result. See `SyncStepflowClient.get_result`.
 
         Args:
-            wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
-                True.
+            wait: Whether to wait. If False and the run hasn't ended, a RunTimeoutError is raised immediately. Defaults
+                to True.
             timeout: Overall timeout in seconds, or None for no limit. Defaults to the timeout from `with_options`, if
                 any.
             progress: Whether or how to show progress, as for `run`. Defaults to False.
@@ -150,9 +151,9 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
 
     def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
-        """Return the server's log from the first line that mentions the run to the last, oldest first.
+        """Return the server's log lines from the first to the last one that mentions the run, oldest first.
 
-        Lines that mention only other runs are omitted. The log is only available if the client belongs to a
+        Lines that only mention other runs are left out. The log is only available if the client belongs to a
         `StepflowRuntime`, which keeps `LogConfig.buffer_lines` lines. It may be empty unless `LogConfig.level` is
         `info` or lower.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 """Default number of runs to fetch per request."""
 _PAGE_OVERLAP = 10
-# Request up to this many labeled runs individually, instead of listing all runs.
+# Request up to this many labeled runs individually instead of listing all runs.
 _MAX_SINGLE_REQUESTS = 50
 
 
@@ -35,11 +35,11 @@ class _ListRequest(NamedTuple):
     """Filters for listing runs."""
 
     window: CreationWindow
-    """The period in which the runs were created. The client applies this filter itself."""
+    """The time window in which the runs were created. The client applies this filter itself."""
     filters: dict[str, Any]
     """The remaining filters, as query parameters."""
     ids: LabeledRuns | None
-    """The runs that have the labels, or None for all runs."""
+    """The runs that have the requested labels, or None for all runs."""
     timeout: float | NotGiven | None
     """Overall timeout for each request in seconds, instead of the client's timeout."""
     page_size: int = PAGE_SIZE
@@ -69,7 +69,7 @@ class RunLister:
                 return listed
             if limit is None and not start:
                 return sort_newest_first(listed)
-            # If the page starts or ends in the middle of a second, it may be missing some of that second's runs.
+            # A page that starts or ends in the middle of a second may be missing some of that second's runs.
         runs_read: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
@@ -175,7 +175,7 @@ class RunLister:
 
 def _parse_status_filter(status: ExecutionStatus | str) -> Any:
     number = get_status_number(status) if isinstance(status, str) else None
-    # If servers don't recognize the number, they ignore the filter and list all runs.
+    # Servers that don't recognize the number ignore the filter and list all runs.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
         raise argument_error("status", f"one of {', '.join(ExecutionStatus)}", status)
     from stepflow_api.models import RunStatus

@@ -49,7 +49,7 @@ class RunReader:
         self._connection = connection
         self._as_sent = as_sent
         self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_STARTED_FLOWS)
-        """The most recent runs created by this client, with their flows as stored. They're used to explain failures."""
+        """The most recent runs created by this client and their flows as stored, used to explain failures."""
 
     def get_output_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder for responses about a run."""
@@ -71,7 +71,7 @@ class RunReader:
         return self._connection.call(request, read)
 
     def find_started_run_flow(self, run_id: str) -> dict[str, Any] | None:
-        """Return the flow of a recent run started by this client, as it was stored, or None for any other run."""
+        """Return the stored flow of a recent run started by this client, or None for any other run."""
         return dict(self.started_flows.copy()).get(run_id)
 
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
@@ -92,12 +92,12 @@ class RunReader:
         return self.add_failure_details(listed, status)
 
     def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> RunEnding:
-        """Return whether, and how, a run has ended, based on its state and its most recent activity.
+        """Return whether and how a run has ended, based on its state and most recent activity.
 
         Args:
             run: The run's state.
             latest: The time of the last event by the server's clock, if events are being read. Otherwise, the steps are
-                requested, unless there are too many.
+                requested unless there are too many of them.
         """
         if not is_given_up_by_server(run.status, run.items.running):
             return decide_run_ending(run.status, run.items.running, 0.0, math.inf)
@@ -125,11 +125,11 @@ class RunReader:
         return self._connection.call(request, lambda answer: responses.check_and_sort_items(answer["results"]))
 
     def add_failure_details(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
-        """Add details that the items themselves don't have: why they failed, or that the server lost them.
+        """Add details that the items themselves don't include: why they failed, or that the server lost them.
 
         Args:
             listed: The items.
-            status: The run's status if it has ended or is lost. Otherwise, or if all items have ended, None will do.
+            status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
         """
         items = errors_from_steps.as_lazy_run_items(listed)
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
@@ -143,7 +143,7 @@ class RunReader:
             steps = self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
             if steps and errors_from_steps.is_failure_cause_ambiguous(listed, failed, steps):
-                # Ignore errors when reading the flow, since it only adds details.
+                # Ignore errors when reading the flow, since the flow only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_run_flow(listed.run_id)
                     written = None if started is None else strip_and_restore_flow.restore_flow(started)
@@ -157,7 +157,7 @@ class RunReader:
     def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
-        """Return the steps each item has started, as reported by the server (for only some items of a large run).
+        """Return the steps that each item has started, as reported by the server (only for some items of a large run).
 
         Failed requests are ignored, because we already know that the items failed, and steps only add details.
         """
@@ -185,14 +185,14 @@ class RunReader:
             return None
 
     def list_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
-        """Return the steps as the server reports them (an empty list for an unknown run)."""
+        """Return the steps as reported by the server (an empty list for an unknown run)."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
             lambda answer: responses.read_steps(run_id, answer["steps"], self.get_output_decoder(run_id)),
         )
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
-        """Return the steps a run has started, sorted by item and then by their order in the flow."""
+        """Return the steps that a run has started, sorted by item and then by their order in the flow."""
         run_id = call_checks.check_run_id(run_id)
         index = call_checks.check_limit(item_index, "item_index")
         listed = self.list_steps(run_id, index)
@@ -213,7 +213,7 @@ class RunReader:
         try:
             stored = self.get_stored_run_flow(call_checks.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
-            # A run that was created by a step may not have a stored flow.
+            # A run created by a step may not have a stored flow.
             return steps
         return strip_and_restore_flow.mark_kept_step_details(steps, stored)
 
@@ -232,12 +232,12 @@ class RunReader:
         )
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:
-        """Return a run's flow, without any tag added by the client running it. For its examples, use `get_flow`."""
+        """Return a run's flow, without any tag added by the client that ran it. For its examples, use `get_flow`."""
         run_id = call_checks.check_run_id(run_id)
         return self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     def get_stored_run_flow(self, run_id: str) -> dict[str, Any]:
-        """Return a run's flow, including anything that the client running it has added."""
+        """Return a run's flow, including anything added by the client that ran it."""
         return self._connection.call(api.get_run_flow(run_id), responses.read_flow_as_stored)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
@@ -250,7 +250,7 @@ class RunReader:
         try:
             return self._connection.call(api.cancel_run(run_id), partial(responses.read_run, run_id=run_id))
         except ConflictError as error:
-            # Older servers won't cancel a run twice, even if the first attempt worked but seemed to fail.
+            # Older servers won't cancel a run twice, even if the first attempt succeeded but appeared to fail.
             now = self.get_run_without_steps(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
