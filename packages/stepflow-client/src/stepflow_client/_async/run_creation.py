@@ -234,8 +234,12 @@ class RunCreator:
         content, digest, _ = checked
         if not is_untraced():
             annotate_operation(flow_name=content.get("name"))
-        hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
-        limit = call_checks.check_concurrency(call.max_concurrency)
+        # Hot path: skip the calls that change nothing.
+        if current_deadline() is not None:
+            hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
+        limit = call.max_concurrency
+        if limit is not None:
+            call_checks.check_concurrency(limit)
         key: _TemplateKey | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # Don't cache the request, because it differs from the flow's other requests in more than just its inputs.
