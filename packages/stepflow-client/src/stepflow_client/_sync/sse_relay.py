@@ -18,6 +18,7 @@ from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
 from .run_handle import SyncRunHandle
 
 if TYPE_CHECKING:
+    from ..types import RunDetails
     from .streams import SyncEventStream
 
 _STREAM_HEADERS = {
@@ -27,6 +28,7 @@ _STREAM_HEADERS = {
     "x-accel-buffering": "no",
 }
 _KEEP_ALIVE_COMMENT = b":\n\n"
+_END_ID = "end"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class SyncEventResponse:
     """A web application's response: either a stream of server-sent events or an explanation of why there isn't one."""
 
     status: int
-    """200, 204 if there are no events after the last one received, or an error status such as 400 or 404."""
+    """200, 204 if the last frame received was the `end` frame, or an error status such as 400 or 404."""
     headers: dict[str, str]
     """The response headers."""
     frames: Generator[bytes, None, None]
@@ -56,8 +58,8 @@ def sse_events(
     an `end` frame, whose data contains the `run_id` and `status`. Errors become `problem` frames, with the body from
     `problem_details`.
 
-    Browsers reconnect automatically, sending the ID of the last event they received, and get the events that follow.
-    After the final event, they get a 204 and stop. If the ID isn't from one of these events, they get a 400, and if the
+    Browsers reconnect automatically, sending the ID of the last frame they received, and get the frames that follow.
+    After the `end` frame, they get a 204 and stop. If the ID isn't from one of these frames, they get a 400, and if the
     run doesn't exist, they get a 404. An EventSource never reconnects after either response, so temporary errors are
     sent as a frame in a 200 response instead.
 
@@ -76,7 +78,7 @@ def sse_events(
     """
     check_instance(handle, "handle", SyncRunHandle)
     check_function(payload, "payload")
-    after = last_event_id or None
+    after = last_event_id if last_event_id not in ("", _END_ID) else None
     events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
     # Let invalid options raise an error here: they're a bug in the application, not a bad request.
     events_of(heartbeat=heartbeat)
@@ -86,23 +88,23 @@ def sse_events(
         return _make_problem_response(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
         details = handle.details()
-        if after is not None and details.is_finished:
-            # If there are no more events after the last one received, send a 204 so that the browser doesn't reconnect.
-            with events_of(after=after) as following:
-                if next(following, None) is None:
-                    return SyncEventResponse(204, {"cache-control": "no-store"}, _yield_given_frames())
+        if last_event_id == _END_ID:
+            # Keep the browser from reconnecting.
+            return SyncEventResponse(204, {"cache-control": "no-store"}, _yield_given_frames())
     except StepflowClientError as error:
         problem = problem_details(error)
         if error.is_retryable:
             return SyncEventResponse(200, _STREAM_HEADERS, _yield_given_frames(_format_problem_frame(problem)))
         return _make_problem_response(problem)
-    return SyncEventResponse(200, _STREAM_HEADERS, _convert_events_to_frames(events, handle.run_id, payload))
+    return SyncEventResponse(200, _STREAM_HEADERS, _convert_events_to_frames(events, details, payload))
 
 
 def _convert_events_to_frames(
-    events: SyncEventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
+    events: SyncEventStream, run: RunDetails, payload: Callable[[RunEvent], Any] | None
 ) -> Generator[bytes, None, None]:
     """Yield the frames for a run's event stream."""
+    # If the browser has already received the run's last event, the stream has no event with the status.
+    status = run.status
     with events:
         # Some web servers don't send the headers until they have the first part of the body.
         yield _KEEP_ALIVE_COMMENT
@@ -114,8 +116,9 @@ def _convert_events_to_frames(
                 data = event.to_dict() if payload is None else payload(event)
                 if data is not None:
                     yield _format_frame(data, f"id: {event.cursor}\n")
-                if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
-                    yield _format_frame({"run_id": run_id, "status": event.status}, "event: end\n")
+                if isinstance(event, RunCompletedEvent) and event.run_id == run.run_id:
+                    status = event.status
+            yield _format_frame({"run_id": run.run_id, "status": status}, f"id: {_END_ID}\nevent: end\n")
         except StepflowClientError as error:
             yield _format_problem_frame(problem_details(error))
 
