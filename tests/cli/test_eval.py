@@ -400,12 +400,15 @@ def test_limit_applies_to_the_cases_in_the_flow(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("variables", [{}, {"tone": "warm"}])
-def test_variables_of_cases_in_the_flow_cause_a_warning(stepflow: Stepflow, variables: dict[str, str]) -> None:
-    cases = [{"name": "one", "input": {"subject": "a"}, "variables": variables}]
+@pytest.mark.parametrize(
+    "more", [{}, {"variables": {"tone": "warm"}}, {"mocks": {"draft": {"outcome": "success", "result": {}}}}]
+)
+def test_ignored_parts_of_cases_in_the_flow_cause_a_warning(stepflow: Stepflow, more: dict[str, Any]) -> None:
+    cases = [{"name": "one", "input": {"subject": "a"}, **more}]
     (stepflow.folder / "tested.yaml").write_text(yaml.safe_dump({**FLOW, "test": {"cases": cases}}))
     evaluated = stepflow("eval", "tested.yaml")
-    assert (evaluated.code, "warning: the variables of test cases" in evaluated.stderr) == (0, bool(variables))
+    warned = [key for key in ("variables", "mocks") if f"warning: the {key} of test cases" in evaluated.stderr]
+    assert (evaluated.code, warned) == (0, list(more))
 
 
 @pytest.mark.exhaustive

@@ -14,7 +14,7 @@ from stepflow_client._command import unify_overrides
 
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
 from ..inputs.command_line_values import open_input_stream
-from ..inputs.flow_loading import get_case_variables, list_example_and_case_names, load_flow_argument
+from ..inputs.flow_loading import get_case_values, list_example_and_case_names, load_flow_argument
 from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
 from ..params.runs import parse_user_run_query
@@ -83,8 +83,9 @@ class EvaluationPlan:
         names = [] if options.cases else list_example_and_case_names({"test": self._flow.get("test")})
         if options.cases is None and not names:
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
-        if any(get_case_variables(self._flow, name) for name in names):
-            note("warning: the variables of test cases have no effect here; to set variables, use --var or --variant")
+        for key, hint in (("variables", "; to set variables, use --var or --variant"), ("mocks", "")):
+            if any(get_case_values(self._flow, name, key) for name in names):
+                note(f"warning: the {key} of test cases have no effect here{hint}")
         if options.check:
             # Check the flows before anything runs, because the evaluation's folder can't be reused once a flow has been
             # fixed.

@@ -17,7 +17,7 @@ from ..output.messages import note
 from ..stdio import read_stdin_text
 from .file_io import read_piped_value
 from .flow_loading import (
-    get_case_variables,
+    get_case_values,
     get_example_or_case_input,
     list_example_and_case_names,
     list_required_fields,
@@ -128,7 +128,7 @@ class RunValues(NamedTuple):
         """
         from stepflow_client._data.flow_declarations import get_variable_declarations
 
-        of_example = get_case_variables(flow, self.example)
+        of_example = get_case_values(flow, self.example, "variables")
         if not self.variables and not self.single_variables:
             return of_example or None
         value = read_value_argument(self.variables[0], self.stdin_format) if self.variables else {}

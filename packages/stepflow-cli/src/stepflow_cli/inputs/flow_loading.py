@@ -283,12 +283,12 @@ def get_example_or_case_input(flow: Mapping[str, Any], name: str) -> Any:
     raise usage(f"the flow has no example or test case {name}", suggest(name, names) or known)
 
 
-def get_case_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """Return a test case's variables, or an empty dict if the case sets none or doesn't exist."""
+def get_case_values(flow: Mapping[str, Any], name: str | None, key: str) -> dict[str, Any]:
+    """Return a test case's variables or mocks, or an empty dict if the case has none or doesn't exist."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
     named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)
-    return dict(next(named, {}).get("variables") or {})
+    return dict(next(named, {}).get(key) or {})
 
 
 def load_project_settings(flow: str | None) -> Project:
