@@ -112,6 +112,7 @@ def test_no_entry_without_the_extra(stepflow: Stepflow) -> None:
     ("arguments", "message"),
     [
         ("missing.yaml", "missing.yaml does not exist"),
+        ("hello.yaml --config missing.yml", "missing.yml does not exist"),
         ("hello.yaml --read-only other", "--read-only names other, which is not served"),
         ("hello.yaml --profile nope", "nope"),
     ],

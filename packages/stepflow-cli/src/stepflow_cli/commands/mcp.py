@@ -192,10 +192,15 @@ def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str],
 
     Raises:
         Problem: If the URL contains a password, because the password would end up in a file.
+        FlowFileError: If the embedded server's configuration file is missing or invalid.
     """
+    from stepflow_client._command import ServerConfig
+
     choice = choose_server(server)
     if choice.is_embedded:
         config = choice.embedded_config.value
+        if config is not None:
+            ServerConfig(path=Path(config).expanduser()).load()
         return ["--config", str(Path(config).absolute())] if config and server.config is None else [], {}
     if os.environ.get("STEPFLOW_TOKEN"):
         note("set STEPFLOW_TOKEN in the host too, or use a profile with token_env, token_file")
