@@ -122,8 +122,8 @@ def iter_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         # There is no project file yet, so watch for one being created.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
-    if choice is not None and choice.is_embedded and choice.embedded_config.value is not None:
-        yield choice.embedded_config.value
+    if choice is not None and choice.is_embedded:
+        yield choice.embedded_config.value or os.path.join(os.path.dirname(flow), "stepflow-config.yml")
 
 
 # Compare at most this many lines, because comparing takes quadratic time.
