@@ -73,6 +73,8 @@ def test_file_names(empty: Stepflow) -> None:
     assert 'flows = ["the \\"first\\" one.yml"]' in (empty.folder / "flows" / "stepflow.toml").read_text()
     refused = empty("new", "hello.json")
     assert (refused.code, "hint: use hello.yaml" in refused.stderr) == (2, True)
+    unnamed = empty("new", ".")
+    assert (unnamed.code, unnamed.stderr) == (2, "stepflow: . is not a YAML file name\n")
 
 
 def test_existing_files_are_not_overwritten(empty: Stepflow) -> None:

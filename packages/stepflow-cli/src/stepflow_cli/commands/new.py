@@ -40,8 +40,9 @@ def command(flow: Path, template: str) -> None:
     file for 'validate --offline'. The worker requires the stepflow-py package from the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):
-        if flow.suffix:
-            raise usage(f"{flow} is not a YAML file name", f"use {flow.with_suffix('.yaml')}")
+        if flow.suffix or not flow.name:
+            hint = f"use {flow.with_suffix('.yaml')}" if flow.name else None
+            raise usage(f"{flow} is not a YAML file name", hint)
         flow = flow.with_name(f"{flow.name}.yaml")
     name = flow.stem if _PLAIN_NAME.fullmatch(flow.stem) else json.dumps(flow.stem)
     contents: dict[Path, str] = {}
