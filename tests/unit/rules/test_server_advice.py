@@ -138,7 +138,7 @@ def test_other_services(url: str, status: int, headers: dict[str, str], content:
         (401, "GET /runs", b"", "the token is missing, expired or for a different server"),
         (403, "GET /runs", b"", "the credentials do not allow this"),
         (407, "GET /runs", b"", "into the proxy's URL"),
-        (413, "POST /flows", b"<html>", "limits the size of requests"),
+        (413, "POST /flows", b"<html>", "split large values into several blobs"),
         (500, "GET /runs", b"<html>", "the server's log"),
         (429, "GET /runs", b"<html>", "send fewer requests at once, or wait"),
         *((code, "GET /runs", b"<html>", "the server behind a proxy is not responding") for code in (502, 503, 504)),

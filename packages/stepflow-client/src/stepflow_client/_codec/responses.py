@@ -161,7 +161,7 @@ _HINT_BY_STATUS = {
     401: f"the token is missing, expired or for a different server: {_CREDENTIALS_HINT}",
     403: f"the credentials do not allow this, or a proxy refuses it: {_CREDENTIALS_HINT}",
     407: "write the user and password into the proxy's URL: http://USER:PASSWORD@HOST:PORT",
-    413: "the server, or a proxy in front of it, limits the size of requests; store large values as blobs",
+    413: "the server, or a proxy in front of it, limits the size of requests; split large values into several blobs",
     429: "send fewer requests at once, or wait",
     500: "see the server's log for the reason",
     **dict.fromkeys((502, 503, 504), PROXIED_SERVER_HINT),
