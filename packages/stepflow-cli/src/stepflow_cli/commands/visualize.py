@@ -37,10 +37,10 @@ def command(
 ) -> None:
     """FLOW can be a YAML or JSON file, or - to read standard input.
 
-    Conditional branches are labeled with their condition, and $coalesce alternatives are numbered. In svg, png and
+    Conditional branches are labeled with their conditions, and $coalesce alternatives are numbered. In svg, png and
     html, which require the stepflow-client[draw] extra, steps that never run are pale, steps with mustExecute have a
-    bold frame, conditional branches are dashed, and five or more equivalent steps share a box. In flows with more than
-    40 boxes, a step and the flow inside it also share a box.
+    bold outline, conditional branches are dashed, and five or more equivalent steps share a box. In flows with more
+    than 40 boxes, a step and the flow inside it also share a box.
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

@@ -23,7 +23,7 @@ def note_duplicate_config_keys(path: str) -> None:
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # Leave files that can only be read once to the server, which rejects duplicate keys in them.
+        # If a file can only be read once, leave this check to the server, which rejects duplicate keys.
         return
     try:
         with open(path, encoding="utf-8") as file:

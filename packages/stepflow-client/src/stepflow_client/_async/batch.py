@@ -138,7 +138,7 @@ class Batch:
         self._in_flight: dict[int, str] = {}
         """Maps chunk numbers to the IDs of runs that haven't ended."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
-        """The outcomes of finished chunks that haven't been yielded yet, by their position in the output."""
+        """The outcomes of finished chunks that haven't been yielded yet, by position in the output."""
         self._failure: Exception | None = None
         """The exception raised while reading the inputs, if any."""
         self._is_closed = False

@@ -316,7 +316,7 @@ class EventStreamReader:
         self._ended: _RequestedState | None = None
         """The run's final state, if it had already ended before the stream was opened."""
         self._state: _RequestedState | None = None
-        """The state last requested alongside the stream, or None if an event has arrived since then."""
+        """The state from our last poll while streaming, or None if an event has arrived since then."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
         self._has_event = False
@@ -452,7 +452,7 @@ class EventStreamReader:
         return _RequestedState(run, await self._runs.determine_ending(run, self._last_time))
 
     def _get_delay_before_state_request(self) -> float:
-        """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
+        """Return how many seconds to wait for events before polling the run's state."""
         if self._ended is not None and (self._ended.expects_end_event or not self._has_event):
             return math.inf
         is_first = self._has_event and not self._has_read_state

@@ -158,9 +158,9 @@ def _adapt_expected(expected: Any, actual: Any, from_actual: Callable[[Any], Any
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
-    """Replace expected outputs in a flow file. The cases are identified by their position in `test.cases`.
+    """Replace expected outputs in a flow file. The cases are identified by position in `test.cases`.
 
-    Only the `output` values of these cases change. If a case has no `output`, one is added after its last key. Comments
+    Only those cases' `output` values change. If a case has no `output`, one is added after its last key. Comments
     inside a replaced value are lost.
 
     Raises:

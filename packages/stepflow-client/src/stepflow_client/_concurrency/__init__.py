@@ -120,7 +120,7 @@ class SyncTaskSet(Generic[Result]):
         return result  # type: ignore[return-value]
 
     def close(self, grace: float = 0.0) -> None:
-        """Wait for the calls that are still running to finish, since threads can't be cancelled.
+        """Wait for any calls still in progress, since threads can't be cancelled.
 
         Args:
             grace: Maximum time to wait, in seconds. Defaults to 0, which leaves the calls running.

@@ -72,7 +72,7 @@ def encode_if_plain(value: Any) -> bytes | None:
 
 
 def restore_integers(value: Any) -> Any:
-    """Convert whole floats below 2**53 to integers in a decoded value and return the value.
+    """Convert whole-number floats below 2**53 in a decoded value to integers, and return the value.
 
     Lists and dicts are modified in place.
 

@@ -54,7 +54,7 @@ def edit_and_verify(content: bytes, source: str, change: Change, problem: str) -
         content: The file's content, as UTF-8 encoded YAML or JSON.
         source: The file's name.
         change: The function that returns the edits and the file's new value.
-        problem: The message of the FlowFileError to raise if the edited file is invalid or doesn't have that value.
+        problem: Message for the FlowFileError raised if the edited file is invalid or has a different value.
     """
     text = decode_text(content, source)
     mark = BOM_UTF8 if content.startswith(BOM_UTF8) else b""

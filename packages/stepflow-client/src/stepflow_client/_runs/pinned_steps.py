@@ -78,7 +78,7 @@ def parse_mocked_failure_message(message: str) -> tuple[str, str] | None:
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
-    """Return overrides that make steps return these outputs without being executed.
+    """Return overrides that make steps return the given outputs without being executed.
 
     An override is a JSON merge patch, where nulls delete keys and objects are merged into the original input. Lists are
     replaced as a whole, so the output goes into a list (in a `$coalesce`). The two nulls remove keywords in the
@@ -101,7 +101,7 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow whose steps return these outputs. This works on every server.
+    """Return a copy of a flow whose steps return the given outputs. This works on every server.
 
     Be sure to store it with the client's own methods, which preserve integers. The server configuration must route
     `/builtin`.

@@ -322,7 +322,7 @@ class _Usage(Score):
         return read_usage(self.part(output))
 
 
-# Alternative sets of keys whose values add up to the tokens or the cost. The first set that an output contains is used.
+# Alternative sets of keys whose values add up to the token count or cost. The first set found in an output is used.
 _TOKEN_KEYS = ("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"), ("tokens",)
 _USAGE_KEYS = {"tokens": _TOKEN_KEYS, "cost": (("cost",), ("total_cost",))}
 

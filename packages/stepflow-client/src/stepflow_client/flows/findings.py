@@ -113,7 +113,7 @@ class Findings:
         """
         level = "error" if level == "fatal" and self.is_unchecked_by_server else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
-        # Like servers, name the expression rather than its keyword.
+        # As servers do, name the expression rather than its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in REFERENCE_KEYWORDS else at
         path = holder.path if key is None or key in KEYWORDS else format_path([key], at.path)
         # If this is an alias, mark the text that it refers to.

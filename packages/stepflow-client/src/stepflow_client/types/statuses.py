@@ -28,7 +28,7 @@ class _OpenEnum(StrEnum):
         if len(cls._value2member_map_) > _MAX_MEMBERS:
             # Don't cache the member. Otherwise, a server could exhaust memory by sending new values.
             return member
-        # Use `setdefault`, so that two threads that read the same new value get the same member.
+        # Use `setdefault` so that two threads reading the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
 
