@@ -152,7 +152,8 @@ def test_interrupt_during_a_run(stepflow: Stepflow, watching: Callable[..., Watc
     run = watching("run", "long.yaml", "-v")
     run.wait_for("Starting items execution")
     assert run.interrupt() == 0
-    assert "stepflow: interrupted; " in run.text
+    # The client may not have received the run's ID yet.
+    assert "stepflow: interrupted" in run.text
 
 
 def test_only_changed_steps_are_executed(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:

@@ -202,7 +202,7 @@ def _run_and_capture(command: Callable[[], None]) -> str:
     with redirect_stdout(printed):
         try:
             command()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             failure = convert_to_problem(error)
         printed.flush()
     text = click.unstyle(copied.copy.decode(encoding, "replace"))
