@@ -16,7 +16,6 @@ from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
 from .run_handle import RunHandle
 
 if TYPE_CHECKING:
-    from ..types import RunDetails
     from .streams import EventStream
 
 _STREAM_HEADERS = {
@@ -26,7 +25,6 @@ _STREAM_HEADERS = {
     "x-accel-buffering": "no",
 }
 _KEEP_ALIVE_COMMENT = b":\n\n"
-_END_ID = "end"
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ async def sse_events(
     """
     check_instance(handle, "handle", RunHandle)
     check_function(payload, "payload")
-    after = last_event_id if last_event_id not in ("", _END_ID) else None
+    after = last_event_id if last_event_id not in ("", "end") else None
     events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
     # Let invalid options raise an error here: they're a bug in the application, not a bad request.
     events_of(heartbeat=heartbeat)
@@ -86,7 +84,7 @@ async def sse_events(
         return _make_problem_response(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
         details = await handle.details()
-        if last_event_id == _END_ID:
+        if last_event_id == "end":
             # Keep the browser from reconnecting.
             return EventResponse(204, {"cache-control": "no-store"}, _yield_given_frames())
     except StepflowClientError as error:
@@ -94,15 +92,21 @@ async def sse_events(
         if error.is_retryable:
             return EventResponse(200, _STREAM_HEADERS, _yield_given_frames(_format_problem_frame(problem)))
         return _make_problem_response(problem)
-    return EventResponse(200, _STREAM_HEADERS, _convert_events_to_frames(events, details, payload))
+    frames = _convert_events_to_frames(events, handle.run_id, details.status, payload)
+    return EventResponse(200, _STREAM_HEADERS, frames)
 
 
 async def _convert_events_to_frames(
-    events: EventStream, run: RunDetails, payload: Callable[[RunEvent], Any] | None
+    events: EventStream, run_id: str, status: str, payload: Callable[[RunEvent], Any] | None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the frames for a run's event stream."""
-    # If the browser has already received the run's last event, the stream has no event with the status.
-    status = run.status
+    """Yield the frames for a run's event stream.
+
+    Args:
+        events: The events.
+        run_id: The run.
+        status: The status to report if the browser has already received the run's last event.
+        payload: See `sse_events`.
+    """
     async with events:
         # Some web servers don't send the headers until they have the first part of the body.
         yield _KEEP_ALIVE_COMMENT
@@ -114,9 +118,9 @@ async def _convert_events_to_frames(
                 data = event.to_dict() if payload is None else payload(event)
                 if data is not None:
                     yield _format_frame(data, f"id: {event.cursor}\n")
-                if isinstance(event, RunCompletedEvent) and event.run_id == run.run_id:
+                if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
                     status = event.status
-            yield _format_frame({"run_id": run.run_id, "status": status}, f"id: {_END_ID}\nevent: end\n")
+            yield _format_frame({"run_id": run_id, "status": status}, "id: end\nevent: end\n")
         except StepflowClientError as error:
             yield _format_problem_frame(problem_details(error))
 
