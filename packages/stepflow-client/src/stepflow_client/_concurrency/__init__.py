@@ -307,7 +307,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
         RequestTimeoutError: If the call's deadline passes.
     """
     if not is_long:
-        # `run_in_slices` is inlined here to save a call on the hot path.
+        # `run_in_slices` is inlined here to avoid a call on the hot path.
         before = slices.set(Slices(_raise_computation_too_long))
         try:
             return compute()

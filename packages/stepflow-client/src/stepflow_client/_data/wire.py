@@ -97,9 +97,9 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
     """Do what `restore_integers` does, but also put the keys in a fixed order.
 
     Args:
-        value: The value. Current servers return its keys in a different order each time.
-        order_template: A flow expression. Object keys that it contains are put in the same order. All other keys are
-            sorted.
+        value: The value. Current servers return the keys in a different order each time.
+        order_template: A flow expression. Keys that occur in it are put in the order they have there. All other keys
+            are sorted.
 
     Raises:
         ValueError: If a number is too large for a float, e.g. `1e999`.
@@ -108,7 +108,7 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
     if kind is float:
         return _restore_integer(value)
     if kind is dict:
-        # `_get_order_template` also accepts None, but most values have no template, so save the call.
+        # `_get_order_template` also accepts None, but most values have no template, so skip the call.
         shape = {} if order_template is None else _get_order_template(order_template)
         ordered = {}
         for key in _order_keys_by_template(value, shape) if shape else sorted(value):
