@@ -114,7 +114,7 @@ _CLICK_REWORDINGS = (
     (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
 )
 ARGUMENT_HINTS = {
-    "RUN": "RUN is a run ID from 'stepflow runs list' or its first digits, or @last",
+    "RUN": "RUN is a run ID from 'stepflow runs list' or its first few digits, or @last",
     "BLOB_ID": "to store a blob and get its ID, run 'stepflow blobs put FILE'",
     "KEY": "to see the settings, run 'stepflow config list'",
     "VALUE": "VALUE is the setting's new value; to remove a setting, run 'stepflow config unset KEY'",

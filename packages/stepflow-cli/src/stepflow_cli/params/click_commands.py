@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ORDER_KEY = "stepflow_cli.order"
 _WHOLE_HELP_KEY = "stepflow_cli.whole_help"
-_RUN_HELP = "RUN is a run ID or its first digits. @last is the newest recorded run, and @2 the one before that."
+_RUN_HELP = "RUN is a run ID or its first few digits. @last is the newest recorded run, and @2 the one before that."
 # The help heading of the options that every command accepts.
 _MESSAGES = Section("Messages")
 _CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

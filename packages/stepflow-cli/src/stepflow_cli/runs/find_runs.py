@@ -32,7 +32,7 @@ _MAX_CLOCK_SKEW = timedelta(seconds=2)
 
 
 def is_complete_run_id(text: str) -> bool:
-    """Return whether a string is a complete run ID, not just its first digits."""
+    """Return whether a string is a complete run ID, not just its first few digits."""
     try:
         UUID(text)
     except ValueError:

@@ -34,7 +34,7 @@ _OPEN_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def get_stepflow_user_folder(kind: str) -> Path:
-    """Return the `stepflow` folder inside the user's `cache`, `config` or `state` folder, which varies by platform.
+    """Return the `stepflow` folder in the user's `cache`, `config` or `state` folder, whose path varies by platform.
 
     On Linux, the parent folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or `$XDG_STATE_HOME`
     (`~/.local/state`). On macOS, it is `~/Library/Caches` for caches, otherwise `~/Library/Application Support`. On

@@ -46,10 +46,10 @@ def command(
     output: Output,
 ) -> None:
     """The command compares the status, the flow, and each item's step outputs (0.12 or newer), output and error. Paths
-    look like `$.status`, `$.flow.steps.ID.input`, `$.steps.ID.output` and `$.output`, or for batches begin with
-    `$.items[N]`. A and B are run IDs or their first digits, or @last, @2 and so on.
+    look like `$.status`, `$.flow.steps.ID.input`, `$.steps.ID.output` and `$.output`. In batches, they begin with
+    `$.items[N]`. A and B are run IDs or their first few digits, or @last, @2 and so on.
 
-    A difference that later steps inherit is shown only at the first step. Use --all to show it everywhere. Secret
+    If later steps inherit a difference, it's shown only at the first step. Use --all to show it everywhere. Secret
     values in the flows are shown as ***. Inputs, times and the flow's examples aren't compared.
 
     Use --item to compare two items as if they were runs. For example, --item 7:0 compares item 7 of a batch with its
