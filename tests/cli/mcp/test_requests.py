@@ -188,7 +188,7 @@ async def test_catastrophic_pattern_does_not_hang_the_check(url: str, tmp_path: 
 
 
 async def test_secrets_are_in_no_response(url: str, tmp_path: Path, mode: str) -> None:
-    folder = write_flows(tmp_path / "flows", SECRETIVE)
+    folder = write_flows(tmp_path / "flows", {**SECRETIVE, "metadata": {"note": "the key is hunter2-is-secret"}})
     async with agent(url, folder, mode, var=("key=hunter2-is-secret",), tools=["runs", "diagnose"]) as client:
         listed = (await client.list_tools()).tools
         assert "key" not in listed[0].input_schema.get("properties", {})

@@ -142,14 +142,14 @@ class ResourceHandlers:
             if kind == "runs":
                 text, media, more = await self._read_run(name, int(item or 0), part, query or "")
             elif name in self._catalog.tools:
-                text, media = format_json_line(hide_flow_secrets(self._catalog.tools[name].flow)), _JSON
+                flow = self._catalog.hide_secrets(hide_flow_secrets(self._catalog.tools[name].flow))
+                text, media = format_json_line(flow), _JSON
             else:
                 raise MCPError(INVALID_PARAMS, "unknown flow")
         except StepflowClientError as error:
             raise MCPError(INVALID_PARAMS, error.message) from error
         meta = None if more is None else {"org.stepflow/next": more}
-        content = TextResourceContents(uri=uri, mime_type=media, text=text, _meta=meta)
-        return ReadResourceResult(contents=[content])
+        return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=media, text=text, _meta=meta)])
 
     async def _read_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
         run_id = check_run_id(run_id)
