@@ -116,7 +116,7 @@ def test_watch_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> Non
     flow = stepflow.folder / "said.yaml"
     flow.write_text(_FLOW)
     run = watching("run", "said.yaml")
-    assert run.round() == '"hi"\nstepflow: watching 3 files; '
+    assert run.round() == '"hi"\nstepflow: watching 1 file; '
     servers = run.servers
     assert len(servers) == 1
     replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
@@ -141,7 +141,7 @@ def test_results_in_a_file_are_not_compared(stepflow: Stepflow, watching: Callab
     run = watching("run", "said.yaml", "--output", "said.json")
     run.round()
     replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
-    assert run.round().endswith("said.yaml changed\nstepflow: watching 3 files; ")
+    assert run.round().endswith("said.yaml changed\nstepflow: watching 1 file; ")
     assert (stepflow.folder / "said.json").read_text() == '"ho"\n'
 
 
@@ -237,13 +237,15 @@ def test_server_is_restarted_when_its_configuration_changes(
     assert run.interrupt() == 0
 
 
-def test_new_configuration_next_to_the_flow_restarts_the_server(
-    stepflow: Stepflow, watching: Callable[..., Watching]
+@pytest.mark.parametrize("config", ["flows/stepflow-config.yml", "stepflow_config.yaml"])
+def test_new_configuration_restarts_the_server(
+    stepflow: Stepflow, watching: Callable[..., Watching], config: str
 ) -> None:
-    (stepflow.folder / "tested.yaml").write_text(_TESTED)
-    run = watching("run", "tested.yaml", "--input-json", '{"sku": "tea"}', "--no-check")
+    (stepflow.folder / "flows").mkdir()
+    (stepflow.folder / "flows/tested.yaml").write_text(_TESTED)
+    run = watching("run", "flows/tested.yaml", "--input-json", '{"sku": "tea"}', "--no-check")
     assert '"eur": 3' not in run.round()
-    replace(stepflow.folder / "stepflow-config.yml", _SHOP)
+    replace(stepflow.folder / config, _SHOP)
     assert '"eur": 3' in run.round()
 
 

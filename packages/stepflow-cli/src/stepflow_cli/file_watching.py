@@ -48,8 +48,8 @@ class WatchedFiles:
 
     @property
     def file_count(self) -> int:
-        """The number of watched files."""
-        return len(self._snapshot)
+        """The number of watched files that exist."""
+        return sum(signature is not None for signature in self._snapshot.values())
 
     def wait_for_changes(self) -> list[str]:
         """Wait until files have changed since the last call and are completely written, then return their names."""
@@ -123,7 +123,11 @@ def iter_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
     if choice is not None and choice.is_embedded:
-        yield choice.embedded_config.value or os.path.join(os.path.dirname(flow), "stepflow-config.yml")
+        from stepflow_client.flows.project import CONFIG_NAMES
+
+        # If there is no configuration yet, watch for one being created.
+        possible = (os.path.join(folder, name) for folder in {os.path.dirname(flow), ""} for name in CONFIG_NAMES)
+        yield from possible if choice.embedded_config.value is None else (choice.embedded_config.value,)
 
 
 # Compare at most this many lines, because comparing takes quadratic time.

@@ -81,7 +81,7 @@ def find_top_level_keys(text: str) -> set[str]:
 
 
 _PROJECT_FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
-_CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
+CONFIG_NAMES = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _MAX_FILE_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
 # The keys allowed in each table.
@@ -287,7 +287,7 @@ def find_server_config(*folders: Path) -> Path | None:
         FlowFileError: If a folder contains two such files.
     """
     for folder in folders:
-        configs = [name for name in _CONFIG_NAMES if (folder / name).is_file()]
+        configs = [name for name in CONFIG_NAMES if (folder / name).is_file()]
         if len(configs) > 1:
             where = "the working folder" if folder == Path() else folder
             message = f"{where} has both {configs[0]} and {configs[1]}"
