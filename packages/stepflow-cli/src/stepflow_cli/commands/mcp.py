@@ -201,7 +201,7 @@ def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str],
         config = choice.embedded_config.value
         if config is not None:
             ServerConfig(path=Path(config).expanduser()).load()
-        return ["--config", str(Path(config).absolute())] if config and server.config is None else [], {}
+        return ["--config", str(Path(config).expanduser().absolute())] if config and server.config is None else [], {}
     if os.environ.get("STEPFLOW_TOKEN"):
         note("set STEPFLOW_TOKEN in the host too, or use a profile with token_env, token_file")
     if choice.profile is not None:
