@@ -88,10 +88,7 @@ _what = (
         multiple=True,
     ),
     _SCORES.option(
-        "--max-scores N",
-        "Compute at most N scores at once. [default: 8]",
-        type=click.IntRange(1, 1000),
-        default=8,
+        "--max-scores N", "Compute at most N scores at once. [default: 8]", type=click.IntRange(1, 1000), default=8
     ),
     no_check_option(_CASES),
     BATCH.option(

@@ -74,14 +74,10 @@ stream_options = (
     BATCH.option("--skip N", "Skip the first N inputs.", type=click.IntRange(min=0), default=0),
     limit_option("Run at most N inputs.", section=BATCH),
     BATCH.option(
-        "--sample N",
-        "Run N randomly chosen inputs, after applying --skip and --limit.",
-        type=click.IntRange(min=1),
+        "--sample N", "Run N randomly chosen inputs, after applying --skip and --limit.", type=click.IntRange(min=1)
     ),
     BATCH.option(
-        "--seed N",
-        "Seed the random choice. The same inputs and seed give the same sample. [default: 0]",
-        type=int,
+        "--seed N", "Seed the random choice. The same inputs and seed give the same sample. [default: 0]", type=int
     ),
     BATCH.option(
         "--on-bad-line",
@@ -358,8 +354,7 @@ run_options = (
         "Make the key identify a run regardless of the flow's version. Choose a name such as ticket.",
     ),
     FLOW.option(
-        "--wait-for-components",
-        "Wait up to 60 s for workers to provide the flow's components before creating the run.",
+        "--wait-for-components", "Wait up to 60 s for workers to provide the flow's components before creating the run."
     ),
     group_options("reuse", ReuseOptions, *_REUSE_OPTIONS),
     history_options,
@@ -398,9 +393,7 @@ cache_options = group_options(
         to="is_on",
     ),
     CACHE.option(
-        "--max-age TIME",
-        "Accept a result up to this age, such as 90s, 15m, 1h or 2d. [default: 7d]",
-        type=DURATION,
+        "--max-age TIME", "Accept a result up to this age, such as 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION
     ),
     CACHE.option("--refresh", "Run the flow anyway, and replace the cached result.", is_risky=True),
 )

@@ -40,8 +40,7 @@ _CASE = Section("Case")
 @_CASE.option("--as NAME", "Name the case. [default: 'works as in RUN' or 'fails as in RUN']", to="name")
 @_CASE.option("--item N", "Save this item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
 @_CASE.option(
-    "--input-json JSON",
-    "Use this input for the item, for example after an evaluation, which does not record inputs.",
+    "--input-json JSON", "Use this input for the item, for example after an evaluation, which does not record inputs."
 )
 @_CASE.option(
     "--mock STEP",
