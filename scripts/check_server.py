@@ -137,7 +137,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
     lines = [
         "# Server releases",
         "",
-        "One client works with servers 0.10 to 0.13 (package `stepflow-orchestrator`).",
+        "One client works with server releases 0.10 to 0.13 (package `stepflow-orchestrator`).",
         "",
         "## Differences between releases",
         "",
